@@ -1,0 +1,1 @@
+//! voxpool: a LiveKit voice-agent worker.
