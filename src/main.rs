@@ -1,1 +1,3 @@
+//! The `voxpool` program.
+
 fn main() {}

@@ -1,0 +1,31 @@
+//! PCM as the program passes it around. No codecs and no I/O: those live in the engine and in `room`.
+
+/// A stretch of mono PCM.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AudioFrame {
+    /// Signed 16-bit samples, mono.
+    pub samples: Vec<i16>,
+    /// Samples per second.
+    pub sample_rate_hz: u32,
+}
+
+impl AudioFrame {
+    /// How long the frame lasts when it is played.
+    pub fn duration(&self) -> std::time::Duration {
+        std::time::Duration::from_secs_f64(
+            self.samples.len() as f64 / f64::from(self.sample_rate_hz.max(1)),
+        )
+    }
+}
+
+impl std::fmt::Debug for AudioFrame {
+    /// Shape only: what callers say never reaches a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "AudioFrame({} samples at {} Hz)",
+            self.samples.len(),
+            self.sample_rate_hz
+        )
+    }
+}

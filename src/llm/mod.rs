@@ -1,0 +1,40 @@
+//! The language model: one trait, one file per provider.
+
+use futures::stream::BoxStream;
+
+use crate::chat::{ChatContext, ToolCall, ToolSpec};
+use crate::error::CallError;
+
+/// What a model is asked.
+#[derive(Clone)]
+pub struct ChatRequest {
+    /// Instructions and conversation.
+    pub context: ChatContext,
+    /// Tools the model may call; none are offered when empty.
+    pub tools: Vec<ToolSpec>,
+}
+
+/// One piece of a model's answer.
+#[derive(Clone, PartialEq, Eq)]
+pub enum LlmEvent {
+    /// Text to append to the reply; never empty.
+    Text(String),
+    /// A complete tool call.
+    ToolCall(ToolCall),
+    /// Tokens used, when the service says so; comes last.
+    Usage {
+        /// Tokens of the request.
+        prompt_tokens: u32,
+        /// Tokens of the answer.
+        completion_tokens: u32,
+    },
+}
+
+/// Streams a reply.
+pub trait Llm: Send + Sync {
+    /// Asks the model. The stream ends after the last event or the first error; a stream that the
+    /// service cut short ends with [`crate::error::ErrorKind::Malformed`].
+    ///
+    /// Cancel safety: dropping the stream closes the request.
+    fn chat(&self, request: ChatRequest) -> BoxStream<'static, Result<LlmEvent, CallError>>;
+}

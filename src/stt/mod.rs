@@ -1,0 +1,15 @@
+//! Speech to text: one trait, one file per provider.
+
+use futures::future::BoxFuture;
+
+use crate::audio::AudioFrame;
+use crate::error::CallError;
+
+/// Turns one utterance into words.
+pub trait Stt: Send + Sync {
+    /// Transcribes a whole utterance: 16 kHz mono PCM in, trimmed text out; empty when there was
+    /// nothing to understand.
+    ///
+    /// Cancel safety: dropping the future closes the request.
+    fn transcribe(&self, utterance: AudioFrame) -> BoxFuture<'static, Result<String, CallError>>;
+}

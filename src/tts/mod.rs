@@ -1,0 +1,18 @@
+//! Text to speech: one trait, one file per provider.
+
+use futures::stream::BoxStream;
+
+use crate::audio::AudioFrame;
+use crate::error::CallError;
+
+/// Speaks text.
+pub trait Tts: Send + Sync {
+    /// Samples per second of the frames that [`Tts::speak`] yields.
+    fn sample_rate_hz(&self) -> u32;
+
+    /// Speaks one sentence or a few. Frames come as the service sends them, of any length; the
+    /// stream ends after the last frame or the first error.
+    ///
+    /// Cancel safety: dropping the stream closes the request.
+    fn speak(&self, text: String) -> BoxStream<'static, Result<AudioFrame, CallError>>;
+}
