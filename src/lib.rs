@@ -23,3 +23,4 @@ pub mod audio;
 pub mod chat;
 pub mod error;
 pub mod redact;
+pub mod units;
