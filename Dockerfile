@@ -1,0 +1,22 @@
+# syntax=docker/dockerfile:1
+# Two stages: the first builds one binary, the second holds it and the certificate store only.
+FROM rust:1.95-slim-bookworm AS build
+# cmake builds libopus, which is compiled in.
+RUN apt-get update \
+  && apt-get install -y --no-install-recommends build-essential=12.* cmake=3.* \
+  && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY . .
+RUN cargo build --release --locked -p voxpool
+
+FROM debian:bookworm-slim
+RUN apt-get update \
+  && apt-get install -y --no-install-recommends ca-certificates=2023* \
+  && rm -rf /var/lib/apt/lists/* \
+  && useradd --system --uid 10001 --no-create-home voxpool
+COPY --from=build /src/target/release/voxpool /usr/local/bin/voxpool
+USER 10001
+EXPOSE 8081
+# `docker stop` sends SIGTERM: the worker drains. Give it time with --stop-timeout.
+ENTRYPOINT ["voxpool"]
+CMD ["start"]

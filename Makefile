@@ -1,0 +1,38 @@
+# The two commands: `make demo` and `make test`. Both install what they need into .tools/ (see scripts/setup).
+
+TOOLS := $(CURDIR)/.tools
+export VOXPOOL_TOOLS ?= $(TOOLS)
+export PATH := $(VOXPOOL_TOOLS)/bin:$(PATH)
+
+.PHONY: help demo test setup lint unit e2e deny clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## talk to the agent: server, stand-in, worker and a scripted caller (ONCE=1: exit after the script)
+	@scripts/setup demo
+	@ONCE=$(ONCE) scripts/demo
+
+test: ## everything: lint, unit, engine, integration with real servers, LiveKit's own end-to-end tests
+	@scripts/setup test
+	@$(MAKE) --no-print-directory lint unit
+
+setup: ## install what the two commands need
+	@scripts/setup test
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+unit:
+	cargo test --workspace
+
+e2e:
+	scripts/livekit-e2e
+
+deny: ## licences, advisories and duplicate versions (needs cargo-deny)
+	cargo deny check
+
+clean:
+	cargo clean
+	rm -rf $(TOOLS)
