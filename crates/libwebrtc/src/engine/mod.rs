@@ -1,9 +1,15 @@
 //! The engine behind the public API: what a WebRTC stack does, as plain code.
 //!
-//! Text: [`sdp`], [`candidate`].
+//! Text: [`sdp`], [`candidate`]. Audio out: [`audio_send`] over [`opus_encode`] and [`red`].
 //!
 //! **Invariant:** nothing in these modules does I/O or reads a clock: time is an argument, so that
 //! every decision can be replayed in virtual time. Nothing panics on what a peer sends.
 
+pub(crate) mod audio_level;
+pub(crate) mod audio_send;
 pub(crate) mod candidate;
+pub(crate) mod opus_encode;
+pub(crate) mod pcm;
+pub(crate) mod red;
+pub(crate) mod resample;
 pub(crate) mod sdp;
