@@ -79,14 +79,23 @@ pub struct RtcError {
 
 impl RtcError {
     pub(crate) fn internal(message: impl Into<String>) -> Self {
-        Self { error_type: RtcErrorType::Internal, message: message.into() }
+        Self {
+            error_type: RtcErrorType::Internal,
+            message: message.into(),
+        }
     }
 
     pub(crate) fn invalid_sdp(message: impl Into<String>) -> Self {
-        Self { error_type: RtcErrorType::InvalidSdp, message: message.into() }
+        Self {
+            error_type: RtcErrorType::InvalidSdp,
+            message: message.into(),
+        }
     }
 
     pub(crate) fn invalid_state(message: impl Into<String>) -> Self {
-        Self { error_type: RtcErrorType::InvalidState, message: message.into() }
+        Self {
+            error_type: RtcErrorType::InvalidState,
+            message: message.into(),
+        }
     }
 }
