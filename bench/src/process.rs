@@ -1,0 +1,65 @@
+//! What a process uses, as the kernel counts it (Linux).
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+/// Ticks per second in `/proc/PID/stat`: `USER_HZ`, 100 on every Linux that Rust runs on.
+const TICKS_PER_SECOND: u64 = 100;
+
+/// One reading.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// Proportional set size: private memory plus the process's share of what is shared. Bytes.
+    pub pss_bytes: u64,
+    /// User and system time of all threads.
+    pub cpu: Duration,
+}
+
+/// Reads the usage of the process `pid`.
+///
+/// # Errors
+/// When there is no such process, or it belongs to somebody else.
+pub fn usage(pid: u32) -> Result<Usage> {
+    let read = |file: &str| {
+        let path = format!("/proc/{pid}/{file}");
+        std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))
+    };
+    let pss_kib = field_after(&read("smaps_rollup")?, "Pss:").context("no Pss in smaps_rollup")?;
+    let ticks = cpu_ticks(&read("stat")?).context("unknown format of stat")?;
+    Ok(Usage {
+        pss_bytes: pss_kib * 1_024,
+        cpu: Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND),
+    })
+}
+
+fn field_after(text: &str, label: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.starts_with(label))?;
+    line[label.len()..].split_whitespace().next()?.parse().ok()
+}
+
+/// `utime` + `stime`: fields 14 and 15 of proc(5). The command name before them may hold spaces and
+/// brackets, so counting starts after its last closing one.
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(user + system)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_name_cannot_shift_the_fields() {
+        let stat = "7 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20";
+        assert_eq!(cpu_ticks(stat), Some(200));
+    }
+
+    #[test]
+    fn this_process_uses_memory() {
+        let usage = usage(std::process::id()).unwrap();
+        assert!(usage.pss_bytes > 100_000);
+    }
+}

@@ -1,0 +1,184 @@
+//! The caller's end of the line: a microphone track that never stops, and the agent's voice.
+//!
+//! Two tasks: one sends a frame every 10 ms (speech when there is some, else silence), one listens.
+//! Both end with the [`Call`].
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use futures::StreamExt;
+use livekit::options::TrackPublishOptions;
+use livekit::prelude::*;
+use livekit::webrtc::audio_frame::AudioFrame;
+use livekit::webrtc::audio_source::native::NativeAudioSource;
+use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
+use livekit::webrtc::audio_stream::native::NativeAudioStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::hearing::{Heard, Hearing, speech_end};
+use crate::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
+
+/// Utterances that may wait to be spoken; a script speaks one at a time.
+const UTTERANCES_MAX: usize = 4;
+
+/// Stretches of the agent's speech that may wait to be looked at.
+const HEARD_MAX: usize = 16;
+
+struct Utterance {
+    samples: Vec<i16>,
+    spoken: oneshot::Sender<Instant>,
+}
+
+/// Something heard, and when.
+pub struct HeardAt {
+    /// What.
+    pub heard: Heard,
+    /// When its frame arrived.
+    pub at: Instant,
+}
+
+/// A joined room with an open microphone.
+pub struct Call {
+    room: Room,
+    microphone: mpsc::Sender<Utterance>,
+    ear: mpsc::Receiver<HeardAt>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Call {
+    /// Joins and opens the microphone.
+    ///
+    /// # Errors
+    /// When the room cannot be joined or the track not be published.
+    pub async fn join(url: &str, token: &str) -> Result<Self> {
+        let (room, events) = Room::connect(url, token, RoomOptions::default())
+            .await
+            .with_context(|| format!("cannot join a room on {url}"))?;
+        let source =
+            NativeAudioSource::new(AudioSourceOptions::default(), SAMPLE_RATE_HZ, 1, 0);
+        let track = LocalAudioTrack::create_audio_track(
+            "microphone",
+            RtcAudioSource::Native(source.clone()),
+        );
+        let options = TrackPublishOptions { source: TrackSource::Microphone, ..Default::default() };
+        room.local_participant()
+            .publish_track(LocalTrack::Audio(track), options)
+            .await
+            .context("cannot publish the microphone")?;
+
+        let (microphone, utterances) = mpsc::channel(UTTERANCES_MAX);
+        let (ear_sender, ear) = mpsc::channel(HEARD_MAX);
+        let tasks = [
+            tokio::spawn(send_voice(source, utterances)),
+            tokio::spawn(listen(events, ear_sender)),
+        ];
+        Ok(Self { room, microphone, ear, tasks })
+    }
+
+    /// Says something; returns when its last loud frame was sent.
+    ///
+    /// # Errors
+    /// When the microphone is gone.
+    pub async fn say(&self, samples: Vec<i16>) -> Result<Instant> {
+        let (spoken, done) = oneshot::channel();
+        self.microphone
+            .send(Utterance { samples, spoken })
+            .await
+            .map_err(|_| anyhow!("the microphone has stopped"))?;
+        done.await.context("the microphone stopped while speaking")
+    }
+
+    /// The next thing heard; `None` when nothing came within `patience` or the line is dead.
+    pub async fn hear(&mut self, patience: Duration) -> Option<HeardAt> {
+        tokio::time::timeout(patience, self.ear.recv()).await.ok().flatten()
+    }
+
+    /// Hangs up.
+    ///
+    /// # Errors
+    /// When leaving fails; the call is over all the same.
+    pub async fn hang_up(self) -> Result<()> {
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.room.close().await.context("leaving the room failed")
+    }
+}
+
+/// Sends a frame every 10 ms for as long as the call lasts.
+async fn send_voice(source: NativeAudioSource, mut utterances: mpsc::Receiver<Utterance>) {
+    let mut clock = tokio::time::interval(Duration::from_millis(10));
+    let mut frame = AudioFrame::new(SAMPLE_RATE_HZ, 1, FRAME_SAMPLES as u32);
+    let mut speaking: Option<(Utterance, usize, usize)> = None;
+    loop {
+        clock.tick().await;
+        if speaking.is_none() {
+            speaking = match utterances.try_recv() {
+                Ok(utterance) => {
+                    let end = speech_end(&utterance.samples);
+                    Some((utterance, 0, end))
+                }
+                Err(mpsc::error::TryRecvError::Empty) => None,
+                Err(mpsc::error::TryRecvError::Disconnected) => return,
+            };
+        }
+        let data = frame.data.to_mut();
+        data.fill(0);
+        let mut is_done = false;
+        if let Some((utterance, position, end)) = &mut speaking {
+            let rest = &utterance.samples[*position..*end];
+            let count = rest.len().min(FRAME_SAMPLES);
+            data[..count].copy_from_slice(&rest[..count]);
+            *position += count;
+            is_done = position == end;
+        }
+        if source.capture_frame(&frame).await.is_err() {
+            return;
+        }
+        if is_done && let Some((utterance, ..)) = speaking.take() {
+            // Nobody waits any more when the call is being ended.
+            drop(utterance.spoken.send(Instant::now()));
+        }
+    }
+}
+
+/// Waits for the agent's voice and listens to it until the call ends.
+async fn listen(mut events: mpsc::UnboundedReceiver<RoomEvent>, ear: mpsc::Sender<HeardAt>) {
+    let mut voice: Option<NativeAudioStream> = None;
+    let mut hearing = Hearing::default();
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                Some(RoomEvent::TrackSubscribed { track: RemoteTrack::Audio(track), participant, .. })
+                    if participant.kind() == ParticipantKind::Agent =>
+                {
+                    voice = Some(NativeAudioStream::new(track.rtc_track(), SAMPLE_RATE_HZ as i32, 1));
+                }
+                Some(_) => {}
+                None => return,
+            },
+            Some(frame) = next_frame(&mut voice) => {
+                if let Some(heard) = hearing.frame(&frame.data)
+                    && ear.send(HeardAt { heard, at: Instant::now() }).await.is_err()
+                {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The next frame of a voice; never, while there is none.
+async fn next_frame(voice: &mut Option<NativeAudioStream>) -> Option<AudioFrame<'static>> {
+    match voice {
+        Some(stream) => {
+            let frame = stream.next().await;
+            if frame.is_none() {
+                *voice = None;
+            }
+            frame
+        }
+        None => std::future::pending().await,
+    }
+}
