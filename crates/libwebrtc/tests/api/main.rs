@@ -9,6 +9,7 @@
 //! platforms (raw pointers), `android` (a JVM) and the `web` modules (wasm32).
 
 #![expect(dead_code, reason = "the checks are compiled, not run")]
+#![expect(clippy::type_complexity, reason = "upstream's signatures, spelled out")]
 
 mod audio;
 mod call;

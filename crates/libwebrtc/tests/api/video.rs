@@ -80,7 +80,6 @@ all_fields!(EncodedRateControl {
 all_fields!(NativeVideoStreamOptions { queue_size_frames: Option<usize>, });
 
 fn a_frame_is_built_field_by_field(buffer: BoxVideoBuffer) -> BoxVideoFrame {
-    let _: Box<dyn VideoBuffer> = Box::new(I420Buffer::new(2, 2));
     VideoFrame::<Box<dyn VideoBuffer>> {
         rotation: VideoRotation::VideoRotation0,
         timestamp_us: 0_i64,
