@@ -33,6 +33,7 @@ mod resample;
 pub(crate) mod sdp;
 pub(crate) mod sender;
 mod session;
+mod state;
 mod stats;
 pub(crate) mod transceiver;
 mod transport;

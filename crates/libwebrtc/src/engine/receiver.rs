@@ -203,7 +203,7 @@ impl Tick for RemoteAudio {
         let frame = std::mem::take(pcm);
         drop(playing);
         self.sinks
-            .deliver(&frame, format.sample_rate(), format.channels() as u32);
+            .deliver(now, &frame, format.sample_rate(), format.channels() as u32);
         if let Some(playing) = &mut *self.playing.lock() {
             playing.pcm = frame;
         }
