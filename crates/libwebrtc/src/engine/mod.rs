@@ -18,3 +18,5 @@ pub(crate) mod red;
 pub(crate) mod resample;
 pub(crate) mod sdp;
 pub(crate) mod stretch;
+#[cfg(test)]
+pub(crate) mod tone;

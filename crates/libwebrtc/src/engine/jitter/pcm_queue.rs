@@ -12,8 +12,25 @@ use crate::engine::{pcm::PcmFormat, stretch::Shape};
 const CONCEAL_FULL: Duration = Duration::from_millis(30);
 /// …to silence here.
 const CONCEAL_END: Duration = Duration::from_millis(130);
-/// Cross-fade between made-up sound and what comes after, in microseconds.
-const JOIN_US: usize = 5_000;
+/// How made-up sound and what comes after are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Join {
+    /// The made-up sound goes on for so long beside the new, in microseconds, …
+    hold_us: usize,
+    /// …then one fades into the other.
+    fade_us: usize,
+}
+
+/// The packet was late: the decoder missed nothing.
+pub(super) const JOIN_LATE: Join = Join {
+    hold_us: 0,
+    fade_us: 5_000,
+};
+/// A packet was lost: the decoder's prediction is off for the first part of the next one.
+pub(super) const JOIN_LOST: Join = Join {
+    hold_us: 6_000,
+    fade_us: 10_000,
+};
 
 /// Sound that was decoded, in frames of all channels.
 #[derive(Debug)]
@@ -66,41 +83,31 @@ impl PcmQueue {
 
     /// Appends decoded sound; after made-up sound the two are joined. Gives the frames that the
     /// joint added.
-    pub(super) fn push(&mut self, pcm: &[i16]) -> usize {
+    pub(super) fn push(&mut self, pcm: &[i16], join: Join) -> usize {
+        let Some(concealment) = self.concealment.take() else {
+            self.pcm.extend_from_slice(pcm);
+            return 0;
+        };
+        let frames = pcm.len() / self.shape.channels;
+        let is_audible = self.gain(concealment.frames_made) > 0.0;
+        let hold = if is_audible {
+            self.shape.frames(join.hold_us)
+        } else {
+            0
+        };
+        let hold = hold.min(frames / 2);
+        let fade = self.shape.frames(join.fade_us).min(frames - hold);
+        let added = self.append_tail(concealment, pcm, hold + fade);
         let start = self.pcm.len();
-        let mut added = 0;
-        if self.concealment.is_some() {
-            added = self.append_tail(pcm);
-        }
-        let fade = self.fade_frames(pcm);
         self.pcm.extend_from_slice(pcm);
-        if self.concealment.take().is_some() {
-            let at = start + added * self.shape.channels;
-            for k in 0..fade * self.shape.channels {
-                let old = self.tail[added * self.shape.channels + k];
-                let new = self.pcm[at + k];
-                self.pcm[at + k] = self.shape.mix(old, new, k / self.shape.channels, fade);
-            }
+        let channels = self.shape.channels;
+        for k in 0..(hold + fade) * channels {
+            let old = self.tail[added * channels + k];
+            let step = (k / channels).checked_sub(hold);
+            let new = self.pcm[start + k];
+            self.pcm[start + k] = step.map_or(old, |step| self.shape.mix(old, new, step, fade));
         }
         added
-    }
-
-    /// Appends silence; what sounded before fades out into it.
-    pub(super) fn push_silence(&mut self, frames: usize) {
-        let start = self.pcm.len();
-        self.conceal(frames);
-        let fade = self.shape.frames(JOIN_US).min(frames);
-        for k in 0..frames * self.shape.channels {
-            let step = k / self.shape.channels;
-            let old = self.pcm[start + k];
-            self.pcm[start + k] = match step < fade {
-                true => self.shape.mix(old, 0, step, fade),
-                false => 0,
-            };
-        }
-        // Silence from here on, however short it has been.
-        let frames_made = self.shape.frames(CONCEAL_END.as_micros() as usize);
-        self.concealment = Some(Concealment { frames_made });
     }
 
     /// Appends `frames` of made-up sound that goes on as the sound before did, fading.
@@ -206,32 +213,26 @@ impl PcmQueue {
     }
 
     /// Continues made-up sound up to where `next` fits on best. Gives the frames appended; `tail`
-    /// holds them and what would have come after.
-    fn append_tail(&mut self, next: &[i16]) -> usize {
-        let Some(concealment) = self.concealment else {
-            return 0;
-        };
-        let fade = self.fade_frames(next);
+    /// holds them and the `overlap` that would have come after.
+    fn append_tail(&mut self, made: Concealment, next: &[i16], overlap: usize) -> usize {
+        let gain = self.gain(made.frames_made);
         self.tail.clear();
-        let gain = self.gain(concealment.frames_made);
-        let frames = self.shape.lag_max() + fade;
-        for k in 0..frames {
-            let made = concealment.frames_made + k;
-            push_period(&mut self.tail, &self.period, self.shape, made, gain);
+        for k in 0..self.shape.lag_max() + overlap {
+            push_period(
+                &mut self.tail,
+                &self.period,
+                self.shape,
+                made.frames_made + k,
+                gain,
+            );
         }
         if gain == 0.0 {
             return 0;
         }
-        let added = self.shape.alignment(&self.tail, next, fade);
+        let added = self.shape.alignment(&self.tail, next, overlap);
         self.pcm
             .extend_from_slice(&self.tail[..added * self.shape.channels]);
         added
-    }
-
-    fn fade_frames(&self, next: &[i16]) -> usize {
-        self.shape
-            .frames(JOIN_US)
-            .min(next.len() / self.shape.channels)
     }
 
     /// Level of made-up sound after so many frames of it.
@@ -286,7 +287,7 @@ mod tests {
                 let format = PcmFormat::exactly(rate, 1).unwrap();
                 let mut queue = PcmQueue::new(format);
                 let n = rate as usize / 10;
-                queue.push(&sine(0, n, rate, hz));
+                queue.push(&sine(0, n, rate, hz), JOIN_LATE);
                 let mut out = vec![0; n / 2];
                 queue.pop(&mut out);
                 let removed = queue.accelerate(usize::MAX, 0.9);
@@ -309,10 +310,10 @@ mod tests {
     fn a_break_in_a_tone_is_bridged_and_joined_without_a_click() {
         let (rate, n) = (48_000, 4800);
         let mut queue = PcmQueue::new(PcmFormat::exactly(rate, 1).unwrap());
-        queue.push(&sine(0, n, rate, 440.0));
+        queue.push(&sine(0, n, rate, 440.0), JOIN_LATE);
         assert!(queue.conceal(960));
         // The sound goes on where it broke off: the packet was late, not lost.
-        let added = queue.push(&sine(n, n, rate, 440.0));
+        let added = queue.push(&sine(n, n, rate, 440.0), JOIN_LATE);
         assert!(!queue.is_concealing());
         let out = drain(&mut queue);
         assert_eq!(out.len(), 2 * n + 960 + added);
@@ -332,22 +333,22 @@ mod tests {
     fn a_long_break_fades_to_silence_and_sound_fades_in() {
         let rate = 16_000;
         let mut queue = PcmQueue::new(PcmFormat::exactly(rate, 1).unwrap());
-        queue.push(&sine(0, 3200, rate, 300.0));
+        queue.push(&sine(0, 3200, rate, 300.0), JOIN_LATE);
         assert!(queue.conceal(1600));
         queue.conceal(1600);
         assert!(!queue.conceal(160), "silent after 130 ms");
         let before = queue.frames();
-        assert_eq!(queue.push(&sine(0, 3200, rate, 300.0)), 0);
+        assert_eq!(queue.push(&sine(0, 3200, rate, 300.0), JOIN_LATE), 0);
         let out = drain(&mut queue);
         assert!(out[before - 160..before].iter().all(|s| *s == 0));
         assert!(step_max(&out) <= 1000, "a step of {}", step_max(&out));
     }
 
     #[test]
-    fn silence_may_be_asked_for_before_anything_sounded() {
+    fn nothing_sounded_yet_is_silence() {
         let mut queue = PcmQueue::new(PcmFormat::exactly(48_000, 2).unwrap());
-        queue.push_silence(480);
-        assert!(!queue.conceal(480) && queue.frames() == 960);
+        queue.conceal(480);
+        assert_eq!(queue.frames(), 480);
         assert_eq!((queue.accelerate(0, 0.9), queue.expand(0, 0.9)), (0, 0));
         assert!(drain_stereo(&mut queue).iter().all(|s| *s == 0));
     }
@@ -363,7 +364,10 @@ mod tests {
         let rate = 48_000;
         let mut queue = PcmQueue::new(PcmFormat::exactly(rate, 2).unwrap());
         let tone = sine(0, 9600, rate, 440.0);
-        queue.push(&tone.iter().flat_map(|s| [*s, s / 2]).collect::<Vec<_>>());
+        queue.push(
+            &tone.iter().flat_map(|s| [*s, s / 2]).collect::<Vec<_>>(),
+            JOIN_LATE,
+        );
         assert!(queue.accelerate(usize::MAX, 0.9) > 0);
         queue.conceal(480);
         for frame in drain_stereo(&mut queue).chunks_exact(2) {

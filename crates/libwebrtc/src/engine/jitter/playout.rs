@@ -5,14 +5,16 @@
 
 use std::time::Instant;
 
-use super::{Cursor, JitterBuffer, Phase, ms_of_ticks, packets::Packet};
+use super::{
+    Cursor, JitterBuffer, Phase, ms_of_ticks,
+    packets::Packet,
+    pcm_queue::{JOIN_LATE, JOIN_LOST, Join},
+};
 use crate::engine::{
     opus_decode::{TICKS_MAX, TICKS_MIN, carries_fec, is_dtx},
     pcm::RTP_CLOCK_HZ,
 };
 
-/// Lost sound is concealed by the decoder for so long, then it is silence.
-const CONCEAL_TICKS_MAX: u32 = RTP_CLOCK_HZ / 10;
 /// Without packets for so long the stream counts as paused: it starts afresh with the next one.
 const STALL_TICKS_MAX: u32 = RTP_CLOCK_HZ;
 /// A gap in the timestamps beyond this is not filled up even if packets were lost in it.
@@ -27,7 +29,7 @@ enum Step {
     Play,
     /// Take the packet before the first out of the first one's FEC.
     Fec { ticks: u32 },
-    /// Have the decoder conceal one lost packet.
+    /// Conceal one lost packet.
     Lose { ticks: u32 },
     /// Pass over lost packets in whose place sound was made up already.
     Skip { packets: u64, ticks: u32 },
@@ -166,9 +168,10 @@ impl JitterBuffer {
         if self.queue.is_concealing() {
             self.wait.reset();
         }
+        let join = join(self.lost_ticks);
         match self.decoder.decode(&first.payload) {
             Ok(pcm) => {
-                let added = self.queue.push(pcm);
+                let added = self.queue.push(pcm, join);
                 self.stats.samples_inserted += added as u64;
             }
             Err(_) => {
@@ -188,9 +191,10 @@ impl JitterBuffer {
             sequence: first.sequence,
             timestamp: first.timestamp,
         };
+        let join = join(self.lost_ticks);
         match self.decoder.decode_fec(&first.payload, ticks) {
             Ok(pcm) => {
-                self.queue.push(pcm);
+                self.queue.push(pcm, join);
                 self.stats.packets_recovered_by_fec += 1;
             }
             Err(_) => self.conceal_lost(ticks),
@@ -208,17 +212,14 @@ impl JitterBuffer {
     }
 
     /// Plays something in place of a packet that is lost or cannot be decoded.
+    ///
+    /// The decoder's own concealment is not used: what sounded before, repeated, bridges such short
+    /// breaks better than its extrapolation, and can be joined to what comes after.
     fn conceal_lost(&mut self, ticks: u32) {
-        self.stats.concealment_events += u64::from(self.lost_ticks == 0);
-        let is_audible = self.lost_ticks < CONCEAL_TICKS_MAX;
+        self.stats.concealment_events += u64::from(!self.queue.is_concealing());
         self.lost_ticks = self.lost_ticks.saturating_add(ticks);
         let frames = self.format.samples_of_ticks(ticks);
-        match self.decoder.conceal(ticks) {
-            Ok(pcm) if is_audible => {
-                self.queue.push(pcm);
-            }
-            _ => self.queue.push_silence(frames),
-        }
+        let is_audible = self.queue.conceal(frames);
         self.count_concealed(frames, is_audible);
     }
 
@@ -249,7 +250,7 @@ impl JitterBuffer {
         if self.after_dtx
             && let Ok(pcm) = self.decoder.conceal(RTP_CLOCK_HZ / 100)
         {
-            self.queue.push(pcm);
+            self.queue.push(pcm, JOIN_LATE);
             return;
         }
         let is_new = !self.queue.is_concealing();
@@ -275,4 +276,9 @@ impl JitterBuffer {
     pub(super) fn packet_ms(&self) -> f64 {
         ms_of_ticks(i64::from(self.packet_ticks))
     }
+}
+
+/// How the next sound is joined on after so much was lost.
+fn join(lost_ticks: u32) -> Join {
+    if lost_ticks > 0 { JOIN_LOST } else { JOIN_LATE }
 }
