@@ -32,7 +32,6 @@ pub(crate) struct RtpAudio<'a> {
 /// The receiving half of one audio stream.
 #[derive(Debug)]
 pub(crate) struct AudioReceive {
-    format: ReceiveFormat,
     buffer: JitterBuffer,
     /// Packets of other payload types, and RED that could not be read.
     unreadable: u64,
@@ -41,26 +40,15 @@ pub(crate) struct AudioReceive {
 impl AudioReceive {
     /// # Errors
     /// libopus could not get memory.
-    pub(crate) fn new(format: ReceiveFormat, output: PcmFormat) -> Result<Self, opus::Error> {
+    pub(crate) fn new(output: PcmFormat) -> Result<Self, opus::Error> {
         Ok(Self {
-            format,
             buffer: JitterBuffer::new(output)?,
             unreadable: 0,
         })
     }
 
-    /// Follows a new negotiation.
-    pub(crate) fn set_format(&mut self, format: ReceiveFormat) {
-        self.format = format;
-    }
-
-    /// Shape of the sound that [`pull`](Self::pull) gives.
-    pub(crate) fn output_format(&self) -> PcmFormat {
-        self.buffer.format()
-    }
-
     /// Takes a packet; what cannot be read is counted and dropped.
-    pub(crate) fn receive(&mut self, packet: RtpAudio<'_>) {
+    pub(crate) fn receive(&mut self, format: ReceiveFormat, packet: RtpAudio<'_>) {
         let RtpAudio {
             ssrc,
             sequence,
@@ -69,7 +57,7 @@ impl AudioReceive {
             payload,
             ..
         } = packet;
-        if packet.payload_type == self.format.opus_payload_type {
+        if packet.payload_type == format.opus_payload_type {
             let is_redundant = false;
             self.buffer.insert(IncomingAudio {
                 ssrc,
@@ -81,7 +69,7 @@ impl AudioReceive {
             });
             return;
         }
-        if Some(packet.payload_type) != self.format.red_payload_type {
+        if Some(packet.payload_type) != format.red_payload_type {
             self.unreadable += 1;
             return;
         }
@@ -89,7 +77,7 @@ impl AudioReceive {
             self.unreadable += 1;
             return;
         };
-        for block in blocks.filter(|b| b.payload_type == self.format.opus_payload_type) {
+        for block in blocks.filter(|b| b.payload_type == format.opus_payload_type) {
             let Some(sequence) = sequence.checked_sub(u64::from(block.distance)) else {
                 continue;
             };

@@ -154,7 +154,7 @@ impl Heard {
 /// Plays packets at their times, pulling every 10 ms from 3 ms on.
 fn play(packets: Vec<(Duration, Sent)>, rate: u32, seconds: usize) -> Heard {
     let output = PcmFormat::exactly(rate, 1).unwrap();
-    let mut receive = AudioReceive::new(RECEIVE, output).unwrap();
+    let mut receive = AudioReceive::new(output).unwrap();
     let start = Instant::now();
     let mut packets = packets.into_iter().peekable();
     let mut pcm = Vec::new();
@@ -162,14 +162,17 @@ fn play(packets: Vec<(Duration, Sent)>, rate: u32, seconds: usize) -> Heard {
     for n in 0..seconds * 100 {
         let now = Duration::from_millis(n as u64 * 10 + 3);
         while let Some((at, sent)) = packets.next_if(|(at, _)| *at <= now) {
-            receive.receive(RtpAudio {
-                ssrc: sent.ssrc,
-                payload_type: sent.payload_type,
-                sequence: sent.sequence,
-                timestamp: sent.timestamp,
-                arrival: start + at,
-                payload: &sent.payload,
-            });
+            receive.receive(
+                RECEIVE,
+                RtpAudio {
+                    ssrc: sent.ssrc,
+                    payload_type: sent.payload_type,
+                    sequence: sent.sequence,
+                    timestamp: sent.timestamp,
+                    arrival: start + at,
+                    payload: &sent.payload,
+                },
+            );
         }
         if receive.pull(start + now, &mut frame) {
             pcm.extend_from_slice(&frame);
@@ -541,7 +544,7 @@ fn packets_of_any_length_are_played() {
 #[test]
 fn nothing_is_given_before_the_first_packet_and_no_opus_is_dropped() {
     let output = PcmFormat::exactly(16_000, 2).unwrap();
-    let mut receive = AudioReceive::new(RECEIVE, output).unwrap();
+    let mut receive = AudioReceive::new(output).unwrap();
     let mut pcm = vec![1; 320];
     let now = Instant::now();
     for (payload_type, payload) in [
@@ -550,14 +553,17 @@ fn nothing_is_given_before_the_first_packet_and_no_opus_is_dropped() {
         (63, &[0x80]),
         (0, b"pcm"),
     ] {
-        receive.receive(RtpAudio {
-            ssrc: 1,
-            payload_type,
-            sequence: 1,
-            timestamp: 0,
-            arrival: now,
-            payload,
-        });
+        receive.receive(
+            RECEIVE,
+            RtpAudio {
+                ssrc: 1,
+                payload_type,
+                sequence: 1,
+                timestamp: 0,
+                arrival: now,
+                payload,
+            },
+        );
     }
     assert!(!receive.pull(now, &mut pcm));
     assert!(pcm.iter().all(|s| *s == 0));
@@ -629,14 +635,14 @@ proptest! {
         ),
     ) {
         let format = PcmFormat::exactly(16_000, 1).unwrap();
-        let mut receive = AudioReceive::new(RECEIVE, format).unwrap();
+        let mut receive = AudioReceive::new(format).unwrap();
         let start = Instant::now();
         let mut pcm = vec![0; 160];
         for (n, (payload_type, payload)) in (0u32..).zip(&packets) {
             let arrival = start + Duration::from_millis(u64::from(n) * 20);
             let (timestamp, sequence) = (n * 960, u64::from(n));
             let payload_type = *payload_type;
-            receive.receive(RtpAudio {
+            receive.receive(RECEIVE, RtpAudio {
                 ssrc: 1, payload_type, sequence, timestamp, arrival, payload,
             });
             receive.pull(arrival, &mut pcm);

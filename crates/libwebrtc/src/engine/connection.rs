@@ -1,0 +1,542 @@
+//! One peer connection: its state under one lock, and what the public API asks of it.
+//!
+//! Calls change the state, note what the program should hear of, and wake the driver (`transport`),
+//! which does all I/O and calls all callbacks. No call waits for the network.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Instant,
+};
+
+use parking_lot::Mutex;
+use str0m::{Candidate, Rtc};
+use tokio::sync::Notify;
+
+use super::{
+    callbacks::{Callbacks, Notice},
+    data::{Channel, Channels},
+    describe::Own,
+    ice::Socket,
+    media::{self, OutgoingPacket, Routes},
+    negotiation::{Action, MediaView, Negotiation},
+    sender::Sender,
+    session::{self, Identity},
+    transceiver::Transceiver,
+    transport,
+};
+use crate::{
+    MediaType, RtcError,
+    data_channel::DataChannelInit,
+    media_stream_track::MediaStreamTrack,
+    peer_connection::{IceConnectionState, IceGatheringState, PeerConnectionState, SignalingState},
+    peer_connection_factory::RtcConfiguration,
+    rtp_transceiver::{RtpTransceiverDirection, RtpTransceiverInit},
+    session_description::SessionDescription,
+    stats::RtcStats,
+};
+
+/// What the lock guards.
+pub(crate) struct State {
+    /// Built when both descriptions are known.
+    pub(crate) rtc: Option<Rtc>,
+    pub(crate) config: RtcConfiguration,
+    identity: Identity,
+    pub(crate) negotiation: Negotiation,
+    pub(crate) transceivers: Vec<Arc<Transceiver>>,
+    pub(crate) channels: Channels,
+    pub(crate) routes: Routes,
+    pub(crate) sockets: Vec<Arc<Socket>>,
+    pub(crate) connection: PeerConnectionState,
+    pub(crate) ice: IceConnectionState,
+    pub(crate) gathering: IceGatheringState,
+    /// Own addresses, for when str0m is built.
+    pub(crate) local_candidates: Vec<Candidate>,
+    remote_candidates: Vec<Candidate>,
+    pub(crate) dtls_up: bool,
+    pub(crate) path_lost_at: Option<Instant>,
+    pub(crate) closed_at: Option<Instant>,
+    pub(crate) notices: Vec<Notice>,
+}
+
+/// One peer connection.
+pub(crate) struct Connection {
+    own: Weak<Connection>,
+    pub(crate) state: Mutex<State>,
+    pub(crate) driver: Notify,
+    pub(crate) callbacks: Callbacks,
+}
+
+/// Closes the connection when the last `PeerConnection` is gone.
+pub(crate) struct Handle(Arc<Connection>);
+
+impl Handle {
+    pub(crate) fn new(config: RtcConfiguration) -> Result<Self, RtcError> {
+        let connection = Connection::new(config)?;
+        transport::spawn(connection.clone());
+        Ok(Self(connection))
+    }
+
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.0
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Connection {
+    fn new(config: RtcConfiguration) -> Result<Arc<Self>, RtcError> {
+        let identity = Identity::new()?;
+        let own = Own {
+            session_id: rand::random::<u64>() >> 2,
+            version: 1,
+            credentials: session::new_credentials(),
+            fingerprint: identity.fingerprint(),
+            numbers: Default::default(),
+            candidates: vec![],
+        };
+        let state = State {
+            rtc: None,
+            config,
+            identity,
+            negotiation: Negotiation::new(own),
+            transceivers: vec![],
+            channels: Channels::default(),
+            routes: Routes::default(),
+            sockets: vec![],
+            connection: PeerConnectionState::New,
+            ice: IceConnectionState::New,
+            gathering: IceGatheringState::New,
+            local_candidates: vec![],
+            remote_candidates: vec![],
+            dtls_up: false,
+            path_lost_at: None,
+            closed_at: None,
+            notices: vec![],
+        };
+        Ok(Arc::new_cyclic(|own| Self {
+            own: own.clone(),
+            state: Mutex::new(state),
+            driver: Notify::new(),
+            callbacks: Callbacks::default(),
+        }))
+    }
+
+    pub(crate) fn weak(&self) -> Weak<Self> {
+        self.own.clone()
+    }
+
+    /// The driver looks at everything again.
+    pub(crate) fn wake(&self) {
+        self.driver.notify_one();
+    }
+
+    pub(crate) fn notify(&self, notice: Notice) {
+        self.state.lock().notices.push(notice);
+        self.wake();
+    }
+
+    pub(crate) fn check_open(&self) -> Result<(), RtcError> {
+        self.state.lock().check_open()
+    }
+
+    pub(crate) fn set_configuration(&self, config: RtcConfiguration) -> Result<(), RtcError> {
+        let mut state = self.state.lock();
+        state.check_open()?;
+        state.config = config;
+        Ok(())
+    }
+
+    // ---- Descriptions
+
+    pub(crate) fn create_offer(&self, ice_restart: bool) -> Result<SessionDescription, RtcError> {
+        let mut state = self.state.lock();
+        state.check_open()?;
+        let media = state.media();
+        let wants_data = !state.channels.is_empty();
+        let negotiation = &mut state.negotiation;
+        Ok(negotiation.create_offer(&media, wants_data, ice_restart, session::new_credentials))
+    }
+
+    pub(crate) fn create_answer(&self) -> Result<SessionDescription, RtcError> {
+        let mut state = self.state.lock();
+        state.check_open()?;
+        let media = state.media();
+        state.negotiation.create_answer(&media)
+    }
+
+    pub(crate) fn set_local_description(
+        &self,
+        description: SessionDescription,
+    ) -> Result<(), RtcError> {
+        let mut state = self.state.lock();
+        state.check_open()?;
+        let media = state.media();
+        let actions = state.negotiation.set_local(description, &media)?;
+        let done = self.apply(&mut state, actions);
+        drop(state);
+        self.wake();
+        done
+    }
+
+    pub(crate) fn set_remote_description(
+        &self,
+        description: SessionDescription,
+    ) -> Result<(), RtcError> {
+        let mut state = self.state.lock();
+        state.check_open()?;
+        let media = state.media();
+        let negotiation = &mut state.negotiation;
+        let actions = negotiation.set_remote(description, &media, session::new_credentials)?;
+        let done = self.apply(&mut state, actions);
+        drop(state);
+        self.wake();
+        done
+    }
+
+    fn apply(&self, state: &mut State, actions: Vec<Action>) -> Result<(), RtcError> {
+        for action in actions {
+            match action {
+                Action::Signaling(signaling) => state.notices.push(Notice::Signaling(signaling)),
+                Action::Name { transceiver, mid } => {
+                    if let Some(transceiver) = state.transceivers.get(transceiver) {
+                        transceiver.set_mid(mid);
+                    }
+                }
+                Action::Add { kind, track_id } => {
+                    let init = RtpTransceiverInit {
+                        direction: RtpTransceiverDirection::RecvOnly,
+                        stream_ids: vec![],
+                        send_encodings: vec![],
+                    };
+                    let new = Transceiver::new(self.weak(), kind, init, false, track_id);
+                    state.transceivers.push(new);
+                }
+                Action::Gather => transport::gather(state),
+                Action::Start(start) => state.start(start)?,
+                Action::RestartIce { local, remote } => {
+                    let State {
+                        rtc,
+                        remote_candidates,
+                        ..
+                    } = &mut *state;
+                    if let Some(rtc) = rtc {
+                        session::restart_ice(rtc, remote_candidates, &local, &remote);
+                    }
+                }
+                Action::Candidate(line) => state.add_remote_candidate(&line),
+                Action::StartData { message_bytes_max } => {
+                    state.start_data(message_bytes_max);
+                }
+                Action::Media(plan) => {
+                    let State {
+                        rtc,
+                        routes,
+                        transceivers,
+                        negotiation,
+                        ..
+                    } = &mut *state;
+                    if let (Some(rtc), Some(t)) = (rtc, transceivers.get(plan.transceiver)) {
+                        media::apply(rtc, routes, t, negotiation.own.numbers, plan);
+                    }
+                }
+                Action::Show {
+                    transceiver,
+                    receiving,
+                    stream,
+                } => {
+                    let Some(transceiver) = state.transceivers.get(transceiver) else {
+                        continue;
+                    };
+                    if let Some(event) = transceiver.show(receiving, stream) {
+                        state.notices.push(Notice::Track(Box::new(event)));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn current_local_description(&self) -> Option<SessionDescription> {
+        self.state.lock().negotiation.current_local().cloned()
+    }
+
+    pub(crate) fn current_remote_description(&self) -> Option<SessionDescription> {
+        self.state.lock().negotiation.current_remote().cloned()
+    }
+
+    pub(crate) fn restart_ice(&self) {
+        let mut state = self.state.lock();
+        if state.closed_at.is_none() {
+            state.negotiation.want_restart();
+            state.notices.push(Notice::NegotiationNeeded);
+            drop(state);
+            self.wake();
+        }
+    }
+
+    pub(crate) fn add_ice_candidate(&self, line: &str) -> Result<(), RtcError> {
+        let mut state = self.state.lock();
+        state.check_open()?;
+        if !line.trim().is_empty() {
+            state.add_remote_candidate(line);
+        }
+        drop(state);
+        self.wake();
+        Ok(())
+    }
+
+    // ---- Tracks and transceivers
+
+    pub(crate) fn add_track(
+        &self,
+        track: MediaStreamTrack,
+        init: RtpTransceiverInit,
+    ) -> Result<Arc<Transceiver>, RtcError> {
+        self.add(kind_of(&track), Some(track), init, true)
+    }
+
+    pub(crate) fn add_transceiver(
+        &self,
+        track: MediaStreamTrack,
+        init: RtpTransceiverInit,
+    ) -> Result<Arc<Transceiver>, RtcError> {
+        self.add(kind_of(&track), Some(track), init, false)
+    }
+
+    pub(crate) fn add_transceiver_for_media(
+        &self,
+        kind: MediaType,
+        init: RtpTransceiverInit,
+    ) -> Result<Arc<Transceiver>, RtcError> {
+        if !matches!(kind, MediaType::Audio | MediaType::Video) {
+            return Err(RtcError::internal("a transceiver carries audio or video"));
+        }
+        self.add(kind, None, init, false)
+    }
+
+    fn add(
+        &self,
+        kind: MediaType,
+        track: Option<MediaStreamTrack>,
+        init: RtpTransceiverInit,
+        by_track: bool,
+    ) -> Result<Arc<Transceiver>, RtcError> {
+        self.check_open()?;
+        let transceiver = Transceiver::new(self.weak(), kind, init, by_track, None);
+        if let Some(track) = track {
+            transceiver.sender.attach(track);
+        }
+        let mut state = self.state.lock();
+        state.check_open()?;
+        state.transceivers.push(transceiver.clone());
+        state.notices.push(Notice::NegotiationNeeded);
+        drop(state);
+        self.wake();
+        Ok(transceiver)
+    }
+
+    pub(crate) fn remove_track(&self, sender: &Arc<Sender>) -> Result<(), RtcError> {
+        let mut state = self.state.lock();
+        state.check_open()?;
+        let of_sender = |t: &&Arc<Transceiver>| Arc::ptr_eq(&t.sender, sender);
+        let transceiver = state.transceivers.iter().find(of_sender).cloned();
+        if transceiver.is_some() {
+            state.notices.push(Notice::NegotiationNeeded);
+        }
+        drop(state);
+        if let Some(transceiver) = transceiver {
+            transceiver.sender.detach();
+            transceiver.stop_sending();
+        }
+        self.wake();
+        Ok(())
+    }
+
+    pub(crate) fn transceivers(&self) -> Vec<Arc<Transceiver>> {
+        self.state.lock().transceivers.clone()
+    }
+
+    /// Sends an encoded packet.
+    pub(crate) fn send_packet(&self, packet: OutgoingPacket) -> bool {
+        let sent = match &mut self.state.lock().rtc {
+            Some(rtc) => media::send(rtc, packet, Instant::now()),
+            None => false,
+        };
+        if sent {
+            self.wake(); // str0m sends it with its next timeout
+        }
+        sent
+    }
+
+    // ---- Data channels
+
+    pub(crate) fn create_data_channel(
+        &self,
+        label: &str,
+        init: DataChannelInit,
+    ) -> Result<Arc<Channel>, RtcError> {
+        let mut state = self.state.lock();
+        state.check_open()?;
+        let is_first = state.channels.is_empty();
+        let State {
+            channels,
+            rtc,
+            notices,
+            ..
+        } = &mut *state;
+        let channel = channels.create(self.weak(), rtc.as_mut(), label, init)?;
+        if is_first {
+            notices.push(Notice::NegotiationNeeded);
+        }
+        drop(state);
+        self.wake();
+        Ok(channel)
+    }
+
+    pub(crate) fn close_channel(&self, channel: &Arc<Channel>) {
+        let mut state = self.state.lock();
+        let State {
+            channels,
+            rtc,
+            notices,
+            ..
+        } = &mut *state;
+        notices.extend(channels.close(channel, rtc.as_mut()));
+        drop(state);
+        self.wake();
+    }
+
+    // ---- States, figures, the end
+
+    pub(crate) fn connection_state(&self) -> PeerConnectionState {
+        self.state.lock().connection
+    }
+
+    pub(crate) fn ice_connection_state(&self) -> IceConnectionState {
+        self.state.lock().ice
+    }
+
+    pub(crate) fn ice_gathering_state(&self) -> IceGatheringState {
+        self.state.lock().gathering
+    }
+
+    pub(crate) fn signaling_state(&self) -> SignalingState {
+        self.state.lock().negotiation.signaling()
+    }
+
+    pub(crate) fn stats(&self) -> Vec<RtcStats> {
+        let transceivers = self.transceivers();
+        let sent = transceivers.iter().flat_map(|t| t.sender.stats());
+        let received = transceivers.iter().flat_map(|t| t.receiver.stats());
+        sent.chain(received).collect()
+    }
+
+    /// Ends everything at once; the driver still tells the peer.
+    pub(crate) fn close(&self) {
+        let transceivers = {
+            let mut state = self.state.lock();
+            if state.closed_at.is_some() {
+                return;
+            }
+            state.close(Instant::now());
+            state.transceivers.clone()
+        };
+        for transceiver in transceivers {
+            transceiver.end();
+        }
+        self.wake();
+    }
+}
+
+fn kind_of(track: &MediaStreamTrack) -> MediaType {
+    match track {
+        MediaStreamTrack::Audio(_) => MediaType::Audio,
+        MediaStreamTrack::Video(_) => MediaType::Video,
+    }
+}
+
+impl State {
+    fn check_open(&self) -> Result<(), RtcError> {
+        match self.closed_at {
+            None => Ok(()),
+            Some(_) => Err(RtcError::invalid_state("the peer connection is closed")),
+        }
+    }
+
+    fn media(&self) -> Vec<MediaView> {
+        self.transceivers
+            .iter()
+            .map(|transceiver| transceiver.view())
+            .collect()
+    }
+
+    fn start(&mut self, start: super::negotiation::Start) -> Result<(), RtcError> {
+        let own = &self.negotiation.own;
+        let (credentials, numbers) = (&own.credentials, own.numbers);
+        let mut rtc = session::begin(&self.identity, credentials, numbers, start, Instant::now())?;
+        for candidate in &self.local_candidates {
+            rtc.add_local_candidate(candidate.clone());
+        }
+        for candidate in &self.remote_candidates {
+            rtc.add_remote_candidate(candidate.clone());
+        }
+        self.rtc = Some(rtc);
+        self.set_connection(PeerConnectionState::Connecting);
+        Ok(())
+    }
+
+    fn add_remote_candidate(&mut self, line: &str) {
+        let Some(candidate) = session::remote_candidate(line) else {
+            return;
+        };
+        self.remote_candidates.push(candidate.clone());
+        if let Some(rtc) = &mut self.rtc {
+            rtc.add_remote_candidate(candidate);
+        }
+    }
+
+    fn start_data(&mut self, message_bytes_max: u64) {
+        log::debug!("the peer takes messages of {message_bytes_max} bytes");
+        let Some(rtc) = &mut self.rtc else { return };
+        // The side that opens DTLS opens SCTP.
+        let client = self.negotiation.dtls_active();
+        rtc.direct_api().start_sctp(client);
+        self.channels.start(rtc);
+    }
+
+    pub(crate) fn set_connection(&mut self, state: PeerConnectionState) {
+        if self.connection != state && self.connection != PeerConnectionState::Closed {
+            log::debug!("peer connection {:?} -> {state:?}", self.connection);
+            self.connection = state;
+            self.notices.push(Notice::Connection(state));
+        }
+    }
+
+    pub(crate) fn set_ice(&mut self, state: IceConnectionState) {
+        if self.ice != state && self.ice != IceConnectionState::Closed {
+            self.ice = state;
+            self.notices.push(Notice::IceConnection(state));
+        }
+    }
+
+    fn close(&mut self, now: Instant) {
+        self.closed_at = Some(now);
+        self.negotiation.close();
+        self.routes.clear();
+        self.notices.push(Notice::Signaling(SignalingState::Closed));
+        let closed = self.channels.close_all();
+        self.notices.extend(closed);
+        self.set_ice(IceConnectionState::Closed);
+        self.set_connection(PeerConnectionState::Closed);
+        if let Some(rtc) = &mut self.rtc
+            && let Err(error) = rtc.close()
+        {
+            log::debug!("the peer may not learn of the end: {error}");
+            rtc.disconnect();
+        }
+    }
+}
