@@ -1,80 +1,108 @@
-//! Stand-in until the real one is merged.
-use std::{collections::VecDeque, time::Instant};
+//! From RTP payloads to sound: RED unpacked, each packet handed to the jitter buffer.
+//!
+//! Pure: who reads packets off the socket and who asks for sound every 10 ms is decided elsewhere.
 
-use super::pcm::PcmFormat;
+use std::time::Instant;
 
-pub(crate) struct IncomingAudio<'a> {
+use super::{
+    jitter::{IncomingAudio, JitterBuffer, JitterStats},
+    pcm::PcmFormat,
+    red,
+};
+
+/// Payload types that were negotiated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ReceiveFormat {
     pub(crate) opus_payload_type: u8,
-    pub(crate) red_payload_type: u8,
-    pub(crate) payload_type: u8,
-    pub(crate) sequence: u64,
-    pub(crate) timestamp: u32,
-    pub(crate) payload: &'a [u8],
-    pub(crate) arrival: Instant,
+    pub(crate) red_payload_type: Option<u8>,
 }
 
-#[derive(Default, Clone)]
-pub(crate) struct ReceiveStats;
+/// One RTP packet of the stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RtpAudio<'a> {
+    pub(crate) ssrc: u32,
+    pub(crate) payload_type: u8,
+    /// Sequence number with its wraps counted in.
+    pub(crate) sequence: u64,
+    pub(crate) timestamp: u32,
+    pub(crate) arrival: Instant,
+    pub(crate) payload: &'a [u8],
+}
 
+/// The receiving half of one audio stream.
+#[derive(Debug)]
 pub(crate) struct AudioReceive {
-    format: PcmFormat,
-    decoder: opus::Decoder,
-    fifo: VecDeque<i16>,
-    started: bool,
-    next: u64,
-    buf: Vec<i16>,
+    buffer: JitterBuffer,
+    /// Packets of other payload types, and RED that could not be read.
+    unreadable: u64,
 }
 
 impl AudioReceive {
-    pub(crate) fn new(format: PcmFormat) -> Result<Self, opus::Error> {
-        let decoder = opus::Decoder::new(format.sample_rate(), format.opus_channels())?;
+    /// # Errors
+    /// libopus could not get memory.
+    pub(crate) fn new(output: PcmFormat) -> Result<Self, opus::Error> {
         Ok(Self {
-            format,
-            decoder,
-            fifo: VecDeque::new(),
-            started: false,
-            next: 0,
-            buf: vec![0; 12000],
+            buffer: JitterBuffer::new(output)?,
+            unreadable: 0,
         })
     }
 
-    pub(crate) fn insert(&mut self, p: IncomingAudio<'_>) {
-        let _ = (p.timestamp, p.arrival);
-        let payload = if p.payload_type == p.red_payload_type {
-            super::red::unpack(p.payload)
-                .ok()
-                .and_then(|b| b.last().map(|b| b.payload))
-        } else if p.payload_type == p.opus_payload_type {
-            Some(p.payload)
-        } else {
-            None
-        };
-        if p.sequence < self.next {
+    /// Takes a packet; what cannot be read is counted and dropped.
+    pub(crate) fn receive(&mut self, format: ReceiveFormat, packet: RtpAudio<'_>) {
+        let RtpAudio {
+            ssrc,
+            sequence,
+            timestamp,
+            arrival,
+            payload,
+            ..
+        } = packet;
+        if packet.payload_type == format.opus_payload_type {
+            let is_redundant = false;
+            self.buffer.insert(IncomingAudio {
+                ssrc,
+                sequence,
+                timestamp,
+                arrival,
+                is_redundant,
+                payload,
+            });
             return;
         }
-        self.next = p.sequence + 1;
-        let Some(payload) = payload else { return };
-        if let Ok(n) = self.decoder.decode(payload, &mut self.buf, false) {
-            self.fifo.extend(&self.buf[..n * self.format.channels()]);
+        if Some(packet.payload_type) != format.red_payload_type {
+            self.unreadable += 1;
+            return;
+        }
+        let Ok(blocks) = red::unpack(payload) else {
+            self.unreadable += 1;
+            return;
+        };
+        for block in blocks.filter(|b| b.payload_type == format.opus_payload_type) {
+            let Some(sequence) = sequence.checked_sub(u64::from(block.distance)) else {
+                continue;
+            };
+            self.buffer.insert(IncomingAudio {
+                ssrc,
+                sequence,
+                timestamp: timestamp.wrapping_sub(u32::from(block.timestamp_offset)),
+                arrival,
+                is_redundant: block.distance > 0,
+                payload: block.payload,
+            });
         }
     }
 
-    pub(crate) fn pull(&mut self, _now: Instant, out: &mut Vec<i16>) -> bool {
-        let n = self.format.samples_10ms();
-        if !self.started {
-            if self.fifo.len() < n * 6 {
-                return false;
-            }
-            self.started = true;
-        }
-        out.clear();
-        let k = n.min(self.fifo.len());
-        out.extend(self.fifo.drain(..k));
-        out.resize(n, 0);
-        true
+    /// Fills `output` with the next 10 ms; false, and silence, until the first packet has come.
+    pub(crate) fn pull(&mut self, now: Instant, output: &mut [i16]) -> bool {
+        self.buffer.pull(now, output)
     }
 
-    pub(crate) fn stats(&self) -> ReceiveStats {
-        ReceiveStats
+    pub(crate) fn stats(&self) -> JitterStats {
+        let stats = self.buffer.stats();
+        let packets_discarded = stats.packets_discarded + self.unreadable;
+        JitterStats {
+            packets_discarded,
+            ..stats
+        }
     }
 }

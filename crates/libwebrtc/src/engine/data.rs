@@ -55,6 +55,14 @@ struct Inner {
     early: VecDeque<Message>,
 }
 
+/// What a flush did.
+struct Flushed {
+    /// Messages that str0m took.
+    taken: usize,
+    /// Bytes acknowledged since the last time.
+    sent: u64,
+}
+
 /// One data channel.
 pub(crate) struct Channel {
     connection: Weak<Connection>,
@@ -230,18 +238,22 @@ impl Channel {
         std::mem::replace(&mut inner.state, state) != state
     }
 
-    /// Hands str0m what it takes, and returns how many bytes were acknowledged since the last time.
-    fn flush(&self, rtc: &mut Rtc) -> u64 {
+    /// Hands str0m what it takes.
+    fn flush(&self, rtc: &mut Rtc) -> Flushed {
+        let nothing = Flushed { taken: 0, sent: 0 };
         let mut inner = self.inner.lock();
-        let Some(id) = inner.channel else { return 0 };
+        let Some(id) = inner.channel else {
+            return nothing;
+        };
         if inner.state != DataChannelState::Open
             || (inner.pending.is_empty() && inner.in_flight_bytes == 0)
         {
-            return 0;
+            return nothing;
         }
         let Some(mut channel) = rtc.channel(id) else {
-            return 0;
+            return nothing;
         };
+        let mut taken = 0;
         while let Some(message) = inner.pending.front() {
             match channel.write(message.binary, &message.data) {
                 Ok(true) => {
@@ -249,6 +261,7 @@ impl Channel {
                     inner.pending.pop_front();
                     inner.pending_bytes -= bytes;
                     inner.in_flight_bytes += bytes;
+                    taken += 1;
                 }
                 Ok(false) => break,
                 Err(error) => {
@@ -261,7 +274,10 @@ impl Channel {
         let buffered = channel.buffered_amount();
         let sent = inner.in_flight_bytes.saturating_sub(buffered);
         inner.in_flight_bytes -= sent;
-        sent as u64
+        Flushed {
+            taken,
+            sent: sent as u64,
+        }
     }
 }
 
@@ -275,10 +291,6 @@ pub(crate) struct Channels {
 impl Channels {
     pub(crate) fn is_empty(&self) -> bool {
         self.all.is_empty()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Channel>> {
-        self.all.iter()
     }
 
     /// Adds a channel that this side creates.
@@ -414,16 +426,20 @@ impl Channels {
             .collect()
     }
 
-    /// Moves waiting messages into str0m and reports what left.
-    pub(crate) fn flush(&self, rtc: &mut Rtc, notices: &mut Vec<Notice>) {
+    /// Moves waiting messages into str0m and notes what was acknowledged. Returns whether str0m
+    /// got something to send.
+    pub(crate) fn flush(&self, rtc: &mut Rtc, notices: &mut Vec<Notice>) -> bool {
+        let mut wrote = false;
         for channel in &self.all {
-            let bytes = channel.flush(rtc);
-            if bytes > 0 {
+            let Flushed { taken, sent } = channel.flush(rtc);
+            wrote |= taken > 0;
+            if sent > 0 {
                 notices.push(Notice::Sent {
                     channel: channel.clone(),
-                    bytes,
+                    bytes: sent,
                 });
             }
         }
+        wrote
     }
 }

@@ -8,6 +8,9 @@
 //! `audio_queue` or a remote peer's packets, `audio_track`, `sender` and `receiver`, on the 10 ms
 //! `clock`; messages through `data`.
 //!
+//! The plain parts under those: `audio_send` over `opus_encode` and `red`; `audio_receive` over `red`,
+//! `jitter`, `opus_decode` and `stretch`; the texts in `sdp` and `candidate`.
+//!
 //! What is deliberately absent: video coding, congestion control, simulcast.
 
 mod audio_level;
@@ -23,17 +26,23 @@ pub(crate) mod data;
 mod describe;
 pub(crate) mod frame_queue;
 mod ice;
+mod jitter;
 mod media;
 mod negotiation;
+mod opus_decode;
 mod opus_encode;
 mod pcm;
 pub(crate) mod receiver;
 mod red;
-mod resample;
+pub(crate) mod resample;
 pub(crate) mod sdp;
 pub(crate) mod sender;
 mod session;
+mod state;
 mod stats;
+mod stretch;
+#[cfg(test)]
+mod tone;
 pub(crate) mod transceiver;
 mod transport;
 

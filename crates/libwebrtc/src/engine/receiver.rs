@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use str0m::rtp::RtpPacket;
 
 use super::{
-    audio_receive::{AudioReceive, IncomingAudio},
+    audio_receive::{AudioReceive, ReceiveFormat, RtpAudio},
     audio_track::{AudioSink, AudioTrack, Origin, Sinks},
     clock::{self, Tick},
     describe::Numbers,
@@ -173,15 +173,19 @@ impl RemoteAudio {
         let Some(playing) = &mut *self.playing.lock() else {
             return;
         };
-        playing.audio.insert(IncomingAudio {
+        let format = ReceiveFormat {
             opus_payload_type: numbers.opus,
-            red_payload_type: numbers.red,
+            red_payload_type: Some(numbers.red),
+        };
+        let packet = RtpAudio {
+            ssrc: *packet.header.ssrc,
             payload_type: *packet.header.payload_type,
             sequence: *packet.seq_no,
             timestamp: packet.header.timestamp,
-            payload: &packet.payload,
             arrival: packet.timestamp,
-        });
+            payload: &packet.payload,
+        };
+        playing.audio.receive(format, packet);
     }
 }
 
@@ -197,13 +201,14 @@ impl Tick for RemoteAudio {
             return true;
         };
         let format = *format;
+        pcm.resize(format.samples_10ms(), 0);
         if !audio.pull(now, pcm) {
             return true;
         }
         let frame = std::mem::take(pcm);
         drop(playing);
         self.sinks
-            .deliver(&frame, format.sample_rate(), format.channels() as u32);
+            .deliver(now, &frame, format.sample_rate(), format.channels() as u32);
         if let Some(playing) = &mut *self.playing.lock() {
             playing.pcm = frame;
         }

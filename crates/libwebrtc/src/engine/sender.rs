@@ -65,9 +65,9 @@ pub(crate) struct Sender {
 struct Sink(Weak<Sender>);
 
 impl AudioSink for Sink {
-    fn on_frame(&self, pcm: &[i16], sample_rate: u32, channels: u32) {
+    fn on_frame(&self, now: Instant, pcm: &[i16], sample_rate: u32, channels: u32) {
         if let Some(sender) = self.0.upgrade() {
-            sender.encode(pcm, sample_rate, channels);
+            sender.encode(now, pcm, sample_rate, channels);
         }
     }
 }
@@ -164,7 +164,7 @@ impl Sender {
         self.agreed.store(sends, Ordering::Release);
     }
 
-    fn encode(&self, pcm: &[i16], sample_rate: u32, channels: u32) {
+    fn encode(&self, now: Instant, pcm: &[i16], sample_rate: u32, channels: u32) {
         let Some(connection) = self.connection.upgrade() else {
             return;
         };
@@ -198,17 +198,17 @@ impl Sender {
             channels,
             is_muted,
         };
-        let sent = audio.push(Instant::now(), captured, |packet| {
-            self.send(&connection, packet);
+        let sent = audio.push(now, captured, |packet| {
+            self.send(&connection, now, packet);
         });
         if let Err(error) = sent {
             log::warn!("no Opus encoder, sound is lost: {error}");
         }
     }
 
-    fn send(&self, connection: &Connection, packet: OutgoingAudio<'_>) {
+    fn send(&self, connection: &Connection, now: Instant, packet: OutgoingAudio<'_>) {
         let bytes = packet.payload.len() as u64;
-        let sent = connection.send_packet(OutgoingPacket {
+        let outgoing = OutgoingPacket {
             ssrc: self.ssrc,
             payload_type: packet.payload_type,
             sequence: packet.sequence,
@@ -217,7 +217,8 @@ impl Sender {
             level: packet.level.minus_dbov,
             voice: packet.level.is_voice,
             payload: packet.payload.into(),
-        });
+        };
+        let sent = connection.send_packet(outgoing, now);
         if sent {
             self.packets.fetch_add(1, Ordering::Relaxed);
             self.bytes.fetch_add(bytes, Ordering::Relaxed);

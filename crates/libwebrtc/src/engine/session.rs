@@ -13,7 +13,7 @@ use str0m::{
     config::{CryptoProvider, DtlsCert, Fingerprint},
     format::{Codec, FormatParams},
     media::{Frequency, Pt},
-    net::Protocol,
+    net::{Protocol, TcpType},
     rtp::{Extension, ExtensionMap},
 };
 
@@ -140,6 +140,13 @@ pub(crate) fn restart_ice(
 pub(crate) fn remote_candidate(line: &str) -> Option<Candidate> {
     match Candidate::from_sdp_string(line.trim()) {
         Ok(candidate) if candidate.proto() == Protocol::Udp => Some(candidate),
+        // Only this side connects, see `ice::tcp`.
+        Ok(candidate)
+            if candidate.proto() == Protocol::Tcp
+                && candidate.tcptype() != Some(TcpType::Active) =>
+        {
+            Some(candidate)
+        }
         Ok(candidate) => {
             log::debug!("a {} candidate of the peer is not used", candidate.proto());
             None

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::audio_receive::ReceiveStats;
+use super::jitter::JitterStats;
 use crate::{
     MediaType,
     stats::{InboundRtpStats, OutboundRtpStats, RtcStats, dictionaries},
@@ -66,20 +66,39 @@ pub(crate) fn outbound(sent: Sent) -> Vec<RtcStats> {
 }
 
 /// The reports of a receiver. `playing` is there while somebody listens.
-pub(crate) fn inbound(received: Received, playing: Option<ReceiveStats>) -> Vec<RtcStats> {
+pub(crate) fn inbound(received: Received, playing: Option<JitterStats>) -> Vec<RtcStats> {
     let mut inbound = dictionaries::InboundRtpStreamStats::default();
     inbound.track_identifier = received.track_id;
     inbound.bytes_received = received.bytes;
     inbound.decoder_implementation = "libopus".into();
-    let counts = dictionaries::ReceivedRtpStreamStats {
+    let mut counts = dictionaries::ReceivedRtpStreamStats {
         packets_received: received.packets,
         ..Default::default()
     };
-    drop(playing);
+    if let Some(heard) = playing {
+        counts.packets_lost = i64::try_from(heard.packets_lost).unwrap_or(i64::MAX);
+        counts.jitter = heard.jitter_ms / 1e3;
+        fill_heard(&mut inbound, &heard);
+    }
     vec![RtcStats::InboundRtp(InboundRtpStats {
         rtc: report(format!("IT{}", received.ssrc)),
         stream: stream(received.ssrc, MediaType::Audio),
         received: counts,
         inbound,
     })]
+}
+
+/// What became of the sound, by W3C's names.
+fn fill_heard(inbound: &mut dictionaries::InboundRtpStreamStats, heard: &JitterStats) {
+    inbound.packets_discarded = heard.packets_discarded;
+    inbound.fec_packets_received = heard.packets_recovered_by_red + heard.packets_recovered_by_fec;
+    inbound.jitter_buffer_delay = heard.delay_sum_s;
+    inbound.jitter_buffer_target_delay = heard.target_delay_sum_s;
+    inbound.jitter_buffer_emitted_count = heard.samples_emitted;
+    inbound.total_samples_received = heard.samples_emitted;
+    inbound.concealed_samples = heard.samples_concealed;
+    inbound.silent_concealed_samples = heard.samples_concealed_silent;
+    inbound.concealment_events = heard.concealment_events;
+    inbound.inserted_samples_for_deceleration = heard.samples_inserted;
+    inbound.removed_samples_for_acceleration = heard.samples_removed;
 }

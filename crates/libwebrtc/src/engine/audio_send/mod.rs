@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     audio_level::AudioLevel,
+    opus_decode::is_dtx,
     opus_encode::{EncoderSettings, OpusEncoder, PACKET_MS},
     pcm::{PcmFormat, RTP_CLOCK_HZ},
     red::RedPacker,
@@ -75,6 +76,8 @@ pub(crate) struct AudioSend {
     sequence: u64,
     timestamp: u32,
     marker: bool,
+    /// The last packet said that silence goes on.
+    is_silent: bool,
     /// When the source's next sound is due.
     due: Option<Instant>,
     /// Packets that libopus could not encode.
@@ -96,6 +99,7 @@ impl AudioSend {
             sequence,
             timestamp,
             marker: true,
+            is_silent: false,
             due: None,
             encode_errors: 0,
         }
@@ -226,7 +230,9 @@ impl AudioSend {
             self.encode_errors += 1;
             return;
         };
-        if opus.len() <= 2 && self.settings.dtx {
+        // The first packet of a silence tells the other side that there is one (DTX).
+        let was_silent = std::mem::replace(&mut self.is_silent, is_dtx(opus));
+        if was_silent && self.is_silent {
             self.marker = true;
             return;
         }

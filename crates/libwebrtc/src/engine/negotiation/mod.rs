@@ -8,6 +8,9 @@
 //!
 //! Source: RFC 8829 (JSEP), RFC 8839 (ICE in SDP), RFC 8842 (DTLS roles), RFC 8843 (BUNDLE).
 
+#[cfg(test)]
+mod tests;
+
 use str0m::config::Fingerprint;
 
 use super::{
