@@ -9,7 +9,7 @@
 //! - `session`: one conversation: a loop over one closed enum of events.
 //! - [`room`], [`tools`], [`stt`], [`llm`], [`tts`], `cache`: each outside thing behind a small trait.
 //! - `pool`: the shared clients and the one way out of the process.
-//! - [`audio`], `turn`, [`chat`], `text`, [`redact`], [`error`]: plain code without I/O or clocks.
+//! - [`audio`], [`turn`], [`chat`], [`text`], [`redact`], [`error`]: plain code without I/O or clocks.
 
 pub mod worker;
 
@@ -23,4 +23,6 @@ pub mod audio;
 pub mod chat;
 pub mod error;
 pub mod redact;
+pub mod text;
+pub mod turn;
 pub mod units;
