@@ -62,17 +62,13 @@ pub(super) async fn refusal(asked: Asked, mut response: Response) -> CallError {
 }
 
 /// The error object of a stream that began well: `{"error": {...}}` where data was expected.
-pub(crate) fn refusal_in_stream(
-    service: Service,
-    operation: &'static str,
-    json: &str,
-) -> CallError {
+pub(crate) fn refusal_in_stream(json: &str) -> (ErrorKind, Refusal) {
     let refusal = Refusal::read(StatusCode::INTERNAL_SERVER_ERROR, json.as_bytes());
     let kind = match refusal.code.as_str() {
         "rate_limit_exceeded" | "429" => ErrorKind::RateLimited,
         _ => refusal.kind(),
     };
-    CallError::new(service, operation, kind).because(refusal)
+    (kind, refusal)
 }
 
 /// What async-openai reports, back in our terms; our own errors pass through it unchanged.

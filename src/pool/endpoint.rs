@@ -117,7 +117,8 @@ impl Endpoint {
         })))
     }
 
-    /// The endpoint of one stage: the shared one with the stage's own values over it.
+    /// The endpoint of one stage: the shared one with the stage's own values, where they are not
+    /// empty, over it.
     ///
     /// The shared key goes to the shared host only: a stage that moves to another host without a
     /// key of its own sends none.
@@ -126,11 +127,11 @@ impl Endpoint {
     /// When the address or a header value cannot be used.
     pub fn for_stage(
         shared: &Config,
-        base_url: Option<&str>,
-        api_key: Option<&Pii<String>>,
+        base_url: &str,
+        api_key: &Pii<String>,
     ) -> Result<Self, EndpointError> {
         let mut config = shared.clone();
-        if let Some(base_url) = base_url {
+        if !base_url.is_empty() {
             let is_elsewhere =
                 parse_base_url(base_url)?.origin() != parse_base_url(&shared.base_url)?.origin();
             config.base_url = base_url.to_owned();
@@ -140,7 +141,7 @@ impl Endpoint {
                 config.project.clear();
             }
         }
-        if let Some(api_key) = api_key {
+        if !api_key.expose().is_empty() {
             config.api_key = api_key.clone();
         }
         Self::new(&config)
@@ -284,13 +285,15 @@ mod tests {
     #[test]
     fn the_shared_key_never_goes_to_another_host() {
         let shared = config("https://api.openai.com", "sk-1");
-        let other = Endpoint::for_stage(&shared, Some("http://localhost:9/v1"), None).unwrap();
-        assert!(!other.has_key());
-        let same = Endpoint::for_stage(&shared, Some("https://api.openai.com/v2"), None).unwrap();
-        assert!(same.has_key());
-        let own = Pii::new("sk-2".to_owned());
-        let other = Endpoint::for_stage(&shared, Some("http://localhost:9"), Some(&own)).unwrap();
-        assert_eq!(other.headers()[AUTHORIZATION], "Bearer sk-2");
+        let stage = |base_url: &str, api_key: &str| {
+            let api_key = Pii::new(api_key.to_owned());
+            Endpoint::for_stage(&shared, base_url, &api_key).unwrap()
+        };
+        assert!(stage("", "").has_key());
+        assert!(stage("https://api.openai.com/v2", "").has_key());
+        assert!(!stage("http://localhost:9/v1", "").has_key());
+        let own = stage("http://localhost:9", "sk-2");
+        assert_eq!(own.headers()[AUTHORIZATION], "Bearer sk-2");
     }
 
     #[test]
