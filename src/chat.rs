@@ -64,3 +64,121 @@ pub struct ChatContext {
     /// The conversation so far.
     pub items: Vec<ChatItem>,
 }
+
+impl ChatContext {
+    /// A conversation that has not begun.
+    pub fn new(instructions: impl Into<String>) -> Self {
+        Self {
+            instructions: instructions.into(),
+            items: Vec::new(),
+        }
+    }
+
+    /// Adds what the user said or typed.
+    pub fn push_user(&mut self, text: impl Into<String>) {
+        self.items.push(ChatItem::User(text.into()));
+    }
+
+    /// Adds what the user heard; nothing when nothing was heard.
+    pub fn push_heard(&mut self, text: impl Into<String>, is_interrupted: bool) {
+        let text = text.into();
+        if !text.trim().is_empty() {
+            self.items.push(ChatItem::Agent {
+                text,
+                is_interrupted,
+            });
+        }
+    }
+
+    /// Drops the oldest items until at most `n_items` are left, and then whatever would stand at the
+    /// beginning without its other half: a tool's output without its call, or a call without its
+    /// output. Services refuse a conversation with either.
+    pub fn keep_last(&mut self, n_items: usize) {
+        let mut start = self.items.len().saturating_sub(n_items);
+        if start == 0 {
+            return;
+        }
+        // Inside a group of calls and outputs, go on to its end.
+        while start < self.items.len() && self.splits_tools(start) {
+            start += 1;
+        }
+        self.items.drain(..start);
+    }
+
+    /// Whether a tool's call lies before `at` and its output behind.
+    fn splits_tools(&self, at: usize) -> bool {
+        self.items[at..].iter().any(|item| match item {
+            ChatItem::ToolOutput { call_id, .. } => self.items[..at]
+                .iter()
+                .any(|earlier| matches!(earlier, ChatItem::ToolCall(call) if call.id == *call_id)),
+            _ => false,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(id: &str) -> ChatItem {
+        ChatItem::ToolCall(ToolCall {
+            id: id.to_owned(),
+            name: "look".to_owned(),
+            arguments: "{}".to_owned(),
+        })
+    }
+
+    fn output(id: &str) -> ChatItem {
+        ChatItem::ToolOutput {
+            call_id: id.to_owned(),
+            output: ToolOutput {
+                text: "seen".to_owned(),
+                is_error: false,
+            },
+        }
+    }
+
+    fn shape(context: &ChatContext) -> String {
+        let letter = |item: &ChatItem| match item {
+            ChatItem::User(_) => 'u',
+            ChatItem::Agent { .. } => 'a',
+            ChatItem::ToolCall(_) => 'c',
+            ChatItem::ToolOutput { .. } => 'o',
+        };
+        context.items.iter().map(letter).collect()
+    }
+
+    #[test]
+    fn truncation_never_separates_a_tool_call_from_its_output() {
+        let mut full = ChatContext::new("be kind");
+        full.push_user("hello");
+        full.items
+            .extend([call("1"), call("2"), output("1"), output("2")]);
+        full.push_heard("there you are", false);
+        full.push_user("thanks");
+        for (n_items, expected) in [
+            (10, "uccooau"),
+            (7, "uccooau"),
+            (6, "ccooau"),
+            (5, "au"),
+            (4, "au"),
+            (3, "au"),
+            (1, "u"),
+            (0, ""),
+        ] {
+            let mut context = full.clone();
+            context.keep_last(n_items);
+            assert_eq!(shape(&context), expected, "keep {n_items}");
+            assert_eq!(context.instructions, "be kind");
+        }
+    }
+
+    #[test]
+    fn what_nobody_heard_is_no_item() {
+        let mut context = ChatContext::default();
+        context.push_heard("  ", true);
+        assert!(context.items.is_empty());
+        context.push_heard("hello", true);
+        assert_eq!(shape(&context), "a");
+    }
+}

@@ -6,12 +6,14 @@
 //!   put together.
 //! - [`worker`]: registration with LiveKit, admission, jobs, drain. Knows no session.
 //! - `agent`: one job from entry to end, in order.
-//! - `session`: one conversation: a loop over one closed enum of events.
+//! - [`session`]: one conversation: a loop over one closed enum of events.
 //! - [`room`], [`tools`], [`stt`], [`llm`], [`tts`], `cache`: each outside thing behind a small trait.
-//! - `pool`: the shared clients and the one way out of the process.
-//! - [`audio`], `turn`, [`chat`], `text`, [`redact`], [`error`]: plain code without I/O or clocks.
+//! - [`pool`]: the shared clients and the one way out of the process.
+//! - [`audio`], [`turn`], [`chat`], [`text`], [`redact`], [`error`]: plain code without I/O or clocks.
 
 pub mod worker;
+
+pub mod session;
 
 pub mod llm;
 pub mod room;
@@ -19,8 +21,12 @@ pub mod stt;
 pub mod tools;
 pub mod tts;
 
+pub mod pool;
+
 pub mod audio;
 pub mod chat;
 pub mod error;
 pub mod redact;
+pub mod text;
+pub mod turn;
 pub mod units;

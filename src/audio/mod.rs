@@ -1,4 +1,13 @@
-//! PCM as the program passes it around. No codecs and no I/O: those live in the engine and in `room`.
+//! PCM as the program passes it around, and what can be told from it without I/O or clocks.
+//!
+//! A user's frames go through [`vad`] (how likely is a voice?) and [`speech`] (where does speech
+//! begin, pause and end?) while [`utterance`] keeps the sound. [`earcon`] makes the sounds that are
+//! our own. Codecs live in the engine, tracks in `room`.
+
+pub mod earcon;
+pub mod speech;
+pub mod utterance;
+pub mod vad;
 
 /// A stretch of mono PCM.
 #[derive(Clone, PartialEq, Eq)]

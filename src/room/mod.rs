@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use crate::audio::AudioFrame;
+use crate::redact::Pii;
 
 /// Where the agent's voice goes.
 pub trait AudioOutput: Send + Sync {
@@ -21,4 +22,69 @@ pub trait AudioOutput: Send + Sync {
 
     /// How much is queued and not yet heard.
     fn queued(&self) -> Duration;
+}
+
+/// What the agent is doing, as front ends show it.
+///
+/// Source: livekit-agents 1.8.9, `AgentState`; participant attribute `lk.agent.state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgentState {
+    /// Joined, not ready yet.
+    Initializing,
+    /// Waits for the user to say something.
+    Listening,
+    /// Prepares a reply.
+    Thinking,
+    /// Is heard.
+    Speaking,
+}
+
+impl AgentState {
+    /// The attribute's value.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Initializing => "initializing",
+            Self::Listening => "listening",
+            Self::Thinking => "thinking",
+            Self::Speaking => "speaking",
+        }
+    }
+}
+
+/// What can happen in a room, as far as a session is concerned.
+#[derive(Clone, Debug)]
+pub enum RoomEvent {
+    /// The next sound of the user's microphone: 16 kHz mono.
+    Frame(AudioFrame),
+    /// The user typed something.
+    Text(Pii<String>),
+    /// There is a user to talk to; again after [`RoomEvent::UserLeft`] that was not final.
+    UserJoined,
+    /// The user is gone.
+    UserLeft {
+        /// Whether for good; a lost connection may come back.
+        is_final: bool,
+    },
+    /// The room is gone, and nothing follows.
+    Disconnected,
+}
+
+/// One stretch of transcript in the room, numbered within the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SegmentId(pub u32);
+
+/// What a session tells the room beside the voice. No method waits: what cannot be sent soon is
+/// dropped and counted by the room.
+pub trait RoomOutput: Send + Sync {
+    /// Shows what the agent does.
+    fn set_agent_state(&self, state: AgentState);
+
+    /// Shows what the user said: all of the segment so far, each time.
+    fn user_transcript(&self, segment: SegmentId, text: &str, is_final: bool);
+
+    /// Adds to what the agent said in this segment, as it is heard.
+    fn agent_transcript(&self, segment: SegmentId, delta: &str);
+
+    /// Nothing more comes of this segment.
+    fn end_agent_transcript(&self, segment: SegmentId);
 }

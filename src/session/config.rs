@@ -1,0 +1,74 @@
+//! Settings of a session.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::units;
+
+/// Limits of a session.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Items of the conversation that the model is given; older ones are dropped. A spoken exchange
+    /// is two items.
+    pub chat_items_max: usize,
+    /// Times the model may call tools before it has to answer. Source: livekit-agents 1.8.9,
+    /// `max_tool_steps`.
+    pub tool_rounds_max: u32,
+    /// Failures in a row after which the session gives up. Source: livekit-agents 1.8.9,
+    /// `max_unrecoverable_errors`.
+    pub errors_max: u32,
+    /// The longest silence of a service in the middle of its answer. The pool's own deadlines are
+    /// shorter; this one holds whatever a provider does.
+    #[serde(rename = "stall_max_seconds", with = "units::seconds")]
+    pub stall_max: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            chat_items_max: 200,
+            tool_rounds_max: 3,
+            errors_max: 3,
+            stall_max: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Config {
+    /// What is wrong with the values, one sentence each.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !(2..=10_000).contains(&self.chat_items_max) {
+            problems.push("session.chat_items_max: must be from 2 to 10000".to_owned());
+        }
+        if self.tool_rounds_max > 20 {
+            problems.push("session.tool_rounds_max: must be at most 20".to_owned());
+        }
+        if !(1..=100).contains(&self.errors_max) {
+            problems.push("session.errors_max: must be from 1 to 100".to_owned());
+        }
+        if self.stall_max < Duration::from_secs(1) || self.stall_max > Duration::from_secs(300) {
+            problems.push("session.stall_max_seconds: must be from 1 to 300".to_owned());
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid_and_nonsense_is_named() {
+        assert!(Config::default().problems().is_empty());
+        let broken = Config {
+            chat_items_max: 0,
+            tool_rounds_max: 99,
+            errors_max: 0,
+            stall_max: Duration::ZERO,
+        };
+        assert_eq!(broken.problems().len(), 4);
+    }
+}

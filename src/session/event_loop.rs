@@ -1,0 +1,259 @@
+//! The loop: everything that can happen to a conversation, one thing at a time.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::listener::Listener;
+use super::reply::{EVENTS_MAX, Failure, ReplyEvent, ReplyEvents, ReplyId};
+use super::transcriptions::Transcriptions;
+use super::turns::{Exchange, Kind};
+use super::{Agent, BoxVad, Config, SessionEnd};
+use crate::audio::speech;
+use crate::chat::ChatContext;
+use crate::room::{AgentState, AudioOutput, RoomEvent, RoomOutput, SegmentId};
+use crate::turn::{self, RequestId, SessionTime, Turn, TurnInput, TurnOutput};
+
+/// All settings of a session.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Limits.
+    pub session: Config,
+    /// Voice activity.
+    pub vad: speech::Config,
+    /// Turn-taking.
+    pub turn: turn::Config,
+}
+
+/// A conversation that can begin: its greeting is being made.
+pub struct Session {
+    core: Core,
+    replies: mpsc::Receiver<(ReplyId, ReplyEvent)>,
+    vad: BoxVad,
+    settings: Settings,
+    turns: Option<mpsc::Sender<Turn>>,
+}
+
+/// What a session needs to make replies.
+pub(super) struct Core {
+    pub(super) agent: Agent,
+    pub(super) config: Config,
+    pub(super) output: Arc<dyn AudioOutput>,
+    pub(super) events: ReplyEvents,
+    pub(super) chat: ChatContext,
+    pub(super) greeting: Option<Exchange>,
+    pub(super) n_replies: u32,
+    pub(super) n_segments: u32,
+}
+
+impl Session {
+    /// Takes everything but the room and starts to make the greeting, so that it is ready when the
+    /// room is. Must be called within a Tokio runtime. Dropping the session ends what it started.
+    pub fn prepare(
+        settings: Settings,
+        agent: Agent,
+        vad: BoxVad,
+        output: Arc<dyn AudioOutput>,
+    ) -> Self {
+        let (events, replies) = mpsc::channel(EVENTS_MAX);
+        let mut core = Core {
+            chat: ChatContext::new(agent.instructions.clone()),
+            config: settings.session.clone(),
+            output,
+            events,
+            greeting: None,
+            n_replies: 0,
+            n_segments: 0,
+            agent,
+        };
+        core.greeting = core
+            .agent
+            .greeting
+            .source(&core.chat)
+            .map(|source| core.make(source, Kind::Greeting));
+        Self {
+            core,
+            replies,
+            vad,
+            settings,
+            turns: None,
+        }
+    }
+
+    /// Sends every finished turn to `turns`; what does not fit is dropped and logged.
+    #[must_use]
+    pub fn record_to(mut self, turns: mpsc::Sender<Turn>) -> Self {
+        self.turns = Some(turns);
+        self
+    }
+
+    /// Holds the conversation until the user leaves, the room ends or `shutdown` is cancelled.
+    ///
+    /// Cancel safety: dropping the future ends the session with everything it started.
+    pub async fn run(
+        self,
+        mut room_events: BoxStream<'static, RoomEvent>,
+        room: Arc<dyn RoomOutput>,
+        shutdown: CancellationToken,
+    ) -> SessionEnd {
+        let listener = Listener::new(self.vad, &self.settings.vad, &self.settings.turn);
+        let mut replies = self.replies;
+        let mut conversation = Conversation {
+            core: self.core,
+            room,
+            listener,
+            transcriptions: Transcriptions::default(),
+            active: None,
+            prepared: None,
+            user_segment: None,
+            shown: None,
+            n_errors: 0,
+            turns: self.turns,
+            end: None,
+        };
+        let started = Instant::now();
+        conversation.show(AgentState::Listening);
+        loop {
+            let deadline = conversation.listener.deadline();
+            let event = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => Event::Shutdown,
+                Some((id, event)) = replies.recv() => Event::Reply(id, event),
+                (request, words) = conversation.transcriptions.next() => {
+                    Event::Transcript(request, words)
+                }
+                event = room_events.next() => {
+                    Event::Room(event.unwrap_or(RoomEvent::Disconnected))
+                }
+                () = sleep_until(started, deadline) => Event::Deadline,
+            };
+            let now = SessionTime::after_start(started.elapsed());
+            conversation.on_event(now, event);
+            if let Some(end) = conversation.end.take() {
+                conversation.close(now);
+                return end;
+            }
+        }
+    }
+}
+
+async fn sleep_until(started: Instant, deadline: Option<SessionTime>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(started + deadline.since_start()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Everything that makes a session act.
+pub(super) enum Event {
+    Room(RoomEvent),
+    Transcript(RequestId, Result<String, Failure>),
+    Reply(ReplyId, ReplyEvent),
+    Deadline,
+    Shutdown,
+}
+
+/// A conversation in its room.
+pub(super) struct Conversation {
+    pub(super) core: Core,
+    pub(super) room: Arc<dyn RoomOutput>,
+    pub(super) listener: Listener,
+    pub(super) transcriptions: Transcriptions,
+    /// The reply that the user hears or waits for.
+    pub(super) active: Option<Exchange>,
+    /// The reply to what the user may have finished saying.
+    pub(super) prepared: Option<Exchange>,
+    /// Words of the user that the room was shown and that are not final.
+    pub(super) user_segment: Option<(SegmentId, String)>,
+    pub(super) shown: Option<AgentState>,
+    /// Failures since the last answer that was heard.
+    pub(super) n_errors: u32,
+    pub(super) turns: Option<mpsc::Sender<Turn>>,
+    pub(super) end: Option<SessionEnd>,
+}
+
+impl Conversation {
+    fn on_event(&mut self, now: SessionTime, event: Event) {
+        match event {
+            Event::Room(event) => self.on_room(now, event),
+            Event::Transcript(request, Ok(text)) => {
+                self.input(now, TurnInput::Transcript { request, text });
+            }
+            Event::Transcript(request, Err(failure)) => {
+                self.input(now, TurnInput::TranscriptionFailed { request });
+                self.on_lost_words(now, &failure);
+            }
+            Event::Reply(id, event) => self.on_reply(now, id, event),
+            Event::Deadline => {
+                let outputs = self.listener.tick(now);
+                self.apply(now, outputs);
+            }
+            Event::Shutdown => self.end = Some(SessionEnd::Shutdown),
+        }
+    }
+
+    fn on_room(&mut self, now: SessionTime, event: RoomEvent) {
+        match event {
+            RoomEvent::Frame(frame) => {
+                let outputs = self.listener.hear(now, &frame);
+                self.apply(now, outputs);
+            }
+            RoomEvent::Text(text) => {
+                let text = text.expose().trim();
+                if !text.is_empty() {
+                    self.input(now, TurnInput::UserText(text.to_owned()));
+                }
+            }
+            RoomEvent::UserJoined => {
+                self.listener.change_source();
+                self.greet(now);
+            }
+            RoomEvent::UserLeft { is_final: true } => self.end = Some(SessionEnd::UserLeft),
+            RoomEvent::UserLeft { is_final: false } => {
+                self.interrupt(now);
+                self.input(now, TurnInput::AgentFinished);
+            }
+            RoomEvent::Disconnected => self.end = Some(SessionEnd::RoomClosed),
+        }
+    }
+
+    /// Tells the turn machine and does what it decides.
+    pub(super) fn input(&mut self, now: SessionTime, input: TurnInput) {
+        let outputs = self.listener.input(now, input);
+        self.apply(now, outputs);
+    }
+
+    fn apply(&mut self, now: SessionTime, outputs: Vec<TurnOutput>) {
+        for output in outputs {
+            match output {
+                TurnOutput::Open => self.listener.utterance().open(),
+                TurnOutput::Transcribe(request) => {
+                    let sound = self.listener.utterance().so_far();
+                    let stt = Arc::clone(&self.core.agent.stt);
+                    self.transcriptions
+                        .start(request, &*stt, sound, self.core.config.stall_max);
+                }
+                TurnOutput::CutSound => drop(self.listener.utterance().cut()),
+                TurnOutput::CancelTranscription(request) => self.transcriptions.cancel(request),
+                TurnOutput::Prepare(text) => self.prepare(text),
+                TurnOutput::DropPrepared => self.prepared = None,
+                TurnOutput::Interrupt => self.interrupt(now),
+                TurnOutput::Commit(commit) => self.commit(commit),
+                TurnOutput::Discard => {
+                    self.listener.utterance().close();
+                    self.finish_user_segment(None);
+                }
+            }
+        }
+    }
+
+    pub(super) fn show(&mut self, state: AgentState) {
+        if self.shown.replace(state) != Some(state) {
+            self.room.set_agent_state(state);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The user's side of the loop: frames in, decisions of the turn machine out.
+
+use std::time::Duration;
+
+use super::BoxVad;
+use crate::audio::AudioFrame;
+use crate::audio::speech::{self, SpeechGate};
+use crate::audio::utterance::UtteranceBuffer;
+use crate::audio::vad::{SAMPLE_RATE_HZ, WINDOW_SAMPLES, Windows};
+use crate::turn::{self, SessionTime, TurnInput, TurnMachine, TurnOutput};
+
+/// Frames come every 10 ms; without any for this long (a muted track) there is silence.
+const SILENT_WITHOUT_FRAMES: Duration = Duration::from_millis(300);
+
+const WINDOW: Duration =
+    Duration::from_micros(WINDOW_SAMPLES as u64 * 1_000_000 / SAMPLE_RATE_HZ as u64);
+
+/// Hears the user.
+pub(super) struct Listener {
+    vad: BoxVad,
+    windows: Windows,
+    gate: SpeechGate,
+    utterance: UtteranceBuffer,
+    machine: TurnMachine,
+    last_frame_at: SessionTime,
+}
+
+impl Listener {
+    pub(super) fn new(vad: BoxVad, speech: &speech::Config, turn: &turn::Config) -> Self {
+        Self {
+            vad,
+            windows: Windows::default(),
+            gate: SpeechGate::new(speech.clone()),
+            utterance: UtteranceBuffer::new(
+                speech.prefix + speech.min_speech,
+                speech.utterance_max,
+            ),
+            machine: TurnMachine::new(turn.clone()),
+            last_frame_at: SessionTime::ZERO,
+        }
+    }
+
+    /// Takes the next frame of the user's microphone.
+    pub(super) fn hear(&mut self, now: SessionTime, frame: &AudioFrame) -> Vec<TurnOutput> {
+        debug_assert_eq!(frame.sample_rate_hz, SAMPLE_RATE_HZ);
+        self.last_frame_at = now;
+        self.utterance.push(&frame.samples);
+        let (vad, gate) = (&mut self.vad, &mut self.gate);
+        let mut events = Vec::new();
+        self.windows.push(&frame.samples, |window| {
+            events.extend(gate.push(vad.probability(window), WINDOW));
+        });
+        let mut outputs = Vec::new();
+        for event in events {
+            outputs.extend(self.machine.input(now, TurnInput::Speech(event)));
+        }
+        if self.utterance.is_full() {
+            outputs.extend(self.machine.input(now, TurnInput::UtteranceFull));
+        }
+        outputs.extend(self.machine.input(now, TurnInput::Tick));
+        outputs
+    }
+
+    /// Tells the machine of anything but sound.
+    pub(super) fn input(&mut self, now: SessionTime, input: TurnInput) -> Vec<TurnOutput> {
+        self.machine.input(now, input)
+    }
+
+    /// Time passed.
+    pub(super) fn tick(&mut self, now: SessionTime) -> Vec<TurnOutput> {
+        let mut outputs = Vec::new();
+        let missing = now.since(self.last_frame_at);
+        if self.gate.is_speech() && missing >= SILENT_WITHOUT_FRAMES {
+            self.last_frame_at = now;
+            let n_windows = missing.as_micros() / WINDOW.as_micros();
+            for _ in 0..n_windows {
+                if let Some(event) = self.gate.push(0.0, WINDOW) {
+                    outputs.extend(self.machine.input(now, TurnInput::Speech(event)));
+                }
+            }
+        }
+        outputs.extend(self.machine.input(now, TurnInput::Tick));
+        outputs
+    }
+
+    /// When [`Self::tick`] is wanted at the latest.
+    pub(super) fn deadline(&self) -> Option<SessionTime> {
+        let stalled = self
+            .gate
+            .is_speech()
+            .then(|| self.last_frame_at + SILENT_WITHOUT_FRAMES);
+        [stalled, self.machine.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The sound of the turn so far.
+    pub(super) fn utterance(&mut self) -> &mut UtteranceBuffer {
+        &mut self.utterance
+    }
+
+    /// Another microphone is heard from here on.
+    pub(super) fn change_source(&mut self) {
+        self.vad.reset();
+        self.windows = Windows::default();
+    }
+}

@@ -1,0 +1,118 @@
+//! A reply: a value that owns the task that makes and speaks it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{SetOnce, mpsc};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::apology::Stage;
+use super::spoken::SpokenLog;
+use super::writing::Source;
+use super::{Agent, Config, speaking};
+use crate::error::CallError;
+use crate::room::AudioOutput;
+
+/// Names a reply within its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ReplyId(pub(super) u32);
+
+/// A service failed while the reply was made.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) stage: Stage,
+    pub(super) error: CallError,
+}
+
+/// How far a reply has come.
+#[derive(Debug)]
+pub(super) enum ReplyEvent {
+    /// The model was asked.
+    LlmStarted,
+    /// The model's first word arrived.
+    LlmFirstToken,
+    /// The first sentence was sent to be spoken.
+    TtsStarted,
+    /// The first sound arrived.
+    TtsFirstAudio,
+    /// The first sound left for the user.
+    Audible,
+    /// More was heard: this text follows what was reported before.
+    Heard(String),
+    /// Everything was heard, or that much before a failure. The last event.
+    Done(Result<(), Failure>),
+}
+
+/// Events that wait for the session; a reply waits when it is full, which is far from ever.
+pub(super) const EVENTS_MAX: usize = 64;
+
+/// Where replies report to.
+pub(super) type ReplyEvents = mpsc::Sender<(ReplyId, ReplyEvent)>;
+
+/// Everything a reply's task works with.
+pub(super) struct Making {
+    pub(super) id: ReplyId,
+    pub(super) agent: Agent,
+    pub(super) config: Config,
+    pub(super) output: Arc<dyn AudioOutput>,
+    pub(super) events: ReplyEvents,
+    pub(super) log: Arc<Mutex<SpokenLog>>,
+    pub(super) released: Arc<SetOnce<()>>,
+}
+
+impl Making {
+    /// Reports; a session that is gone has dropped the task's handle as well.
+    pub(super) async fn report(&self, event: ReplyEvent) {
+        self.events.send((self.id, event)).await.ok();
+    }
+
+    /// Looks at or adds to the record of what was said; never held across an await.
+    pub(super) fn log<T>(&self, access: impl FnOnce(&mut SpokenLog) -> T) -> T {
+        access(&mut self.log.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A reply in the making or being heard. Dropping it ends its task, and with it every request.
+pub(super) struct Reply {
+    id: ReplyId,
+    log: Arc<Mutex<SpokenLog>>,
+    released: Arc<SetOnce<()>>,
+    task: AbortOnDropHandle<()>,
+}
+
+impl Reply {
+    /// Begins to make a reply. Nothing of it is heard and no tool runs before [`Self::release`].
+    pub(super) fn prepare(making: Making, source: Source) -> Self {
+        Self {
+            id: making.id,
+            log: Arc::clone(&making.log),
+            released: Arc::clone(&making.released),
+            task: AbortOnDropHandle::new(tokio::spawn(speaking::make(making, source))),
+        }
+    }
+
+    /// Lets it be heard.
+    pub(super) fn release(&self) {
+        // Released twice is released.
+        self.released.set(()).ok();
+    }
+
+    /// Ends the task, as dropping does, but what was said can still be read.
+    pub(super) fn stop(&self) {
+        self.task.abort();
+    }
+
+    pub(super) fn id(&self) -> ReplyId {
+        self.id
+    }
+
+    /// Looks at what was said.
+    pub(super) fn log<T>(&self, look: impl FnOnce(&SpokenLog) -> T) -> T {
+        look(&self.log.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What was heard when the output stood at `position`.
+    pub(super) fn heard_text(&self, position: Duration) -> String {
+        self.log(|log| log.heard_text(position))
+    }
+}

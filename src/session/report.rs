@@ -1,0 +1,37 @@
+//! What the log says about turns and failures: figures and labels, never words.
+
+use std::time::Duration;
+
+use crate::error::CallError;
+use crate::turn::Turn;
+
+/// One line per turn.
+pub(super) fn turn(turn: &Turn) {
+    let timeline = &turn.timeline;
+    tracing::info!(
+        turn = turn.id.0,
+        source = turn.source.label(),
+        outcome = turn.outcome.label(),
+        n_tool_calls = turn.tool_calls.expose().len(),
+        transcription_delay_ms = ms(timeline.transcription_delay()),
+        end_of_turn_delay_ms = ms(timeline.end_of_turn_delay()),
+        llm_ttft_ms = ms(timeline.llm_ttft()),
+        tts_ttfb_ms = ms(timeline.tts_ttfb()),
+        e2e_latency_ms = ms(timeline.e2e_latency()),
+        "turn"
+    );
+}
+
+/// A failure that the user notices, once.
+pub(super) fn failure(error: &CallError) {
+    let (service, operation, kind) = (error.service.label(), error.operation, error.kind.label());
+    if error.kind.needs_operator() {
+        tracing::error!(service, operation, kind, %error, "a service refuses our calls");
+    } else {
+        tracing::warn!(service, operation, kind, %error, "a service failed the conversation");
+    }
+}
+
+fn ms(duration: Option<Duration>) -> Option<u64> {
+    duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}

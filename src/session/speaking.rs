@@ -1,0 +1,133 @@
+//! The second half of a reply: from the sound of its sentences to what the user hears.
+//!
+//! One task, three futures side by side: writing (see `writing`), fetching the sound as fast as it
+//! comes, so that no connection is held for as long as the voice takes, and playing it at its pace.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::apology::Stage;
+use super::reply::{Failure, Making, ReplyEvent};
+use super::spoken::SentenceId;
+use super::writing::{Piece, Source, next, write};
+use crate::audio::AudioFrame;
+
+/// Sentences whose sound has begun to arrive and is not fetched yet, beside the one that is.
+const PIECES_AHEAD: usize = 1;
+
+/// Frames fetched and not played. Services send 100 ms or so at a time: some seconds of speech.
+const FRAMES_AHEAD: usize = 64;
+
+/// What is queued for playing at a time: what was heard is known to this grain.
+const CHUNK: Duration = Duration::from_millis(40);
+
+enum Sound {
+    Frame(Option<SentenceId>, AudioFrame),
+    End(SentenceId),
+}
+
+/// Makes a reply, lets it be heard once it is released, and reports.
+pub(super) async fn make(making: Making, source: Source) {
+    let (pieces, pieces_out) = mpsc::channel(PIECES_AHEAD);
+    let (sounds, sounds_out) = mpsc::channel(FRAMES_AHEAD);
+    let (written, fetched, ()) = tokio::join!(
+        write(&making, source, pieces),
+        fetch(&making, pieces_out, sounds),
+        play(&making, sounds_out),
+    );
+    making.report(ReplyEvent::Done(fetched.and(written))).await;
+}
+
+/// Moves the sound of the pieces on, in order. Ends at the first failure; what came before it is
+/// still played.
+async fn fetch(
+    making: &Making,
+    mut pieces: mpsc::Receiver<Piece>,
+    sounds: mpsc::Sender<Sound>,
+) -> Result<(), Failure> {
+    while let Some(mut piece) = pieces.recv().await {
+        let stall_max = making.config.stall_max;
+        while let Some(frame) = next(&mut piece.frames, stall_max, Stage::Tts).await? {
+            // The player takes until there is nothing left to take.
+            sounds.send(Sound::Frame(piece.sentence, frame)).await.ok();
+        }
+        if let Some(id) = piece.sentence {
+            sounds.send(Sound::End(id)).await.ok();
+        }
+    }
+    Ok(())
+}
+
+async fn play(making: &Making, mut sounds: mpsc::Receiver<Sound>) {
+    making.released.wait().await;
+    let mut player = Player {
+        making,
+        is_audible: false,
+        reported: String::new(),
+    };
+    while let Some(sound) = sounds.recv().await {
+        match sound {
+            Sound::Frame(sentence, frame) => player.play(sentence, frame).await,
+            Sound::End(sentence) => making.log(|log| log.complete(sentence)),
+        }
+    }
+    player.drain().await;
+}
+
+struct Player<'a> {
+    making: &'a Making,
+    is_audible: bool,
+    /// The text that was reported as heard.
+    reported: String,
+}
+
+impl Player<'_> {
+    async fn play(&mut self, sentence: Option<SentenceId>, frame: AudioFrame) {
+        let rate = frame.sample_rate_hz.max(1);
+        let n_samples = (CHUNK.as_millis() as usize * rate as usize / 1000).max(1);
+        for chunk in frame.samples.chunks(n_samples) {
+            let chunk = AudioFrame {
+                samples: chunk.to_vec(),
+                sample_rate_hz: rate,
+            };
+            let output = &self.making.output;
+            if let Some(id) = sentence {
+                let at = output.position() + output.queued();
+                let duration = chunk.duration();
+                self.making.log(|log| log.queue(id, at, duration));
+            }
+            output.play(chunk).await;
+            if !std::mem::replace(&mut self.is_audible, true) {
+                self.making.report(ReplyEvent::Audible).await;
+            }
+            self.report_heard().await;
+        }
+    }
+
+    /// Waits until the last sound has left.
+    async fn drain(&mut self) {
+        loop {
+            let queued = self.making.output.queued();
+            if queued.is_zero() {
+                break;
+            }
+            tokio::time::sleep(queued.min(CHUNK)).await;
+            self.report_heard().await;
+        }
+        self.report_heard().await;
+    }
+
+    async fn report_heard(&mut self) {
+        let position = self.making.output.position();
+        let heard = self.making.log(|log| log.heard_text(position));
+        // An estimate may have been too high for a moment; what was shown stays shown.
+        if let Some(delta) = heard.strip_prefix(&self.reported)
+            && !delta.is_empty()
+        {
+            let delta = delta.to_owned();
+            self.reported = heard;
+            self.making.report(ReplyEvent::Heard(delta)).await;
+        }
+    }
+}

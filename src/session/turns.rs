@@ -1,0 +1,299 @@
+//! The replies of a conversation: begun, heard, interrupted, finished, failed.
+
+use std::sync::{Arc, Mutex};
+
+use super::SessionEnd;
+use super::apology::{Stage, apology};
+use super::event_loop::{Conversation, Core};
+use super::reply::{Failure, Making, Reply, ReplyEvent, ReplyId};
+use super::report;
+use super::spoken::SpokenLog;
+use super::writing::Source;
+use crate::error::CallError;
+use crate::redact::Pii;
+use crate::room::{AgentState, SegmentId};
+use crate::turn::{
+    Commit, ReplyOutcome, SessionTime, Timeline, Turn, TurnId, TurnInput, TurnSource,
+};
+
+/// Why a reply is given.
+pub(super) enum Kind {
+    /// The agent speaks first.
+    Greeting,
+    /// The user took a turn.
+    Answer,
+    /// Something failed; the session ends after it when it holds the reason.
+    Apology { ends_with: Option<CallError> },
+}
+
+/// A reply and the turn it belongs to.
+pub(super) struct Exchange {
+    reply: Reply,
+    kind: Kind,
+    id: TurnId,
+    source: TurnSource,
+    transcript: String,
+    segment: SegmentId,
+    timeline: Timeline,
+}
+
+impl Core {
+    /// Begins to make a reply; nothing is heard of it before it is released.
+    pub(super) fn make(&mut self, source: Source, kind: Kind) -> Exchange {
+        self.n_replies += 1;
+        let making = Making {
+            id: ReplyId(self.n_replies),
+            agent: self.agent.clone(),
+            config: self.config.clone(),
+            output: Arc::clone(&self.output),
+            events: self.events.clone(),
+            log: Arc::new(Mutex::new(SpokenLog::default())),
+            released: Arc::default(),
+        };
+        Exchange {
+            reply: Reply::prepare(making, source),
+            kind,
+            id: TurnId::default(),
+            source: TurnSource::Agent,
+            transcript: String::new(),
+            segment: self.new_segment(),
+            timeline: Timeline::default(),
+        }
+    }
+
+    pub(super) fn new_segment(&mut self) -> SegmentId {
+        self.n_segments += 1;
+        SegmentId(self.n_segments)
+    }
+}
+
+impl Conversation {
+    /// Lets the greeting be heard, the first time there is somebody to hear it.
+    pub(super) fn greet(&mut self, now: SessionTime) {
+        if let Some(greeting) = self.core.greeting.take() {
+            let is_interruptible = self.core.agent.greeting.is_interruptible;
+            self.input(now, TurnInput::AgentStarted { is_interruptible });
+            self.release(greeting);
+        }
+    }
+
+    /// Begins the reply to what the user may have finished saying.
+    pub(super) fn prepare(&mut self, text: String) {
+        self.show_user_words(&text);
+        let mut context = self.core.chat.clone();
+        context.push_user(text);
+        self.prepared = Some(self.core.make(Source::Chat(context), Kind::Answer));
+    }
+
+    /// The user's turn is over: answers it.
+    pub(super) fn commit(&mut self, commit: Commit) {
+        if commit.source == TurnSource::Speech {
+            self.listener.utterance().close();
+            self.finish_user_segment(Some(commit.transcript.clone()));
+        }
+        self.core.chat.push_user(commit.transcript.clone());
+        self.core.chat.keep_last(self.core.config.chat_items_max);
+        let prepared = self.prepared.take().filter(|_| commit.is_prepared);
+        let mut exchange = prepared.unwrap_or_else(|| {
+            let source = Source::Chat(self.core.chat.clone());
+            self.core.make(source, Kind::Answer)
+        });
+        exchange.id = commit.id;
+        exchange.source = commit.source;
+        exchange.transcript = commit.transcript;
+        exchange.timeline.speech_started = commit.timeline.speech_started;
+        exchange.timeline.speech_ended = commit.timeline.speech_ended;
+        exchange.timeline.transcript_final = commit.timeline.transcript_final;
+        exchange.timeline.committed = commit.timeline.committed;
+        self.release(exchange);
+    }
+
+    fn release(&mut self, exchange: Exchange) {
+        debug_assert!(self.active.is_none(), "two replies at once");
+        exchange.reply.release();
+        self.active = Some(exchange);
+        self.show(AgentState::Thinking);
+    }
+
+    /// Stops the agent: silence, and what was heard is what was said.
+    pub(super) fn interrupt(&mut self, now: SessionTime) {
+        let Some(exchange) = self.active.take() else {
+            return;
+        };
+        let position = self.core.output.position();
+        exchange.reply.stop();
+        self.core.output.clear();
+        let items = exchange.reply.log(|log| log.interrupted_items(position));
+        self.core.chat.items.extend(items);
+        self.close_exchange(now, exchange, ReplyOutcome::Interrupted);
+        self.show(AgentState::Listening);
+    }
+
+    pub(super) fn on_reply(&mut self, now: SessionTime, id: ReplyId, event: ReplyEvent) {
+        let exchanges = [
+            &mut self.active,
+            &mut self.prepared,
+            &mut self.core.greeting,
+        ];
+        let exchange = exchanges
+            .into_iter()
+            .flatten()
+            .find(|exchange| exchange.reply.id() == id);
+        // What a dropped reply still had to report is of no interest.
+        let Some(exchange) = exchange else { return };
+        let timeline = &mut exchange.timeline;
+        match event {
+            ReplyEvent::LlmStarted => stamp(&mut timeline.llm_started, now),
+            ReplyEvent::LlmFirstToken => stamp(&mut timeline.llm_first_token, now),
+            ReplyEvent::TtsStarted => stamp(&mut timeline.tts_started, now),
+            ReplyEvent::TtsFirstAudio => stamp(&mut timeline.tts_first_audio, now),
+            ReplyEvent::Audible => {
+                stamp(&mut timeline.playout_started, now);
+                self.show(AgentState::Speaking);
+            }
+            ReplyEvent::Heard(delta) => {
+                let segment = exchange.segment;
+                self.room.agent_transcript(segment, &delta);
+            }
+            ReplyEvent::Done(result) => {
+                if let Some(exchange) = self.active.take() {
+                    self.finish(now, exchange, result);
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, now: SessionTime, mut exchange: Exchange, result: Result<(), Failure>) {
+        let kind = std::mem::replace(&mut exchange.kind, Kind::Answer);
+        match result {
+            Ok(()) => {
+                let items = exchange.reply.log(SpokenLog::finished_items);
+                self.core.chat.items.extend(items);
+                self.close_exchange(now, exchange, ReplyOutcome::Finished);
+                match kind {
+                    Kind::Answer | Kind::Greeting => self.n_errors = 0,
+                    Kind::Apology { ends_with: None } => {}
+                    Kind::Apology {
+                        ends_with: Some(error),
+                    } => {
+                        self.end = Some(SessionEnd::Failed(error));
+                        return;
+                    }
+                }
+                self.show(AgentState::Listening);
+                self.input(now, TurnInput::AgentFinished);
+            }
+            Err(failure) => {
+                let position = self.core.output.position();
+                let items = exchange.reply.log(|log| log.interrupted_items(position));
+                self.core.chat.items.extend(items);
+                let (stage, error) = (failure.stage, copy(&failure.error));
+                self.close_exchange(now, exchange, ReplyOutcome::Failed(failure.error));
+                match kind {
+                    // The apology's own failure is the same trouble once more.
+                    Kind::Apology { ends_with } => self.apologise(now, Source::Earcon, ends_with),
+                    Kind::Answer | Kind::Greeting => self.on_failure(now, stage, error),
+                }
+            }
+        }
+    }
+
+    /// Words of the user that could not be transcribed.
+    pub(super) fn on_lost_words(&mut self, now: SessionTime, failure: &Failure) {
+        report::failure(&failure.error);
+        if self.active.is_none() {
+            self.count_failure(now, failure.stage, copy(&failure.error));
+        }
+    }
+
+    fn on_failure(&mut self, now: SessionTime, stage: Stage, error: CallError) {
+        report::failure(&error);
+        self.count_failure(now, stage, error);
+    }
+
+    fn count_failure(&mut self, now: SessionTime, stage: Stage, error: CallError) {
+        self.n_errors += 1;
+        let is_last = self.n_errors >= self.core.config.errors_max;
+        let source = apology(stage, &error, is_last);
+        self.apologise(now, source, is_last.then_some(error));
+    }
+
+    fn apologise(&mut self, now: SessionTime, source: Source, ends_with: Option<CallError>) {
+        let is_interruptible = ends_with.is_none();
+        let exchange = self.core.make(source, Kind::Apology { ends_with });
+        self.input(now, TurnInput::AgentStarted { is_interruptible });
+        self.release(exchange);
+    }
+
+    /// The last words of a reply: transcript, record, log.
+    fn close_exchange(&mut self, now: SessionTime, exchange: Exchange, outcome: ReplyOutcome) {
+        self.core.chat.keep_last(self.core.config.chat_items_max);
+        self.room.end_agent_transcript(exchange.segment);
+        let mut timeline = exchange.timeline;
+        if timeline.playout_started.is_some() {
+            timeline.playout_ended = Some(now);
+        }
+        let position = self.core.output.position();
+        let heard = match outcome {
+            ReplyOutcome::Finished => exchange.reply.log(SpokenLog::full_text),
+            ReplyOutcome::Interrupted | ReplyOutcome::Failed(_) => {
+                exchange.reply.heard_text(position)
+            }
+        };
+        let turn = Turn {
+            id: exchange.id,
+            source: exchange.source,
+            transcript: Pii::new(exchange.transcript),
+            reply: Pii::new(exchange.reply.log(SpokenLog::full_text)),
+            heard: Pii::new(heard),
+            tool_calls: Pii::new(exchange.reply.log(SpokenLog::tool_calls)),
+            outcome,
+            timeline,
+        };
+        report::turn(&turn);
+        if let Some(turns) = &self.turns
+            && turns.try_send(turn).is_err()
+        {
+            tracing::warn!("a finished turn was dropped: the recorder is behind");
+        }
+    }
+
+    /// The session is over: what is being said ends here.
+    pub(super) fn close(&mut self, now: SessionTime) {
+        self.prepared = None;
+        self.interrupt(now);
+        self.finish_user_segment(None);
+    }
+
+    fn show_user_words(&mut self, text: &str) {
+        let segment = match self.user_segment.take() {
+            Some((segment, _)) => segment,
+            None => self.core.new_segment(),
+        };
+        self.room.user_transcript(segment, text, false);
+        self.user_segment = Some((segment, text.to_owned()));
+    }
+
+    /// Makes the shown words final: as they are, or as they are now known.
+    pub(super) fn finish_user_segment(&mut self, text: Option<String>) {
+        let shown = self.user_segment.take();
+        let (segment, text) = match (shown, text) {
+            (Some((segment, _)), Some(text)) | (Some((segment, text)), None) => (segment, text),
+            (None, Some(text)) => (self.core.new_segment(), text),
+            (None, None) => return,
+        };
+        self.room.user_transcript(segment, &text, true);
+    }
+}
+
+fn stamp(moment: &mut Option<SessionTime>, now: SessionTime) {
+    moment.get_or_insert(now);
+}
+
+/// The same failure without its cause, which stays with the record of the turn.
+fn copy(error: &CallError) -> CallError {
+    CallError {
+        retry_after: error.retry_after,
+        ..CallError::new(error.service, error.operation, error.kind)
+    }
+}

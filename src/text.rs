@@ -1,0 +1,416 @@
+//! Text on its way to speech: sentences out of streamed deltas, what a voice can say of them, and
+//! how much of a sentence was heard. Plain code: no I/O, no clock.
+
+/// Characters after which the first piece of a reply may also end at a comma, so that the voice
+/// starts early: about 1.5 s of speech, enough to cover the next request.
+const FIRST_CLAUSE_CHARS_MIN: usize = 24;
+
+/// Characters a later sentence needs before it is spoken by itself: shorter ones are joined to the
+/// next, which saves a request and sounds better.
+///
+/// Source: livekit-agents 1.8.9, sentence tokenizer, `min_sentence_len`.
+const SENTENCE_CHARS_MIN: usize = 20;
+
+/// Characters after which a sentence without an end is cut at a space: half a minute of speech.
+const SENTENCE_CHARS_MAX: usize = 400;
+
+/// Words whose full stop does not end a sentence, in lower case and without it.
+const ABBREVIATIONS: [&str; 24] = [
+    "approx", "apt", "capt", "cf", "col", "dept", "dr", "e.g", "gen", "i.e", "jr", "lt", "messrs",
+    "mr", "mrs", "ms", "mt", "prof", "rev", "sgt", "sr", "st", "u.s", "vs",
+];
+
+/// Cuts streamed text into sentences. The cuts do not depend on how the stream was chopped up.
+#[derive(Default)]
+pub struct SentenceSplitter {
+    buffer: String,
+    n_sentences: usize,
+}
+
+impl SentenceSplitter {
+    /// Adds a delta and returns the sentences that it completes, trimmed and never empty.
+    pub fn push(&mut self, delta: &str) -> Vec<String> {
+        self.buffer.push_str(delta);
+        let mut sentences = Vec::new();
+        while let Some(end) = self.next_end() {
+            let rest = self.buffer.split_off(end);
+            let sentence = std::mem::replace(&mut self.buffer, rest);
+            self.take(&sentence, &mut sentences);
+        }
+        sentences
+    }
+
+    /// The text is complete: returns what is left.
+    pub fn finish(&mut self) -> Option<String> {
+        let mut last = Vec::new();
+        let rest = std::mem::take(&mut self.buffer);
+        self.take(&rest, &mut last);
+        last.pop()
+    }
+
+    fn take(&mut self, sentence: &str, sentences: &mut Vec<String>) {
+        let sentence = sentence.trim();
+        if !sentence.is_empty() {
+            self.n_sentences += 1;
+            sentences.push(sentence.to_owned());
+        }
+    }
+
+    /// The byte after the first sentence of the buffer, when it is sure that it ends there.
+    fn next_end(&self) -> Option<usize> {
+        let is_first = self.n_sentences == 0;
+        let chars_min = if is_first { 1 } else { SENTENCE_CHARS_MIN };
+        let mut n_chars = 0;
+        let mut last_space = None;
+        for (at, c) in self.buffer.char_indices() {
+            let after = at + c.len_utf8();
+            let is_leading = n_chars == 0 && c.is_whitespace();
+            n_chars += usize::from(!is_leading);
+            if is_leading {
+                continue;
+            }
+            if c.is_whitespace() {
+                last_space = Some(after);
+            }
+            let is_end = if c == '\n' {
+                n_chars > chars_min
+            } else if self.ends_clause(at, after) {
+                is_first && n_chars >= FIRST_CLAUSE_CHARS_MIN
+            } else {
+                n_chars >= chars_min && self.ends_sentence(at, after)
+            };
+            if is_end {
+                return Some(after);
+            }
+            if n_chars >= SENTENCE_CHARS_MAX {
+                return Some(last_space.unwrap_or(after));
+            }
+        }
+        None
+    }
+
+    /// Whether the character at `at`, which ends at `after`, is followed by the end of a sentence.
+    /// Closing quotes and brackets belong to the sentence they close.
+    fn ends_sentence(&self, at: usize, after: usize) -> bool {
+        let before = self.buffer[..after].trim_end_matches(['"', '\'', ')', ']', '”', '’', '*']);
+        let Some(mark) = before.chars().next_back() else {
+            return false;
+        };
+        if matches!(mark, '。' | '！' | '？') {
+            return before.len() == after;
+        }
+        if !matches!(mark, '.' | '!' | '?' | '…') || !self.is_followed_by_space(after) {
+            return false;
+        }
+        debug_assert!(before.len() <= at + mark.len_utf8());
+        mark != '.' || !is_inner_stop(before)
+    }
+
+    fn ends_clause(&self, at: usize, after: usize) -> bool {
+        matches!(&self.buffer[at..after], "," | ";" | ":" | "—") && self.is_followed_by_space(after)
+    }
+
+    fn is_followed_by_space(&self, at: usize) -> bool {
+        self.buffer[at..]
+            .chars()
+            .next()
+            .is_some_and(char::is_whitespace)
+    }
+}
+
+/// Whether the full stop that ends `text` is part of a word: an abbreviation, an initial, the
+/// number of a list item.
+fn is_inner_stop(text: &str) -> bool {
+    let Some(text) = text.strip_suffix('.') else {
+        return false;
+    };
+    let line = text.rsplit('\n').next().unwrap_or(text).trim_start();
+    let word = text
+        .rsplit(char::is_whitespace)
+        .next()
+        .unwrap_or(text)
+        .trim_start_matches(['(', '[', '"', '\'', '“', '‘', '*']);
+    let is_list_number = !line.is_empty() && line.chars().all(|c| c.is_ascii_digit());
+    let is_initial =
+        word.chars().count() == 1 && word.chars().all(char::is_uppercase) && word != "I";
+    is_list_number || is_initial || ABBREVIATIONS.contains(&word.to_lowercase().as_str())
+}
+
+/// What a voice should say of a piece of text: without markdown, emoji and bare addresses' noise.
+/// May be empty: then there is nothing to say.
+pub fn speakable(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(speakable_line).collect();
+    let joined = lines.join(" ");
+    let words: Vec<&str> = joined.split_whitespace().collect();
+    let spoken = words.join(" ");
+    if spoken.chars().any(char::is_alphanumeric) {
+        spoken
+    } else {
+        String::new()
+    }
+}
+
+fn speakable_line(line: &str) -> String {
+    let line = line.trim();
+    if line.starts_with("```") {
+        return String::new();
+    }
+    let line = line.trim_start_matches(['#', '>']).trim_start();
+    let line = ["- ", "* ", "+ ", "• "]
+        .iter()
+        .find_map(|bullet| line.strip_prefix(bullet))
+        .unwrap_or(line);
+    let line = without_links(line);
+    let chars: Vec<char> = line.chars().collect();
+    let is_space = |at: Option<usize>| match at.and_then(|at| chars.get(at)) {
+        Some(c) => c.is_whitespace(),
+        None => true,
+    };
+    let mut spoken = String::with_capacity(line.len());
+    for (at, c) in chars.iter().copied().enumerate() {
+        let before = is_space(at.checked_sub(1));
+        let after = is_space(Some(at + 1));
+        let is_kept = match c {
+            // "3 * 4" is a product; elsewhere the star is emphasis.
+            '*' => before && after,
+            // Part of a name such as `snake_case`; at the edge of a word it is emphasis.
+            '_' => !before && !after && chars.get(at + 1) != Some(&'_') && chars[at - 1] != '_',
+            '`' | '~' => false,
+            _ => !is_emoji(c),
+        };
+        if is_kept {
+            spoken.push(c);
+        }
+    }
+    spoken
+}
+
+/// `[text](address)` becomes `text`; an image's mark goes too.
+fn without_links(line: &str) -> String {
+    let mut spoken = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(open) = rest.find('[') {
+        let (before, link) = rest.split_at(open);
+        let parts = link.find("](").and_then(|middle| {
+            let end = link[middle..].find(')')?;
+            Some((&link[1..middle], &link[middle + end + 1..]))
+        });
+        let Some((label, after)) = parts else {
+            let (bracket, after) = link.split_at(1);
+            spoken.push_str(before);
+            spoken.push_str(bracket);
+            rest = after;
+            continue;
+        };
+        spoken.push_str(before.strip_suffix('!').unwrap_or(before));
+        spoken.push_str(label);
+        rest = after;
+    }
+    spoken.push_str(rest);
+    spoken
+}
+
+/// Source: Unicode emoji-data 16, the blocks that hold pictures, and what joins them.
+fn is_emoji(c: char) -> bool {
+    matches!(u32::from(c),
+        0x1F000..=0x1FAFF | 0x2600..=0x27BF | 0x2B00..=0x2BFF | 0x2300..=0x23FF
+        | 0xFE00..=0xFE0F | 0x200D | 0x20E3 | 0xE0020..=0xE007F)
+}
+
+/// The words of `text` that were heard when the part `heard` of `total` was played: whole words
+/// only, in proportion of length; a word counts once half of it was played.
+///
+/// `heard` and `total` are in any one unit.
+pub fn heard_prefix(text: &str, heard: f64, total: f64) -> &str {
+    if total <= 0.0 || heard >= total {
+        return if heard > 0.0 { text } else { "" };
+    }
+    let n_chars = text.chars().count() as f64;
+    let n_heard = heard.max(0.0) / total * n_chars;
+    let mut end = 0;
+    let mut word_chars = 0_usize;
+    let ends = text
+        .char_indices()
+        .map(|(at, c)| (at, Some(c)))
+        .chain(std::iter::once((text.len(), None)));
+    for (n_before, (at, c)) in ends.enumerate() {
+        if c.is_some_and(|c| !c.is_whitespace()) {
+            word_chars += 1;
+            continue;
+        }
+        if word_chars > 0 {
+            let middle = n_before as f64 - word_chars as f64 / 2.0;
+            if middle > n_heard {
+                break;
+            }
+            end = at;
+            word_chars = 0;
+        }
+    }
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn split_in(text: &str, chars_each: usize) -> Vec<String> {
+        let mut splitter = SentenceSplitter::default();
+        let chars: Vec<char> = text.chars().collect();
+        let mut sentences: Vec<String> = chars
+            .chunks(chars_each)
+            .flat_map(|chunk| splitter.push(&chunk.iter().collect::<String>()))
+            .collect();
+        sentences.extend(splitter.finish());
+        sentences
+    }
+
+    /// However the text arrives, the sentences are these.
+    fn check(text: &str, expected: &[&str]) {
+        for chars_each in [1, 3, 7, 1000] {
+            assert_eq!(
+                split_in(text, chars_each),
+                expected,
+                "{chars_each} at a time"
+            );
+        }
+    }
+
+    #[test]
+    fn the_first_sentence_is_spoken_however_short_and_later_ones_are_joined() {
+        check(
+            "Hi! Yes. No. It is a lovely day in the park. Bye.",
+            &["Hi!", "Yes. No. It is a lovely day in the park.", "Bye."],
+        );
+    }
+
+    #[test]
+    fn a_long_first_sentence_starts_at_a_comma() {
+        check(
+            "When you arrive at the station, take the second exit, then turn left, please.",
+            &[
+                "When you arrive at the station,",
+                "take the second exit, then turn left, please.",
+            ],
+        );
+        check("Well, John, that is fine.", &["Well, John, that is fine."]);
+    }
+
+    #[test]
+    fn decimals_addresses_and_abbreviations_are_not_cut() {
+        check(
+            "It costs 3.50 at example.com today. Dr. Smith (e.g. J. Smith) vs. Mrs. Jones came.",
+            &[
+                "It costs 3.50 at example.com today.",
+                "Dr. Smith (e.g. J. Smith) vs. Mrs. Jones came.",
+            ],
+        );
+    }
+
+    #[test]
+    fn list_numbers_stay_with_their_items() {
+        check(
+            "1. Open the door of the house.\n2. Close the door of the house.",
+            &[
+                "1. Open the door of the house.",
+                "2. Close the door of the house.",
+            ],
+        );
+    }
+
+    #[test]
+    fn quotes_belong_to_the_sentence_they_close() {
+        check(
+            "He said \"go home.\" Then he left the building.",
+            &["He said \"go home.\"", "Then he left the building."],
+        );
+    }
+
+    #[test]
+    fn sentences_without_spaces_between_are_cut_too() {
+        check(
+            "こんにちは。今日は良い天気ですね、散歩に行きませんか、一緒に？はい。",
+            &[
+                "こんにちは。",
+                "今日は良い天気ですね、散歩に行きませんか、一緒に？",
+                "はい。",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_sentence_that_never_ends_is_cut_at_a_space() {
+        let text = "word ".repeat(200);
+        let sentences = split_in(&text, 5);
+        assert!(sentences.len() >= 2);
+        assert!(sentences.iter().all(|s| s.len() <= SENTENCE_CHARS_MAX));
+        assert!(sentences.iter().all(|s| s.ends_with("word")));
+    }
+
+    #[test]
+    fn the_first_sentence_comes_out_with_the_space_behind_it() {
+        let mut splitter = SentenceSplitter::default();
+        assert!(splitter.push("Hello").is_empty());
+        assert!(splitter.push(".").is_empty());
+        assert_eq!(splitter.push(" How"), ["Hello."]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_lost_and_chopping_changes_nothing(
+            text in "[a-zA-Z0-9.,!?*\"'() \n。é]{0,600}",
+            chars_each in 1_usize..50,
+        ) {
+            let bare = |s: &str| s.split_whitespace().collect::<String>();
+            let sentences = split_in(&text, chars_each);
+            prop_assert_eq!(bare(&sentences.concat()), bare(&text));
+            prop_assert_eq!(sentences, split_in(&text, 10_000));
+        }
+
+        #[test]
+        fn any_text_can_be_filtered_and_cut(text in any::<String>(), heard in 0.0..2.0_f64) {
+            let _ = speakable(&text);
+            prop_assert!(text.starts_with(heard_prefix(&text, heard, 1.0)));
+        }
+    }
+
+    #[test]
+    fn markdown_and_emoji_are_not_spoken() {
+        for (text, spoken) in [
+            ("**Bold** and *soft* `code`", "Bold and soft code"),
+            ("# Title\n- one\n* two", "Title one two"),
+            (
+                "see [the page](https://a.example/x?y=1) now",
+                "see the page now",
+            ),
+            ("![a cat](cat.png) [not a link]", "a cat [not a link]"),
+            ("Great 🎉👍🏽 job ❤️!", "Great job !"),
+            ("3 * 4 is snake_case __x__", "3 * 4 is snake_case x"),
+            ("```rust\nlet\n```", "let"),
+            ("***", ""),
+            ("🙂", ""),
+        ] {
+            assert_eq!(speakable(text), spoken, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_heard_ends_with_a_whole_word() {
+        let text = "one two three four";
+        for (heard, expected) in [
+            (0.0, ""),
+            (0.05, ""),
+            (0.1, "one"),
+            (0.3, "one"),
+            (0.35, "one two"),
+            (0.6, "one two three"),
+            (0.95, text),
+            (1.0, text),
+            (7.0, text),
+        ] {
+            assert_eq!(heard_prefix(text, heard, 1.0), expected, "{heard}");
+        }
+        assert_eq!(heard_prefix(text, 0.0, 0.0), "");
+    }
+}

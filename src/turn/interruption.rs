@@ -1,0 +1,108 @@
+//! Interruption: what the user does that stops the agent, and what does not.
+//!
+//! Two things stop it: a voice that lasts (`min_duration`, no words needed), or words that mean
+//! something, however short: "stop" takes less than half a second. Small sounds of listening
+//! (backchannels, "mhm") and noises without words do not.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::units;
+
+/// Settings of interruption.
+///
+/// Source of the defaults: livekit-agents 1.8.9, `turn.py`; the list of backchannels is ours.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Voice that stops the agent by its length alone. From this moment on the caller hears silence
+    /// within 200 ms.
+    #[serde(rename = "min_duration_ms", with = "units::millis")]
+    pub min_duration: Duration,
+    /// Words needed to stop the agent. Above 0, length alone never does.
+    pub min_words: usize,
+    /// Words that only say "I am listening"; a short remark of nothing else lets the agent talk on.
+    pub backchannels: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let words = [
+            "ah", "aha", "ha", "hm", "hmm", "huh", "mhm", "mm", "mmm", "oh", "okay", "ok", "right",
+            "uh", "uhhuh", "um", "yeah", "yep", "yes",
+        ];
+        Self {
+            min_duration: Duration::from_millis(500),
+            min_words: 0,
+            backchannels: words.map(str::to_owned).to_vec(),
+        }
+    }
+}
+
+impl Config {
+    pub(super) fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.min_duration > Duration::from_secs(10) {
+            problems.push("turn.interruption.min_duration_ms: must be at most 10000".to_owned());
+        }
+        if self.min_words > 20 {
+            problems.push("turn.interruption.min_words: must be at most 20".to_owned());
+        }
+        problems
+    }
+
+    /// How long a voice must last to stop the agent; `None` when only words do.
+    pub fn duration_needed(&self) -> Option<Duration> {
+        (self.min_words == 0).then_some(self.min_duration)
+    }
+
+    /// Whether these words stop the agent.
+    pub fn words_stop(&self, transcript: &str) -> bool {
+        let n_words = transcript.split_whitespace().count();
+        n_words >= self.min_words.max(1) && !self.is_backchannel(transcript)
+    }
+
+    fn is_backchannel(&self, transcript: &str) -> bool {
+        transcript.split_whitespace().all(|word| {
+            let bare: String = word
+                .chars()
+                .filter(|c| c.is_alphanumeric())
+                .flat_map(char::to_lowercase)
+                .collect();
+            bare.is_empty() || self.backchannels.contains(&bare)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sounds_of_listening_do_not_stop_the_agent() {
+        let config = Config::default();
+        for text in ["Mhm.", "uh-huh", "Yeah, yeah", "okay right", "", "…"] {
+            assert!(!config.words_stop(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_short_word_that_means_something_stops_the_agent() {
+        let config = Config::default();
+        for text in ["Stop!", "no", "wait", "yes but", "okay stop"] {
+            assert!(config.words_stop(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn with_a_minimum_of_words_length_alone_does_not_count() {
+        let config = Config {
+            min_words: 2,
+            ..Config::default()
+        };
+        assert_eq!(config.duration_needed(), None);
+        assert!(!config.words_stop("stop"));
+        assert!(config.words_stop("stop now"));
+    }
+}
