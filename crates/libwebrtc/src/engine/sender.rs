@@ -198,11 +198,15 @@ impl Sender {
             channels,
             is_muted,
         };
+        let failed = audio.encode_errors();
         let sent = audio.push(now, captured, |packet| {
             self.send(&connection, now, packet);
         });
         if let Err(error) = sent {
             log::warn!("no Opus encoder, sound is lost: {error}");
+        }
+        if audio.encode_errors() > failed {
+            log::warn!("Opus could not encode 20 ms of sound");
         }
     }
 

@@ -21,7 +21,7 @@ use super::{
     RUNTIME,
     callbacks::Notice,
     connection::Connection,
-    ice::{HostSocket, Incoming, Links},
+    ice::{HostSocket, Incoming},
     media,
     state::State,
 };

@@ -137,12 +137,6 @@ impl Lines {
             .push(Line::Other(letter, one_line(&value.to_string())));
     }
 
-    /// Removes every attribute of that name.
-    pub(crate) fn remove(&mut self, name: &str) {
-        self.0
-            .retain(|line| !matches!(line, Line::Attribute(a) if a.name == name));
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Line> {
         self.0.iter()
     }
