@@ -6,7 +6,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, LazyLock},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use str0m::{
@@ -30,6 +30,9 @@ use crate::RtcError;
 /// What SCTP may hold unacknowledged. It also limits what is in flight: with str0m's default of
 /// 128 KiB a long way is slow.
 const SCTP_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// How old the figures about the path may be.
+const STATS_INTERVAL: Duration = Duration::from_secs(5);
 
 static CRYPTO: LazyLock<Arc<CryptoProvider>> =
     LazyLock::new(|| Arc::new(str0m::crypto::from_feature_flags()));
@@ -98,7 +101,7 @@ pub(crate) fn begin(
         .set_rtp_mode(true)
         .set_sctp_max_message_size(MESSAGE_BYTES_MAX)
         .set_sctp_max_buffered_amount(SCTP_BUFFER_BYTES)
-        .set_stats_interval(None);
+        .set_stats_interval(Some(STATS_INTERVAL));
     // In RTP mode a codec is no more than a payload type and its clock; RED is one of its own.
     for payload_type in [numbers.opus, numbers.red] {
         config.codec_config().add_config(
