@@ -127,7 +127,7 @@ impl AudioQueue {
                 return Err(RtcError::invalid_state(message));
             }
             self.sinks
-                .deliver(&frame.data, self.sample_rate, self.channels);
+                .deliver(Instant::now(), &frame.data, self.sample_rate, self.channels);
             return Ok(());
         }
         for chunk in frame.data.chunks(self.values_max) {
@@ -182,11 +182,12 @@ impl AudioQueue {
 }
 
 impl Tick for AudioQueue {
-    fn tick(&self, _now: Instant) -> bool {
+    fn tick(&self, now: Instant) -> bool {
         let mut frame = std::mem::take(&mut self.queue.lock().frame);
         let (has_sound, room) = self.take(&mut frame);
         if has_sound {
-            self.sinks.deliver(&frame, self.sample_rate, self.channels);
+            self.sinks
+                .deliver(now, &frame, self.sample_rate, self.channels);
         }
         self.queue.lock().frame = frame;
         if let Some(room) = room {
@@ -205,7 +206,7 @@ mod tests {
     struct Heard(Mutex<Vec<i16>>);
 
     impl AudioSink for Heard {
-        fn on_frame(&self, pcm: &[i16], _sample_rate: u32, _channels: u32) {
+        fn on_frame(&self, _now: Instant, pcm: &[i16], _sample_rate: u32, _channels: u32) {
             self.0.lock().extend(pcm);
         }
     }

@@ -4,18 +4,21 @@
 //! a receiver; both are handed to the track's sinks 10 ms at a time, on the audio clock (or on the
 //! caller's thread, for a source without a queue). Sinks are senders and audio streams.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
 };
 
 use parking_lot::Mutex;
 
 use super::{audio_queue::AudioQueue, receiver::RemoteAudio};
 
-/// Takes 10 ms of interleaved sound at a time. Must not block.
+/// Takes 10 ms of interleaved sound at a time, captured or played at `now`. Must not block.
 pub(crate) trait AudioSink: Send + Sync {
-    fn on_frame(&self, pcm: &[i16], sample_rate: u32, channels: u32);
+    fn on_frame(&self, now: Instant, pcm: &[i16], sample_rate: u32, channels: u32);
 
     /// The rate and the channels that spare this sink a conversion, if it cares.
     fn preferred_format(&self) -> Option<(u32, u32)> {
@@ -42,9 +45,9 @@ impl Sinks {
         self.0.lock().clone()
     }
 
-    pub(crate) fn deliver(&self, pcm: &[i16], sample_rate: u32, channels: u32) {
+    pub(crate) fn deliver(&self, now: Instant, pcm: &[i16], sample_rate: u32, channels: u32) {
         for sink in self.all().iter() {
-            sink.on_frame(pcm, sample_rate, channels);
+            sink.on_frame(now, pcm, sample_rate, channels);
         }
     }
 }

@@ -5,22 +5,22 @@
 
 use std::{
     sync::{Arc, Weak},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
-use str0m::{Candidate, Rtc};
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
 use super::{
     callbacks::{Callbacks, Notice},
-    data::{Channel, Channels},
-    describe::Own,
-    ice::Socket,
-    media::{self, OutgoingPacket, Routes},
-    negotiation::{Action, MediaView, Negotiation},
+    data::Channel,
+    ice::{self, Incoming, Links},
+    media::{self, OutgoingPacket},
+    negotiation::Action,
     sender::Sender,
-    session::{self, Identity},
+    session,
+    state::State,
+    stats,
     transceiver::Transceiver,
     transport,
 };
@@ -35,33 +35,15 @@ use crate::{
     stats::RtcStats,
 };
 
-/// What the lock guards.
-pub(crate) struct State {
-    /// Built when both descriptions are known.
-    pub(crate) rtc: Option<Rtc>,
-    pub(crate) config: RtcConfiguration,
-    identity: Identity,
-    pub(crate) negotiation: Negotiation,
-    pub(crate) transceivers: Vec<Arc<Transceiver>>,
-    pub(crate) channels: Channels,
-    pub(crate) routes: Routes,
-    pub(crate) sockets: Vec<Arc<Socket>>,
-    pub(crate) connection: PeerConnectionState,
-    pub(crate) ice: IceConnectionState,
-    pub(crate) gathering: IceGatheringState,
-    /// Own addresses, for when str0m is built.
-    pub(crate) local_candidates: Vec<Candidate>,
-    remote_candidates: Vec<Candidate>,
-    pub(crate) dtls_up: bool,
-    pub(crate) path_lost_at: Option<Instant>,
-    pub(crate) closed_at: Option<Instant>,
-    pub(crate) notices: Vec<Notice>,
-}
+/// How long a caller of `close` is held up at most.
+const RELEASE_MAX: Duration = Duration::from_millis(10);
 
 /// One peer connection.
 pub(crate) struct Connection {
     own: Weak<Connection>,
     pub(crate) state: Mutex<State>,
+    links: Mutex<Links>,
+    released: (Mutex<bool>, Condvar),
     pub(crate) driver: Notify,
     pub(crate) callbacks: Callbacks,
 }
@@ -71,8 +53,8 @@ pub(crate) struct Handle(Arc<Connection>);
 
 impl Handle {
     pub(crate) fn new(config: RtcConfiguration) -> Result<Self, RtcError> {
-        let connection = Connection::new(config)?;
-        transport::spawn(connection.clone());
+        let (connection, incoming) = Connection::new(config)?;
+        transport::spawn(connection.clone(), incoming);
         Ok(Self(connection))
     }
 
@@ -88,41 +70,28 @@ impl Drop for Handle {
 }
 
 impl Connection {
-    fn new(config: RtcConfiguration) -> Result<Arc<Self>, RtcError> {
-        let identity = Identity::new()?;
-        let own = Own {
-            session_id: rand::random::<u64>() >> 2,
-            version: 1,
-            credentials: session::new_credentials(),
-            fingerprint: identity.fingerprint(),
-            numbers: Default::default(),
-            candidates: vec![],
-        };
-        let state = State {
-            rtc: None,
-            config,
-            identity,
-            negotiation: Negotiation::new(own),
-            transceivers: vec![],
-            channels: Channels::default(),
-            routes: Routes::default(),
-            sockets: vec![],
-            connection: PeerConnectionState::New,
-            ice: IceConnectionState::New,
-            gathering: IceGatheringState::New,
-            local_candidates: vec![],
-            remote_candidates: vec![],
-            dtls_up: false,
-            path_lost_at: None,
-            closed_at: None,
-            notices: vec![],
-        };
-        Ok(Arc::new_cyclic(|own| Self {
+    /// A connection without a driver, and what the driver reads.
+    pub(crate) fn new(config: RtcConfiguration) -> Result<(Arc<Self>, Incoming), RtcError> {
+        let state = State::new(config)?;
+        let (links, incoming) = Links::new();
+        let connection = Arc::new_cyclic(|own| Self {
             own: own.clone(),
             state: Mutex::new(state),
+            links: Mutex::new(links),
+            released: (Mutex::new(false), Condvar::new()),
             driver: Notify::new(),
             callbacks: Callbacks::default(),
-        }))
+        });
+        Ok((connection, incoming))
+    }
+
+    /// The ways for packets in and out, as they are now.
+    pub(crate) fn links(&self) -> Links {
+        self.links.lock().clone()
+    }
+
+    pub(crate) fn with_links(&self, change: impl FnOnce(&mut Links)) {
+        change(&mut self.links.lock());
     }
 
     pub(crate) fn weak(&self) -> Weak<Self> {
@@ -198,6 +167,7 @@ impl Connection {
     }
 
     fn apply(&self, state: &mut State, actions: Vec<Action>) -> Result<(), RtcError> {
+        let now = Instant::now();
         for action in actions {
             match action {
                 Action::Signaling(signaling) => state.notices.push(Notice::Signaling(signaling)),
@@ -215,18 +185,9 @@ impl Connection {
                     let new = Transceiver::new(self.weak(), kind, init, false, track_id);
                     state.transceivers.push(new);
                 }
-                Action::Gather => transport::gather(state),
-                Action::Start(start) => state.start(start)?,
-                Action::RestartIce { local, remote } => {
-                    let State {
-                        rtc,
-                        remote_candidates,
-                        ..
-                    } = &mut *state;
-                    if let Some(rtc) = rtc {
-                        session::restart_ice(rtc, remote_candidates, &local, &remote);
-                    }
-                }
+                Action::Gather => self.gather(state),
+                Action::Start(start) => state.start(start, now)?,
+                Action::RestartIce { local, remote } => state.restart_ice(&local, &remote),
                 Action::Candidate(line) => state.add_remote_candidate(&line),
                 Action::StartData { message_bytes_max } => {
                     state.start_data(message_bytes_max);
@@ -361,9 +322,9 @@ impl Connection {
     }
 
     /// Sends an encoded packet.
-    pub(crate) fn send_packet(&self, packet: OutgoingPacket) -> bool {
+    pub(crate) fn send_packet(&self, packet: OutgoingPacket, now: Instant) -> bool {
         let sent = match &mut self.state.lock().rtc {
-            Some(rtc) => media::send(rtc, packet, Instant::now()),
+            Some(rtc) => media::send(rtc, packet, now),
             None => false,
         };
         if sent {
@@ -421,7 +382,7 @@ impl Connection {
     }
 
     pub(crate) fn ice_gathering_state(&self) -> IceGatheringState {
-        self.state.lock().gathering
+        self.state.lock().gathering.state
     }
 
     pub(crate) fn signaling_state(&self) -> SignalingState {
@@ -429,26 +390,60 @@ impl Connection {
     }
 
     pub(crate) fn stats(&self) -> Vec<RtcStats> {
-        let transceivers = self.transceivers();
-        let sent = transceivers.iter().flat_map(|t| t.sender.stats());
-        let received = transceivers.iter().flat_map(|t| t.receiver.stats());
-        sent.chain(received).collect()
+        let (transceivers, mut reports) = {
+            let state = self.state.lock();
+            let path = state.path.as_ref().map_or(vec![], |path| stats::path(path));
+            (
+                state.transceivers.clone(),
+                [path, state.channels.stats()].concat(),
+            )
+        };
+        for transceiver in transceivers {
+            reports.extend(transceiver.sender.stats());
+            reports.extend(transceiver.receiver.stats());
+        }
+        reports
     }
 
-    /// Ends everything at once; the driver still tells the peer.
+    /// Ends everything at once and tells the peer; the driver only clears up.
     pub(crate) fn close(&self) {
+        let now = Instant::now();
+        let mut goodbye = vec![];
         let transceivers = {
             let mut state = self.state.lock();
             if state.closed_at.is_some() {
                 return;
             }
-            state.close(Instant::now());
+            state.close(now);
+            self.say_goodbye(&mut state, now);
+            goodbye.append(&mut state.outbox);
+            state.goodbye = goodbye.iter().map(ice::copy).collect();
             state.transceivers.clone()
         };
+        let links = self.links();
+        for packet in goodbye {
+            links.send(packet);
+        }
         for transceiver in transceivers {
             transceiver.end();
         }
         self.wake();
+    }
+
+    /// Waits until the sockets are released, as upstream's `close` does. That takes the driver one
+    /// to two milliseconds; a callback, which the driver itself runs, does not wait at all.
+    pub(crate) fn wait_until_released(&self) {
+        let mut is_released = self.released.0.lock();
+        if !*is_released && !self.callbacks.are_running() {
+            self.released.1.wait_for(&mut is_released, RELEASE_MAX);
+        }
+    }
+
+    /// The driver has ended: nothing is sent or received any more.
+    pub(crate) fn release(&self) {
+        self.with_links(Links::clear);
+        *self.released.0.lock() = true;
+        self.released.1.notify_all();
     }
 }
 
@@ -456,87 +451,5 @@ fn kind_of(track: &MediaStreamTrack) -> MediaType {
     match track {
         MediaStreamTrack::Audio(_) => MediaType::Audio,
         MediaStreamTrack::Video(_) => MediaType::Video,
-    }
-}
-
-impl State {
-    fn check_open(&self) -> Result<(), RtcError> {
-        match self.closed_at {
-            None => Ok(()),
-            Some(_) => Err(RtcError::invalid_state("the peer connection is closed")),
-        }
-    }
-
-    fn media(&self) -> Vec<MediaView> {
-        self.transceivers
-            .iter()
-            .map(|transceiver| transceiver.view())
-            .collect()
-    }
-
-    fn start(&mut self, start: super::negotiation::Start) -> Result<(), RtcError> {
-        let own = &self.negotiation.own;
-        let (credentials, numbers) = (&own.credentials, own.numbers);
-        let mut rtc = session::begin(&self.identity, credentials, numbers, start, Instant::now())?;
-        for candidate in &self.local_candidates {
-            rtc.add_local_candidate(candidate.clone());
-        }
-        for candidate in &self.remote_candidates {
-            rtc.add_remote_candidate(candidate.clone());
-        }
-        self.rtc = Some(rtc);
-        self.set_connection(PeerConnectionState::Connecting);
-        Ok(())
-    }
-
-    fn add_remote_candidate(&mut self, line: &str) {
-        let Some(candidate) = session::remote_candidate(line) else {
-            return;
-        };
-        self.remote_candidates.push(candidate.clone());
-        if let Some(rtc) = &mut self.rtc {
-            rtc.add_remote_candidate(candidate);
-        }
-    }
-
-    fn start_data(&mut self, message_bytes_max: u64) {
-        log::debug!("the peer takes messages of {message_bytes_max} bytes");
-        let Some(rtc) = &mut self.rtc else { return };
-        // The side that opens DTLS opens SCTP.
-        let client = self.negotiation.dtls_active();
-        rtc.direct_api().start_sctp(client);
-        self.channels.start(rtc);
-    }
-
-    pub(crate) fn set_connection(&mut self, state: PeerConnectionState) {
-        if self.connection != state && self.connection != PeerConnectionState::Closed {
-            log::debug!("peer connection {:?} -> {state:?}", self.connection);
-            self.connection = state;
-            self.notices.push(Notice::Connection(state));
-        }
-    }
-
-    pub(crate) fn set_ice(&mut self, state: IceConnectionState) {
-        if self.ice != state && self.ice != IceConnectionState::Closed {
-            self.ice = state;
-            self.notices.push(Notice::IceConnection(state));
-        }
-    }
-
-    fn close(&mut self, now: Instant) {
-        self.closed_at = Some(now);
-        self.negotiation.close();
-        self.routes.clear();
-        self.notices.push(Notice::Signaling(SignalingState::Closed));
-        let closed = self.channels.close_all();
-        self.notices.extend(closed);
-        self.set_ice(IceConnectionState::Closed);
-        self.set_connection(PeerConnectionState::Closed);
-        if let Some(rtc) = &mut self.rtc
-            && let Err(error) = rtc.close()
-        {
-            log::debug!("the peer may not learn of the end: {error}");
-            rtc.disconnect();
-        }
     }
 }

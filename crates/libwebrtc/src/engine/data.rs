@@ -27,7 +27,9 @@ use crate::{
     engine::{
         callbacks::{Notice, Slot},
         connection::Connection,
+        stats,
     },
+    stats::{RtcStats, dictionaries::DataChannelStats},
 };
 
 /// The largest message that this side accepts, and offers to accept.
@@ -53,6 +55,17 @@ struct Inner {
     /// Taken by str0m and not acknowledged.
     in_flight_bytes: usize,
     early: VecDeque<Message>,
+    /// Messages and bytes.
+    sent: (u32, u64),
+    received: (u32, u64),
+}
+
+/// What a flush did.
+struct Flushed {
+    /// Messages that str0m took.
+    taken: usize,
+    /// Bytes acknowledged since the last time.
+    sent: u64,
 }
 
 /// One data channel.
@@ -77,6 +90,8 @@ impl Channel {
             pending_bytes: 0,
             in_flight_bytes: 0,
             early: VecDeque::new(),
+            sent: (0, 0),
+            received: (0, 0),
         };
         Arc::new(Self {
             connection,
@@ -230,18 +245,22 @@ impl Channel {
         std::mem::replace(&mut inner.state, state) != state
     }
 
-    /// Hands str0m what it takes, and returns how many bytes were acknowledged since the last time.
-    fn flush(&self, rtc: &mut Rtc) -> u64 {
+    /// Hands str0m what it takes.
+    fn flush(&self, rtc: &mut Rtc) -> Flushed {
+        let nothing = Flushed { taken: 0, sent: 0 };
         let mut inner = self.inner.lock();
-        let Some(id) = inner.channel else { return 0 };
+        let Some(id) = inner.channel else {
+            return nothing;
+        };
         if inner.state != DataChannelState::Open
             || (inner.pending.is_empty() && inner.in_flight_bytes == 0)
         {
-            return 0;
+            return nothing;
         }
         let Some(mut channel) = rtc.channel(id) else {
-            return 0;
+            return nothing;
         };
+        let mut taken = 0;
         while let Some(message) = inner.pending.front() {
             match channel.write(message.binary, &message.data) {
                 Ok(true) => {
@@ -249,6 +268,9 @@ impl Channel {
                     inner.pending.pop_front();
                     inner.pending_bytes -= bytes;
                     inner.in_flight_bytes += bytes;
+                    inner.sent.0 += 1;
+                    inner.sent.1 += bytes as u64;
+                    taken += 1;
                 }
                 Ok(false) => break,
                 Err(error) => {
@@ -261,7 +283,10 @@ impl Channel {
         let buffered = channel.buffered_amount();
         let sent = inner.in_flight_bytes.saturating_sub(buffered);
         inner.in_flight_bytes -= sent;
-        sent as u64
+        Flushed {
+            taken,
+            sent: sent as u64,
+        }
     }
 }
 
@@ -277,8 +302,21 @@ impl Channels {
         self.all.is_empty()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Channel>> {
-        self.all.iter()
+    pub(crate) fn stats(&self) -> Vec<RtcStats> {
+        let report = |channel: &Arc<Channel>| {
+            let inner = channel.inner.lock();
+            stats::data_channel(DataChannelStats {
+                label: channel.label.clone(),
+                protocol: channel.init.protocol.clone(),
+                data_channel_identifier: channel.id(),
+                state: Some(inner.state),
+                messages_sent: inner.sent.0,
+                bytes_sent: inner.sent.1,
+                messages_received: inner.received.0,
+                bytes_received: inner.received.1,
+            })
+        };
+        self.all.iter().map(report).collect()
     }
 
     /// Adds a channel that this side creates.
@@ -365,6 +403,11 @@ impl Channels {
 
     pub(crate) fn message(&self, id: ChannelId, data: Vec<u8>, binary: bool) -> Option<Notice> {
         let channel = self.find(id)?.clone();
+        {
+            let mut inner = channel.inner.lock();
+            inner.received.0 += 1;
+            inner.received.1 += data.len() as u64;
+        }
         Some(Notice::Message {
             channel,
             data,
@@ -414,16 +457,20 @@ impl Channels {
             .collect()
     }
 
-    /// Moves waiting messages into str0m and reports what left.
-    pub(crate) fn flush(&self, rtc: &mut Rtc, notices: &mut Vec<Notice>) {
+    /// Moves waiting messages into str0m and notes what was acknowledged. Returns whether str0m
+    /// got something to send.
+    pub(crate) fn flush(&self, rtc: &mut Rtc, notices: &mut Vec<Notice>) -> bool {
+        let mut wrote = false;
         for channel in &self.all {
-            let bytes = channel.flush(rtc);
-            if bytes > 0 {
+            let Flushed { taken, sent } = channel.flush(rtc);
+            wrote |= taken > 0;
+            if sent > 0 {
                 notices.push(Notice::Sent {
                     channel: channel.clone(),
-                    bytes,
+                    bytes: sent,
                 });
             }
         }
+        wrote
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     task::{Context, Poll, Waker},
+    time::Instant,
 };
 
 use parking_lot::Mutex;
@@ -130,7 +131,7 @@ impl FrameQueue {
 }
 
 impl AudioSink for FrameQueue {
-    fn on_frame(&self, pcm: &[i16], sample_rate: u32, channels: u32) {
+    fn on_frame(&self, _now: Instant, pcm: &[i16], sample_rate: u32, channels: u32) {
         if (sample_rate, channels) == (self.sample_rate, self.channels) {
             self.push(self.frame(pcm.to_vec()));
             return;
@@ -162,7 +163,7 @@ mod tests {
     fn a_slow_reader_loses_the_oldest_frames() {
         let queue = FrameQueue::new(8000, 1, 2);
         for value in 1..=3 {
-            queue.on_frame(&[value; 80], 8000, 1);
+            queue.on_frame(Instant::now(), &[value; 80], 8000, 1);
         }
         assert_eq!(read(&queue), Poll::Ready(Some(2)));
         assert_eq!(read(&queue), Poll::Ready(Some(3)));
@@ -172,17 +173,17 @@ mod tests {
     #[test]
     fn a_closed_queue_ends_and_takes_nothing() {
         let queue = FrameQueue::new(8000, 1, 2);
-        queue.on_frame(&[1; 80], 8000, 1);
+        queue.on_frame(Instant::now(), &[1; 80], 8000, 1);
         queue.close();
-        queue.on_frame(&[1; 80], 8000, 1);
+        queue.on_frame(Instant::now(), &[1; 80], 8000, 1);
         assert_eq!(read(&queue), Poll::Ready(None));
     }
 
     #[test]
     fn a_frame_comes_in_the_format_asked_for() {
         let queue = FrameQueue::new(16_000, 2, 2);
-        queue.on_frame(&[0; 480], 48_000, 1);
-        queue.on_frame(&[0; 480], 48_000, 1); // the converter looks 0.5 ms ahead
+        queue.on_frame(Instant::now(), &[0; 480], 48_000, 1);
+        queue.on_frame(Instant::now(), &[0; 480], 48_000, 1); // the converter looks 0.5 ms ahead
         let mut cx = Context::from_waker(Waker::noop());
         let Poll::Ready(Some(frame)) = queue.poll_next(&mut cx) else {
             panic!("no frame")

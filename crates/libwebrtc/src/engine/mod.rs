@@ -27,6 +27,8 @@ mod describe;
 pub(crate) mod frame_queue;
 mod ice;
 mod jitter;
+#[cfg(test)]
+mod loopback;
 mod media;
 mod negotiation;
 mod opus_decode;
@@ -38,6 +40,7 @@ mod resample;
 pub(crate) mod sdp;
 pub(crate) mod sender;
 mod session;
+mod state;
 mod stats;
 mod stretch;
 #[cfg(test)]

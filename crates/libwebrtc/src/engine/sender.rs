@@ -12,6 +12,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use str0m::stats::MediaEgressStats;
 
 use super::{
     audio_send::{AudioSend, CapturedAudio, OutgoingAudio, SendFormat, SendRed},
@@ -44,6 +45,8 @@ struct State {
     msid_track: Option<String>,
     numbers: Numbers,
     redundant: bool,
+    /// What the peer last reported.
+    reported: Option<Box<MediaEgressStats>>,
 }
 
 /// The sending half of one section.
@@ -65,9 +68,9 @@ pub(crate) struct Sender {
 struct Sink(Weak<Sender>);
 
 impl AudioSink for Sink {
-    fn on_frame(&self, pcm: &[i16], sample_rate: u32, channels: u32) {
+    fn on_frame(&self, now: Instant, pcm: &[i16], sample_rate: u32, channels: u32) {
         if let Some(sender) = self.0.upgrade() {
-            sender.encode(pcm, sample_rate, channels);
+            sender.encode(now, pcm, sample_rate, channels);
         }
     }
 }
@@ -164,7 +167,12 @@ impl Sender {
         self.agreed.store(sends, Ordering::Release);
     }
 
-    fn encode(&self, pcm: &[i16], sample_rate: u32, channels: u32) {
+    /// The peer reported how it receives.
+    pub(crate) fn set_reported(&self, reported: MediaEgressStats) {
+        self.state.lock().reported = Some(Box::new(reported));
+    }
+
+    fn encode(&self, now: Instant, pcm: &[i16], sample_rate: u32, channels: u32) {
         let Some(connection) = self.connection.upgrade() else {
             return;
         };
@@ -198,17 +206,21 @@ impl Sender {
             channels,
             is_muted,
         };
-        let sent = audio.push(Instant::now(), captured, |packet| {
-            self.send(&connection, packet);
+        let failed = audio.encode_errors();
+        let sent = audio.push(now, captured, |packet| {
+            self.send(&connection, now, packet);
         });
         if let Err(error) = sent {
             log::warn!("no Opus encoder, sound is lost: {error}");
         }
+        if audio.encode_errors() > failed {
+            log::warn!("Opus could not encode 20 ms of sound");
+        }
     }
 
-    fn send(&self, connection: &Connection, packet: OutgoingAudio<'_>) {
+    fn send(&self, connection: &Connection, now: Instant, packet: OutgoingAudio<'_>) {
         let bytes = packet.payload.len() as u64;
-        let sent = connection.send_packet(OutgoingPacket {
+        let outgoing = OutgoingPacket {
             ssrc: self.ssrc,
             payload_type: packet.payload_type,
             sequence: packet.sequence,
@@ -217,7 +229,8 @@ impl Sender {
             level: packet.level.minus_dbov,
             voice: packet.level.is_voice,
             payload: packet.payload.into(),
-        });
+        };
+        let sent = connection.send_packet(outgoing, now);
         if sent {
             self.packets.fetch_add(1, Ordering::Relaxed);
             self.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -237,7 +250,7 @@ impl Sender {
             bytes: self.bytes.load(Ordering::Relaxed),
             is_active: self.agreed.load(Ordering::Relaxed),
         };
-        stats::outbound(sent)
+        stats::outbound(sent, state.reported.as_deref())
     }
 }
 

@@ -1,8 +1,9 @@
-//! The driver of one connection: sockets, timers, str0m's events, and all callbacks.
+//! The driver of one connection: packets, timers, str0m's events, and all callbacks.
 //!
-//! One task per connection on the engine's own runtime. Each turn drains str0m, sends, moves
-//! waiting messages, calls the program without any lock, and then waits for whatever comes first:
-//! a wake-up from the API, str0m's timer, a packet.
+//! One task per connection on the engine's own runtime. Each turn drains str0m and moves waiting
+//! messages under the lock, then sends packets and calls the program without it, and waits for
+//! whatever comes first: a wake-up from the API, a timer, a packet. What a turn does is plain code
+//! on a given time (`turn`, `receive`, `timeout`); only `drive` reads a clock and touches sockets.
 
 use std::{
     future::poll_fn,
@@ -12,100 +13,117 @@ use std::{
 };
 
 use str0m::{
-    Event, IceConnectionState as Ice, Input, Output, Rtc,
+    Event, Input, Output, Rtc,
     net::{Protocol, Receive, Transmit},
 };
 
 use super::{
     RUNTIME,
     callbacks::Notice,
-    connection::{Connection, State},
-    ice::{self, Socket},
+    connection::Connection,
+    ice::{HostSocket, Incoming},
     media,
+    state::State,
+    transceiver::Transceiver,
 };
-use crate::{
-    ice_candidate::IceCandidate,
-    peer_connection::{IceConnectionState, IceGatheringState, PeerConnectionState},
-};
-
-/// A path that is lost for so long has failed.
-const PATH_LOST_MAX: Duration = Duration::from_secs(12);
+use crate::peer_connection::PeerConnectionState;
 
 /// How long telling the peer of the end may take.
 const CLOSE_MAX: Duration = Duration::from_millis(500);
 
+const GOODBYE_REPEATED_AFTER: Duration = Duration::from_millis(1);
+
 /// Packets read from one socket before timers and other sockets get their turn.
 const PACKETS_PER_TURN: usize = 64;
 
+/// str0m sends and expects less than 1,500 bytes.
 const PACKET_BYTES_MAX: usize = 2000;
 
 /// While there is nothing to wait for.
 const IDLE: Duration = Duration::from_secs(3600);
 
 /// Drives `connection` until it is closed.
-pub(crate) fn spawn(connection: Arc<Connection>) {
-    RUNTIME.spawn(drive(connection));
+pub(crate) fn spawn(connection: Arc<Connection>, incoming: Incoming) {
+    RUNTIME.spawn(drive(connection, incoming));
 }
 
-/// Opens the sockets, once.
-pub(crate) fn gather(state: &mut State) {
-    if state.gathering != IceGatheringState::New {
-        return;
-    }
-    let runtime = RUNTIME.enter();
-    state.gathering = IceGatheringState::Gathering;
-    state
-        .notices
-        .push(Notice::IceGathering(IceGatheringState::Gathering));
-    for socket in ice::open_host_sockets() {
-        match str0m::Candidate::host(socket.local, "udp") {
-            Ok(candidate) => {
-                state.add_local_candidate(candidate);
-                state.sockets.push(Arc::new(socket));
-            }
-            Err(error) => log::warn!("{} is not offered: {error}", socket.local),
-        }
-    }
-    drop(runtime);
-    state.gathering = IceGatheringState::Complete;
-    state
-        .notices
-        .push(Notice::IceGathering(IceGatheringState::Complete));
-}
-
-async fn drive(connection: Arc<Connection>) {
+async fn drive(connection: Arc<Connection>, mut incoming: Incoming) {
     let mut buffer = vec![0; PACKET_BYTES_MAX];
+    let mut outbox = vec![];
     loop {
-        let turn = connection.turn();
+        let turn = connection.turn(Instant::now(), &mut outbox);
+        let links = connection.links();
+        for packet in outbox.drain(..) {
+            if let Some(packet) = links.send(packet) {
+                connection.open_way(&packet, Instant::now());
+            }
+        }
         connection.callbacks.tell(turn.notices);
-        if turn.done {
+        if turn.is_last {
             break;
         }
+        // Until str0m is there, packets wait in the sockets.
+        let sockets: &[Arc<HostSocket>] = if turn.is_reading { links.hosts() } else { &[] };
         tokio::select! {
             () = connection.driver.notified() => {}
             () = tokio::time::sleep_until(turn.deadline.into()) => {}
-            () = readable(&turn.sockets) => {}
+            () = readable(sockets) => {}
+            Some(packet) = incoming.recv() => {
+                let at = (packet.proto, packet.destination);
+                connection.receive(Instant::now(), at, packet.source, &packet.bytes);
+            }
         }
-        for socket in &turn.sockets {
-            connection.receive(socket, &mut buffer);
+        for socket in sockets {
+            for _ in 0..PACKETS_PER_TURN {
+                let Ok((bytes, source)) = socket.udp.try_recv_from(&mut buffer) else {
+                    break;
+                };
+                let at = (Protocol::Udp, socket.local);
+                connection.receive(Instant::now(), at, source, &buffer[..bytes]);
+            }
         }
-        connection.timeout();
+        connection.timeout(Instant::now());
     }
+    // Once more, for the case that the first was lost; a peer ignores repeated packets.
+    tokio::time::sleep(GOODBYE_REPEATED_AFTER).await;
+    let (links, goodbye) = (connection.links(), connection.take_goodbye());
+    for packet in goodbye {
+        links.send(packet);
+    }
+    drop(links);
+    connection.release();
     connection.callbacks.clear();
 }
 
-/// What one turn of the driver found.
-struct Turn {
-    notices: Vec<Notice>,
-    sockets: Vec<Arc<Socket>>,
-    deadline: Instant,
-    done: bool,
+/// Waits until one of the sockets has a packet.
+async fn readable(sockets: &[Arc<HostSocket>]) {
+    poll_fn(|cx| {
+        // All are asked, so that each can wake this task.
+        let ready = sockets
+            .iter()
+            .filter(|s| s.udp.poll_recv_ready(cx).is_ready())
+            .count();
+        if ready > 0 {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+/// What one turn found.
+pub(crate) struct Turn {
+    pub(crate) notices: Vec<Notice>,
+    pub(crate) deadline: Instant,
+    is_reading: bool,
+    is_last: bool,
 }
 
 impl Connection {
-    fn turn(&self) -> Turn {
+    /// Takes out everything that is to be sent, told and waited for.
+    pub(crate) fn turn(&self, now: Instant, outbox: &mut Vec<Transmit>) -> Turn {
         let mut state = self.state.lock();
-        let now = Instant::now();
         let mut deadline = self.drain(&mut state, now);
         let State {
             rtc,
@@ -113,33 +131,33 @@ impl Connection {
             notices,
             ..
         } = &mut *state;
-        if let Some(rtc) = rtc {
-            let before = notices.len();
-            channels.flush(rtc, notices);
-            if notices.len() > before {
-                deadline = now; // what was written leaves with the next timeout
-            }
+        if let Some(rtc) = rtc
+            && channels.flush(rtc, notices)
+        {
+            deadline = now; // what was written leaves with the next timeout
         }
-        deadline = deadline.min(state.check_path(now));
-        let alive = state.rtc.as_ref().is_some_and(Rtc::is_alive);
-        let done = match state.closed_at {
+        let soonest = [state.check_path(now), self.probe(&mut state, now)];
+        for at in soonest.into_iter().flatten() {
+            deadline = deadline.min(at);
+        }
+        let is_alive = state.rtc.as_ref().is_some_and(Rtc::is_alive);
+        let is_last = match state.closed_at {
             None => false,
             Some(at) => {
                 deadline = deadline.min(at + CLOSE_MAX);
-                !alive || now >= at + CLOSE_MAX
+                !is_alive || now >= at + CLOSE_MAX
             }
         };
-        if done {
+        if is_last {
             state.rtc = None;
-            state.sockets.clear();
         }
-        // Until str0m is there, packets wait in the sockets.
-        let sockets = if alive { state.sockets.clone() } else { vec![] };
+        outbox.append(&mut state.outbox);
+        let is_reading = is_alive || state.gathering.is_probing();
         Turn {
             notices: std::mem::take(&mut state.notices),
-            sockets,
             deadline,
-            done,
+            is_reading,
+            is_last,
         }
     }
 
@@ -151,8 +169,8 @@ impl Connection {
             };
             match rtc.poll_output() {
                 Ok(Output::Timeout(at)) => return at.min(now + IDLE),
-                Ok(Output::Transmit(packet)) => state.transmit(&packet),
-                Ok(Output::Event(event)) => self.on_event(state, event),
+                Ok(Output::Transmit(packet)) => state.outbox.push(packet),
+                Ok(Output::Event(event)) => self.on_event(state, event, now),
                 Err(error) => {
                     log::warn!("the transport failed: {error}");
                     rtc.disconnect();
@@ -163,42 +181,60 @@ impl Connection {
         }
     }
 
-    fn receive(&self, socket: &Socket, buffer: &mut [u8]) {
-        for _ in 0..PACKETS_PER_TURN {
-            let Ok((bytes, source)) = socket.udp.try_recv_from(buffer) else {
-                return;
-            };
-            let now = Instant::now();
-            let Ok(contents) = buffer[..bytes].try_into() else {
-                continue;
-            };
-            let destination = socket.local;
-            let receive = Receive {
-                proto: Protocol::Udp,
-                source,
-                destination,
-                contents,
-            };
-            let mut state = self.state.lock();
-            if let Some(rtc) = &mut state.rtc
-                && let Err(error) = rtc.handle_input(Input::Receive(now, receive))
-            {
-                log::debug!("a packet was refused: {error}");
-            }
-            self.drain(&mut state, now);
+    /// Takes a packet that came `at` an own address.
+    pub(crate) fn receive(
+        &self,
+        now: Instant,
+        at: (Protocol, std::net::SocketAddr),
+        source: std::net::SocketAddr,
+        bytes: &[u8],
+    ) {
+        let mut state = self.state.lock();
+        if state.gathering.is_probing() && self.probed(&mut state, at.1, bytes) {
+            return;
         }
+        let Ok(contents) = bytes.try_into() else {
+            return;
+        };
+        let (proto, destination) = at;
+        let receive = Receive {
+            proto,
+            source,
+            destination,
+            contents,
+        };
+        if let Some(rtc) = &mut state.rtc
+            && let Err(error) = rtc.handle_input(Input::Receive(now, receive))
+        {
+            log::debug!("a packet was refused: {error}");
+        }
+        self.drain(&mut state, now);
     }
 
-    fn timeout(&self) {
+    /// Takes out what tells the peer of the end, without waiting for the driver.
+    pub(crate) fn say_goodbye(&self, state: &mut State, now: Instant) {
+        self.drain(state, now);
+        if let Some(rtc) = &mut state.rtc {
+            rtc.handle_input(Input::Timeout(now)).ok();
+        }
+        self.drain(state, now);
+    }
+
+    fn take_goodbye(&self) -> Vec<Transmit> {
+        std::mem::take(&mut self.state.lock().goodbye)
+    }
+
+    /// Time has passed.
+    pub(crate) fn timeout(&self, now: Instant) {
         let mut state = self.state.lock();
         if let Some(rtc) = &mut state.rtc
-            && let Err(error) = rtc.handle_input(Input::Timeout(Instant::now()))
+            && let Err(error) = rtc.handle_input(Input::Timeout(now))
         {
             log::debug!("a timer was refused: {error}");
         }
     }
 
-    fn on_event(&self, state: &mut State, event: Event) {
+    fn on_event(&self, state: &mut State, event: Event, now: Instant) {
         let State {
             rtc,
             channels,
@@ -220,16 +256,15 @@ impl Connection {
                 notices.push(channels.opened(&self.weak(), rtc, id, label));
             }
             Event::ChannelClose(id) => notices.extend(channels.closed(id)),
-            Event::Connected => {
-                state.dtls_up = true;
-                if matches!(
-                    state.ice,
-                    IceConnectionState::Connected | IceConnectionState::Completed
-                ) {
-                    state.set_connection(PeerConnectionState::Connected);
+            Event::Connected => state.on_dtls_up(),
+            Event::IceConnectionStateChange(ice) => state.on_ice(ice, now),
+            Event::PeerStats(stats) => state.path = Some(Box::new(stats)),
+            Event::MediaEgressStats(stats) => {
+                let in_section = |t: &&Arc<Transceiver>| t.mid().as_deref() == Some(&*stats.mid);
+                if let Some(transceiver) = transceivers.iter().find(in_section) {
+                    transceiver.sender.set_reported(stats);
                 }
             }
-            Event::IceConnectionStateChange(ice) => state.on_ice(ice, Instant::now()),
             Event::Closed => {
                 log::debug!("the peer closed the connection");
                 state.set_connection(PeerConnectionState::Failed);
@@ -237,93 +272,4 @@ impl Connection {
             _ => {}
         }
     }
-}
-
-impl State {
-    fn transmit(&self, packet: &Transmit) {
-        let socket = self
-            .sockets
-            .iter()
-            .find(|socket| socket.local == packet.source);
-        let Some(socket) = socket else { return };
-        if let Err(error) = socket.udp.try_send_to(&packet.contents, packet.destination) {
-            log::trace!("a packet to {} is lost: {error}", packet.destination);
-        }
-    }
-
-    fn add_local_candidate(&mut self, candidate: str0m::Candidate) {
-        let line = candidate.to_sdp_string();
-        self.negotiation.own.candidates.push(line.clone());
-        if let Some(rtc) = &mut self.rtc {
-            rtc.add_local_candidate(candidate.clone());
-        }
-        self.local_candidates.push(candidate);
-        let mid = self
-            .negotiation
-            .lines()
-            .first()
-            .map(|line| line.mid().to_owned());
-        self.notices.push(Notice::Candidate(IceCandidate {
-            sdp_mid: mid.unwrap_or_default(),
-            sdp_mline_index: 0,
-            candidate: line,
-        }));
-    }
-
-    fn on_ice(&mut self, ice: Ice, now: Instant) {
-        self.path_lost_at = None;
-        match ice {
-            Ice::New => {}
-            Ice::Checking => {
-                self.set_ice(IceConnectionState::Checking);
-                self.set_connection(PeerConnectionState::Connecting);
-            }
-            Ice::Connected | Ice::Completed => {
-                self.set_ice(match ice {
-                    Ice::Connected => IceConnectionState::Connected,
-                    _ => IceConnectionState::Completed,
-                });
-                if self.dtls_up {
-                    self.set_connection(PeerConnectionState::Connected);
-                }
-            }
-            Ice::Disconnected => {
-                self.path_lost_at = Some(now);
-                // str0m says this as soon as every known pair failed; before the first connection
-                // more candidates are likely on their way, and the W3C knows no such step.
-                if self.dtls_up {
-                    self.set_ice(IceConnectionState::Disconnected);
-                    self.set_connection(PeerConnectionState::Disconnected);
-                }
-            }
-        }
-    }
-
-    /// Gives a lost path up after a while; returns when to look again.
-    fn check_path(&mut self, now: Instant) -> Instant {
-        let Some(lost_at) = self.path_lost_at else {
-            return now + IDLE;
-        };
-        let fails_at = lost_at + PATH_LOST_MAX;
-        if now < fails_at {
-            return fails_at;
-        }
-        self.path_lost_at = None;
-        self.set_ice(IceConnectionState::Failed);
-        self.set_connection(PeerConnectionState::Failed);
-        now + IDLE
-    }
-}
-
-/// Waits until one of the sockets has a packet.
-async fn readable(sockets: &[Arc<Socket>]) {
-    poll_fn(|cx| {
-        let ready = |socket: &Arc<Socket>| socket.udp.poll_recv_ready(cx).is_ready();
-        if sockets.iter().any(ready) {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
-    })
-    .await;
 }

@@ -4,6 +4,11 @@
 //! SDK, 600 Hz the other way, 20 s each: without loss nothing may be heard but the tone; with 5 % of
 //! all packets lost each way, next to nothing.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 mod relay;
 mod server;
 #[path = "../../src/engine/tone.rs"]

@@ -1,7 +1,7 @@
 //! A UDP relay between clients and the server's media port that loses packets when told to.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
@@ -72,15 +72,18 @@ async fn run(front: Arc<UdpSocket>, server: SocketAddr, traffic: Arc<Traffic>) {
         let Ok((length, client)) = front.recv_from(&mut buffer).await else {
             continue;
         };
-        if !backs.contains_key(&client) {
-            let back = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
-            back.connect(server).await.unwrap();
-            answers.spawn(answer(front.clone(), back.clone(), client, traffic.clone()));
-            backs.insert(client, back);
-        }
+        let back = match backs.entry(client) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let back = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
+                back.connect(server).await.unwrap();
+                answers.spawn(answer(front.clone(), back.clone(), client, traffic.clone()));
+                new.insert(back)
+            }
+        };
         if !traffic.loses() {
             // A client that is gone is no matter of the relay.
-            backs[&client].send(&buffer[..length]).await.ok();
+            back.send(&buffer[..length]).await.ok();
         }
     }
 }

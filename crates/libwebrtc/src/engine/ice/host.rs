@@ -7,10 +7,22 @@ use std::{
 
 use tokio::net::UdpSocket;
 
-use super::Socket;
+use super::HostSocket;
 
-/// Addresses that a peer could reach; the loopback address only if there is no other.
-pub(crate) fn addresses() -> Vec<IpAddr> {
+/// Opens a socket on each address that a peer could reach. Must be called within a tokio runtime.
+pub(super) fn open_sockets() -> Vec<HostSocket> {
+    let mut sockets = vec![];
+    for address in addresses() {
+        match bind(address) {
+            Ok(socket) => sockets.push(socket),
+            Err(error) => log::warn!("no UDP socket on {address}: {error}"),
+        }
+    }
+    sockets
+}
+
+/// Usable addresses; the loopback address only if there is no other.
+fn addresses() -> Vec<IpAddr> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
         log::warn!("the addresses of this machine could not be read: {error}");
         vec![]
@@ -35,11 +47,11 @@ fn is_usable(address: &IpAddr) -> bool {
 }
 
 /// Opens a socket on a free port.
-pub(crate) fn bind(address: IpAddr) -> io::Result<Socket> {
+fn bind(address: IpAddr) -> io::Result<HostSocket> {
     let socket = std::net::UdpSocket::bind(SocketAddr::new(address, 0))?;
     socket.set_nonblocking(true)?;
     let local = socket.local_addr()?;
-    Ok(Socket {
+    Ok(HostSocket {
         local,
         udp: UdpSocket::from_std(socket)?,
     })
