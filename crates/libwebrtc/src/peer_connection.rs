@@ -324,8 +324,11 @@ impl PeerConnection {
     }
 
     /// Ends the connection; the peer is told. *Works.* Further calls return errors, further callbacks report only this.
+    ///
+    /// Returns when the sockets are released, which takes one to two milliseconds.
     pub fn close(&self) {
         self.connection().close();
+        self.connection().wait_until_released();
     }
 
     /// Makes the next offer an ICE restart and asks for one. *Works.*

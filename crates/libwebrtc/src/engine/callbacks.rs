@@ -7,6 +7,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    thread::{self, ThreadId},
 };
 
 use parking_lot::Mutex;
@@ -99,11 +100,27 @@ pub(crate) struct Callbacks {
     pub(crate) negotiation_needed: Slot<OnNegotiationNeeded>,
     pub(crate) signaling_change: Slot<OnSignalingChange>,
     pub(crate) track: Slot<OnTrack>,
+    /// The thread that runs callbacks now.
+    running_on: Mutex<Option<ThreadId>>,
 }
 
 impl Callbacks {
+    /// Whether the calling thread is in a callback of this connection.
+    pub(crate) fn are_running(&self) -> bool {
+        *self.running_on.lock() == Some(thread::current().id())
+    }
+
     /// Tells the program, in order.
     pub(crate) fn tell(&self, notices: Vec<Notice>) {
+        if notices.is_empty() {
+            return;
+        }
+        *self.running_on.lock() = Some(thread::current().id());
+        self.tell_all(notices);
+        *self.running_on.lock() = None;
+    }
+
+    fn tell_all(&self, notices: Vec<Notice>) {
         for notice in notices {
             match notice {
                 Notice::Connection(state) => self.connection_change.call(|f| f(state)),

@@ -5,21 +5,22 @@
 
 use std::{
     sync::{Arc, Weak},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
 use super::{
     callbacks::{Callbacks, Notice},
     data::Channel,
-    ice::{Incoming, Links},
+    ice::{self, Incoming, Links},
     media::{self, OutgoingPacket},
     negotiation::Action,
     sender::Sender,
     session,
     state::State,
+    stats,
     transceiver::Transceiver,
     transport,
 };
@@ -34,11 +35,15 @@ use crate::{
     stats::RtcStats,
 };
 
+/// How long a caller of `close` is held up at most.
+const RELEASE_MAX: Duration = Duration::from_millis(10);
+
 /// One peer connection.
 pub(crate) struct Connection {
     own: Weak<Connection>,
     pub(crate) state: Mutex<State>,
     links: Mutex<Links>,
+    released: (Mutex<bool>, Condvar),
     pub(crate) driver: Notify,
     pub(crate) callbacks: Callbacks,
 }
@@ -73,6 +78,7 @@ impl Connection {
             own: own.clone(),
             state: Mutex::new(state),
             links: Mutex::new(links),
+            released: (Mutex::new(false), Condvar::new()),
             driver: Notify::new(),
             callbacks: Callbacks::default(),
         });
@@ -384,16 +390,25 @@ impl Connection {
     }
 
     pub(crate) fn stats(&self) -> Vec<RtcStats> {
-        let transceivers = self.transceivers();
-        let sent = transceivers.iter().flat_map(|t| t.sender.stats());
-        let received = transceivers.iter().flat_map(|t| t.receiver.stats());
-        sent.chain(received).collect()
+        let (transceivers, mut reports) = {
+            let state = self.state.lock();
+            let path = state.path.as_ref().map_or(vec![], |path| stats::path(path));
+            (
+                state.transceivers.clone(),
+                [path, state.channels.stats()].concat(),
+            )
+        };
+        for transceiver in transceivers {
+            reports.extend(transceiver.sender.stats());
+            reports.extend(transceiver.receiver.stats());
+        }
+        reports
     }
 
     /// Ends everything at once and tells the peer; the driver only clears up.
     pub(crate) fn close(&self) {
         let now = Instant::now();
-        let mut outbox = vec![];
+        let mut goodbye = vec![];
         let transceivers = {
             let mut state = self.state.lock();
             if state.closed_at.is_some() {
@@ -401,17 +416,34 @@ impl Connection {
             }
             state.close(now);
             self.say_goodbye(&mut state, now);
-            outbox.append(&mut state.outbox);
+            goodbye.append(&mut state.outbox);
+            state.goodbye = goodbye.iter().map(ice::copy).collect();
             state.transceivers.clone()
         };
         let links = self.links();
-        for packet in outbox {
+        for packet in goodbye {
             links.send(packet);
         }
         for transceiver in transceivers {
             transceiver.end();
         }
         self.wake();
+    }
+
+    /// Waits until the sockets are released, as upstream's `close` does. That takes the driver one
+    /// to two milliseconds; a callback, which the driver itself runs, does not wait at all.
+    pub(crate) fn wait_until_released(&self) {
+        let mut is_released = self.released.0.lock();
+        if !*is_released && !self.callbacks.are_running() {
+            self.released.1.wait_for(&mut is_released, RELEASE_MAX);
+        }
+    }
+
+    /// The driver has ended: nothing is sent or received any more.
+    pub(crate) fn release(&self) {
+        self.with_links(Links::clear);
+        *self.released.0.lock() = true;
+        self.released.1.notify_all();
     }
 }
 

@@ -27,7 +27,9 @@ use crate::{
     engine::{
         callbacks::{Notice, Slot},
         connection::Connection,
+        stats,
     },
+    stats::{RtcStats, dictionaries::DataChannelStats},
 };
 
 /// The largest message that this side accepts, and offers to accept.
@@ -53,6 +55,9 @@ struct Inner {
     /// Taken by str0m and not acknowledged.
     in_flight_bytes: usize,
     early: VecDeque<Message>,
+    /// Messages and bytes.
+    sent: (u32, u64),
+    received: (u32, u64),
 }
 
 /// What a flush did.
@@ -85,6 +90,8 @@ impl Channel {
             pending_bytes: 0,
             in_flight_bytes: 0,
             early: VecDeque::new(),
+            sent: (0, 0),
+            received: (0, 0),
         };
         Arc::new(Self {
             connection,
@@ -261,6 +268,8 @@ impl Channel {
                     inner.pending.pop_front();
                     inner.pending_bytes -= bytes;
                     inner.in_flight_bytes += bytes;
+                    inner.sent.0 += 1;
+                    inner.sent.1 += bytes as u64;
                     taken += 1;
                 }
                 Ok(false) => break,
@@ -291,6 +300,23 @@ pub(crate) struct Channels {
 impl Channels {
     pub(crate) fn is_empty(&self) -> bool {
         self.all.is_empty()
+    }
+
+    pub(crate) fn stats(&self) -> Vec<RtcStats> {
+        let report = |channel: &Arc<Channel>| {
+            let inner = channel.inner.lock();
+            stats::data_channel(DataChannelStats {
+                label: channel.label.clone(),
+                protocol: channel.init.protocol.clone(),
+                data_channel_identifier: channel.id(),
+                state: Some(inner.state),
+                messages_sent: inner.sent.0,
+                bytes_sent: inner.sent.1,
+                messages_received: inner.received.0,
+                bytes_received: inner.received.1,
+            })
+        };
+        self.all.iter().map(report).collect()
     }
 
     /// Adds a channel that this side creates.
@@ -377,6 +403,11 @@ impl Channels {
 
     pub(crate) fn message(&self, id: ChannelId, data: Vec<u8>, binary: bool) -> Option<Notice> {
         let channel = self.find(id)?.clone();
+        {
+            let mut inner = channel.inner.lock();
+            inner.received.0 += 1;
+            inner.received.1 += data.len() as u64;
+        }
         Some(Notice::Message {
             channel,
             data,

@@ -27,6 +27,8 @@ mod describe;
 pub(crate) mod frame_queue;
 mod ice;
 mod jitter;
+#[cfg(test)]
+mod loopback;
 mod media;
 mod negotiation;
 mod opus_decode;

@@ -91,10 +91,6 @@ impl OpusDecoder {
         })
     }
 
-    pub(crate) fn format(&self) -> PcmFormat {
-        self.format
-    }
-
     /// Interleaved sound of a packet.
     ///
     /// # Errors

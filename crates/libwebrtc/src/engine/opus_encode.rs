@@ -73,11 +73,6 @@ impl OpusEncoder {
         self.format
     }
 
-    /// Interleaved samples in one packet.
-    pub(crate) fn samples_per_packet(&self) -> usize {
-        self.format.samples_10ms() * (PACKET_MS / 10)
-    }
-
     /// Changes the settings without a break in the sound. Values out of range are brought in.
     ///
     /// # Errors
@@ -95,7 +90,7 @@ impl OpusEncoder {
         self.encoder.set_dtx(settings.dtx)
     }
 
-    /// Encodes [`samples_per_packet`](Self::samples_per_packet) interleaved samples.
+    /// Encodes [`PACKET_MS`] of interleaved samples.
     ///
     /// A result of at most 2 bytes says that nothing need be sent (DTX).
     ///

@@ -142,6 +142,20 @@ pub(crate) struct RemoteAudio {
 impl RemoteAudio {
     pub(crate) fn add_sink(self: &Arc<Self>, sink: Arc<dyn AudioSink>) {
         let mut playing = self.playing.lock();
+        self.begin(&mut playing, sink);
+        if !self.on_clock.swap(true, Ordering::AcqRel) {
+            let member: Weak<Self> = Arc::downgrade(self);
+            clock::join(member);
+        }
+    }
+
+    /// For tests that tick by themselves.
+    #[cfg(test)]
+    pub(crate) fn add_sink_off_clock(&self, sink: Arc<dyn AudioSink>) {
+        self.begin(&mut self.playing.lock(), sink);
+    }
+
+    fn begin(&self, playing: &mut Option<Playing>, sink: Arc<dyn AudioSink>) {
         if playing.is_none() {
             let (rate, channels) = sink.preferred_format().unwrap_or((48_000, 1));
             let format = PcmFormat::nearest(rate, channels);
@@ -155,10 +169,6 @@ impl RemoteAudio {
                 });
         }
         self.sinks.add(sink);
-        if !self.on_clock.swap(true, Ordering::AcqRel) {
-            let member: Weak<Self> = Arc::downgrade(self);
-            clock::join(member);
-        }
     }
 
     pub(crate) fn remove_sink(&self, sink: &Arc<dyn AudioSink>) {

@@ -12,6 +12,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use str0m::stats::MediaEgressStats;
 
 use super::{
     audio_send::{AudioSend, CapturedAudio, OutgoingAudio, SendFormat, SendRed},
@@ -44,6 +45,8 @@ struct State {
     msid_track: Option<String>,
     numbers: Numbers,
     redundant: bool,
+    /// What the peer last reported.
+    reported: Option<Box<MediaEgressStats>>,
 }
 
 /// The sending half of one section.
@@ -164,6 +167,11 @@ impl Sender {
         self.agreed.store(sends, Ordering::Release);
     }
 
+    /// The peer reported how it receives.
+    pub(crate) fn set_reported(&self, reported: MediaEgressStats) {
+        self.state.lock().reported = Some(Box::new(reported));
+    }
+
     fn encode(&self, now: Instant, pcm: &[i16], sample_rate: u32, channels: u32) {
         let Some(connection) = self.connection.upgrade() else {
             return;
@@ -198,11 +206,15 @@ impl Sender {
             channels,
             is_muted,
         };
+        let failed = audio.encode_errors();
         let sent = audio.push(now, captured, |packet| {
             self.send(&connection, now, packet);
         });
         if let Err(error) = sent {
             log::warn!("no Opus encoder, sound is lost: {error}");
+        }
+        if audio.encode_errors() > failed {
+            log::warn!("Opus could not encode 20 ms of sound");
         }
     }
 
@@ -238,7 +250,7 @@ impl Sender {
             bytes: self.bytes.load(Ordering::Relaxed),
             is_active: self.agreed.load(Ordering::Relaxed),
         };
-        stats::outbound(sent)
+        stats::outbound(sent, state.reported.as_deref())
     }
 }
 

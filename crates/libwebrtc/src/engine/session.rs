@@ -4,12 +4,13 @@
 //! extensions are fixed then and the offerer chooses them.
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, LazyLock},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use str0m::{
-    Candidate, IceCreds, Rtc, RtcConfig,
+    Candidate, CandidateKind, IceCreds, Rtc, RtcConfig,
     config::{CryptoProvider, DtlsCert, Fingerprint},
     format::{Codec, FormatParams},
     media::{Frequency, Pt},
@@ -18,13 +19,20 @@ use str0m::{
 };
 
 use super::{
-    data::MESSAGE_BYTES_MAX, describe::Numbers, negotiation::Start, sdp::attributes::IceCredentials,
+    candidate::{self, Transport},
+    data::MESSAGE_BYTES_MAX,
+    describe::Numbers,
+    negotiation::Start,
+    sdp::attributes::IceCredentials,
 };
 use crate::RtcError;
 
 /// What SCTP may hold unacknowledged. It also limits what is in flight: with str0m's default of
 /// 128 KiB a long way is slow.
 const SCTP_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// How old the figures about the path may be.
+const STATS_INTERVAL: Duration = Duration::from_secs(5);
 
 static CRYPTO: LazyLock<Arc<CryptoProvider>> =
     LazyLock::new(|| Arc::new(str0m::crypto::from_feature_flags()));
@@ -93,7 +101,7 @@ pub(crate) fn begin(
         .set_rtp_mode(true)
         .set_sctp_max_message_size(MESSAGE_BYTES_MAX)
         .set_sctp_max_buffered_amount(SCTP_BUFFER_BYTES)
-        .set_stats_interval(None);
+        .set_stats_interval(Some(STATS_INTERVAL));
     // In RTP mode a codec is no more than a payload type and its clock; RED is one of its own.
     for payload_type in [numbers.opus, numbers.red] {
         config.codec_config().add_config(
@@ -136,24 +144,84 @@ pub(crate) fn restart_ice(
     api.set_remote_ice_credentials(creds(remote));
 }
 
-/// The peer's address on a `candidate:` line, if it is of a kind that can be reached.
+/// The peer's address on a `candidate:` line, if it is one that can be reached.
 pub(crate) fn remote_candidate(line: &str) -> Option<Candidate> {
-    match Candidate::from_sdp_string(line.trim()) {
-        Ok(candidate) if candidate.proto() == Protocol::Udp => Some(candidate),
-        // Only this side connects, see `ice::tcp`.
-        Ok(candidate)
-            if candidate.proto() == Protocol::Tcp
-                && candidate.tcptype() != Some(TcpType::Active) =>
-        {
-            Some(candidate)
-        }
-        Ok(candidate) => {
-            log::debug!("a {} candidate of the peer is not used", candidate.proto());
-            None
-        }
+    let read = match candidate::Candidate::parse(line) {
+        Ok(read) => read,
         Err(error) => {
-            log::debug!("a candidate of the peer is not understood: {error}");
-            None
+            log::debug!("a candidate of the peer is not used: {error}");
+            return None;
+        }
+    };
+    let Some(ip) = read.ip() else {
+        log::debug!("a candidate of the peer is not used: it has a name, not an address");
+        return None;
+    };
+    let (proto, tcp_type) = match (read.transport, read.tcp_type) {
+        (Transport::Udp, _) => (Protocol::Udp, None),
+        // Only this side connects, see `ice::tcp`.
+        (Transport::Tcp, Some(candidate::TcpType::Active)) => return None,
+        (Transport::Tcp, _) => (Protocol::Tcp, Some(TcpType::Passive)),
+    };
+    let kind = match read.kind {
+        candidate::CandidateKind::Host => CandidateKind::Host,
+        candidate::CandidateKind::ServerReflexive => CandidateKind::ServerReflexive,
+        candidate::CandidateKind::PeerReflexive => CandidateKind::PeerReflexive,
+        candidate::CandidateKind::Relay => CandidateKind::Relayed,
+    };
+    let ufrag = read.extension("ufrag").map(str::to_owned);
+    let address = SocketAddr::new(ip, read.port);
+    let related = None; // only for diagnosis
+    Some(Candidate::from_parts(
+        read.foundation,
+        read.component,
+        proto,
+        read.priority,
+        address,
+        kind,
+        related,
+        tcp_type,
+        ufrag,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn candidates_that_can_be_reached_are_used() {
+        for (line, proto) in [
+            (
+                "candidate:1 1 udp 2130706431 192.0.2.7 7882 typ host",
+                Protocol::Udp,
+            ),
+            (
+                "candidate:1 1 tcp 1671430143 192.0.2.7 7881 typ host tcptype passive",
+                Protocol::Tcp,
+            ),
+            (
+                "candidate:1 1 udp 1 2001:db8::1 9 typ relay raddr 192.0.2.1 rport 5",
+                Protocol::Udp,
+            ),
+        ] {
+            assert_eq!(
+                remote_candidate(line).map(|c| c.proto()),
+                Some(proto),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn other_candidates_are_dropped() {
+        for line in [
+            "",
+            "nonsense",
+            "candidate:1 1 udp 1 0a1b.local 4000 typ host",
+            "candidate:1 1 tcp 1 192.0.2.7 9 typ host tcptype active",
+        ] {
+            assert!(remote_candidate(line).is_none(), "{line}");
         }
     }
 }

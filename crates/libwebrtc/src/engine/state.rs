@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use str0m::{Candidate, IceConnectionState as Ice, Rtc, net::Transmit};
+use str0m::{Candidate, IceConnectionState as Ice, Rtc, net::Transmit, stats::PeerStats};
 
 use super::{
     callbacks::Notice,
@@ -49,11 +49,15 @@ pub(crate) struct State {
     local_candidates: Vec<Candidate>,
     remote_candidates: Vec<Candidate>,
     dtls_up: bool,
+    /// The last figures of the path.
+    pub(crate) path: Option<Box<PeerStats>>,
     checking_since: Option<Instant>,
     path_lost_at: Option<Instant>,
     pub(crate) closed_at: Option<Instant>,
     pub(crate) notices: Vec<Notice>,
     pub(crate) outbox: Vec<Transmit>,
+    /// Sent when the connection was closed, to be sent once more.
+    pub(crate) goodbye: Vec<Transmit>,
 }
 
 impl State {
@@ -81,11 +85,13 @@ impl State {
             local_candidates: vec![],
             remote_candidates: vec![],
             dtls_up: false,
+            path: None,
             checking_since: None,
             path_lost_at: None,
             closed_at: None,
             notices: vec![],
             outbox: vec![],
+            goodbye: vec![],
         })
     }
 

@@ -20,6 +20,8 @@ pub(crate) struct Verdict {
     pub(crate) quiet: usize,
     /// Windows that are no sine of that frequency: more than 15 % of the level is something else.
     pub(crate) glitched: usize,
+    /// Runs of glitched windows, as a listener counts them.
+    pub(crate) glitches: usize,
     /// Mean frequency by zero crossings.
     pub(crate) hz: f64,
 }
@@ -27,16 +29,21 @@ pub(crate) struct Verdict {
 /// Judges a mono recording of a sine of [`AMPLITUDE`].
 pub(crate) fn judge(pcm: &[i16], rate: u32, hz: f64) -> Verdict {
     let windows = pcm.chunks_exact(rate as usize / 100);
+    let mut was_glitched = false;
     let mut verdict = Verdict {
         windows: windows.len(),
         quiet: 0,
         glitched: 0,
+        glitches: 0,
         hz: 0.0,
     };
     for window in windows {
         let rms = rms(window.iter().map(|s| f64::from(*s)));
         verdict.quiet += usize::from(rms < AMPLITUDE / 2f64.sqrt() / 2.0);
-        verdict.glitched += usize::from(residual(window, rate, hz) > 0.15 * rms.max(1.0));
+        let is_glitched = residual(window, rate, hz) > 0.15 * rms.max(1.0);
+        verdict.glitched += usize::from(is_glitched);
+        verdict.glitches += usize::from(is_glitched && !was_glitched);
+        was_glitched = is_glitched;
     }
     verdict.hz = frequency(pcm, rate);
     verdict

@@ -21,14 +21,17 @@ use super::{
     RUNTIME,
     callbacks::Notice,
     connection::Connection,
-    ice::{HostSocket, Incoming, Links},
+    ice::{HostSocket, Incoming},
     media,
     state::State,
+    transceiver::Transceiver,
 };
 use crate::peer_connection::PeerConnectionState;
 
 /// How long telling the peer of the end may take.
 const CLOSE_MAX: Duration = Duration::from_millis(500);
+
+const GOODBYE_REPEATED_AFTER: Duration = Duration::from_millis(1);
 
 /// Packets read from one socket before timers and other sockets get their turn.
 const PACKETS_PER_TURN: usize = 64;
@@ -81,6 +84,14 @@ async fn drive(connection: Arc<Connection>, mut incoming: Incoming) {
         }
         connection.timeout(Instant::now());
     }
+    // Once more, for the case that the first was lost; a peer ignores repeated packets.
+    tokio::time::sleep(GOODBYE_REPEATED_AFTER).await;
+    let (links, goodbye) = (connection.links(), connection.take_goodbye());
+    for packet in goodbye {
+        links.send(packet);
+    }
+    drop(links);
+    connection.release();
     connection.callbacks.clear();
 }
 
@@ -209,6 +220,10 @@ impl Connection {
         self.drain(state, now);
     }
 
+    fn take_goodbye(&self) -> Vec<Transmit> {
+        std::mem::take(&mut self.state.lock().goodbye)
+    }
+
     /// Time has passed.
     pub(crate) fn timeout(&self, now: Instant) {
         let mut state = self.state.lock();
@@ -243,6 +258,13 @@ impl Connection {
             Event::ChannelClose(id) => notices.extend(channels.closed(id)),
             Event::Connected => state.on_dtls_up(),
             Event::IceConnectionStateChange(ice) => state.on_ice(ice, now),
+            Event::PeerStats(stats) => state.path = Some(Box::new(stats)),
+            Event::MediaEgressStats(stats) => {
+                let in_section = |t: &&Arc<Transceiver>| t.mid().as_deref() == Some(&*stats.mid);
+                if let Some(transceiver) = transceivers.iter().find(in_section) {
+                    transceiver.sender.set_reported(stats);
+                }
+            }
             Event::Closed => {
                 log::debug!("the peer closed the connection");
                 state.set_connection(PeerConnectionState::Failed);

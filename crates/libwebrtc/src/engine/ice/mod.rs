@@ -51,6 +51,23 @@ pub(crate) struct Link {
     outgoing: mpsc::Sender<(SocketAddr, Vec<u8>)>,
 }
 
+/// The same packet again.
+pub(crate) fn copy(packet: &Transmit) -> Transmit {
+    let Transmit {
+        proto,
+        source,
+        destination,
+        contents,
+    } = packet;
+    let (proto, source, destination) = (*proto, *source, *destination);
+    Transmit {
+        proto,
+        source,
+        destination,
+        contents: contents.to_vec().into(),
+    }
+}
+
 /// All ways of one connection. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Links {
@@ -82,6 +99,12 @@ impl Links {
         let tasks = Arc::make_mut(&mut self.tasks);
         tasks.retain(|other| !other.outgoing.is_closed());
         tasks.push(link);
+    }
+
+    /// Closes all.
+    pub(crate) fn clear(&mut self) {
+        self.hosts = Arc::default();
+        self.tasks = Arc::default();
     }
 
     /// Sends a packet, or loses it, as networks do. Gives it back if there is no way (yet).

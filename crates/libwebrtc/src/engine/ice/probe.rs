@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use str0m::ice::StunMessage;
+use turn_client_proto::stun::types::{
+    attribute::XorMappedAddress,
+    message::{Message, MessageClass},
+};
 
 use crate::peer_connection::IceCandidateError;
 
@@ -74,11 +77,12 @@ impl Probe {
 
     /// The address that the server saw.
     pub(super) fn read(&self, bytes: &[u8]) -> Option<SocketAddr> {
-        let message = StunMessage::parse(bytes).ok()?;
-        message
-            .is_successful_binding_response()
-            .then(|| message.mapped_address())
-            .flatten()
+        let message = Message::from_bytes(bytes).ok()?;
+        if !message.has_class(MessageClass::Success) {
+            return None;
+        }
+        let mapped = message.attribute::<XorMappedAddress>().ok()?;
+        Some(mapped.addr(message.transaction_id()))
     }
 
     pub(super) fn error(&self, error_code: i32) -> IceCandidateError {

@@ -126,10 +126,6 @@ impl JitterBuffer {
         })
     }
 
-    pub(crate) fn format(&self) -> PcmFormat {
-        self.format
-    }
-
     /// Takes a packet. One that is no Opus, came before or comes too late is counted and dropped.
     pub(crate) fn insert(&mut self, packet: IncomingAudio<'_>) {
         let Some(ticks) = packet_ticks(packet.payload) else {

@@ -40,6 +40,7 @@ impl PacketRing {
         Self { slots, count: 0 }
     }
 
+    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.count == 0
     }

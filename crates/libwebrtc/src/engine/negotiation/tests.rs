@@ -1,6 +1,6 @@
 //! Descriptions in, actions out: no socket, no clock.
 
-use super::*;
+use super::{agreement::sources, *};
 
 const FINGERPRINT: &str = "sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:\
                            00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF";

@@ -45,11 +45,6 @@ impl Direction {
         matches!(self, Self::SendRecv | Self::RecvOnly)
     }
 
-    /// The same agreement as the other side writes it.
-    pub(crate) fn reversed(self) -> Self {
-        Self::new(self.receives(), self.sends())
-    }
-
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::SendRecv => "sendrecv",

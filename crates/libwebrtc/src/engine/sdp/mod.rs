@@ -137,12 +137,6 @@ impl Lines {
             .push(Line::Other(letter, one_line(&value.to_string())));
     }
 
-    /// Removes every attribute of that name.
-    pub(crate) fn remove(&mut self, name: &str) {
-        self.0
-            .retain(|line| !matches!(line, Line::Attribute(a) if a.name == name));
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Line> {
         self.0.iter()
     }
@@ -268,14 +262,6 @@ impl Section {
         self.lines.attributes("candidate")
     }
 
-    pub(crate) fn is_end_of_candidates(&self) -> bool {
-        self.lines.has("end-of-candidates")
-    }
-
-    pub(crate) fn sctp_port(&self) -> Option<u16> {
-        self.lines.attribute("sctp-port").and_then(parse_number)
-    }
-
     /// Largest message the writer takes, in bytes; 0 = any size (RFC 8841, 6.1).
     pub(crate) fn max_message_size(&self) -> Option<u64> {
         self.lines
@@ -356,6 +342,7 @@ impl Sdp {
     }
 
     /// Mids of the first `a=group:BUNDLE` line.
+    #[cfg(test)]
     pub(crate) fn bundle(&self) -> Vec<&str> {
         let groups = self
             .session
@@ -365,14 +352,6 @@ impl Sdp {
             (words.next() == Some("BUNDLE")).then(|| words.collect::<Vec<_>>())
         });
         bundles.next().unwrap_or_default()
-    }
-
-    /// Attribute of a section, or of the session if the section has none.
-    pub(crate) fn inherited<'a>(&'a self, section: &'a Section, name: &str) -> Option<&'a str> {
-        section
-            .lines
-            .attribute(name)
-            .or_else(|| self.session.attribute(name))
     }
 
     /// What `read` finds in the first section that is in use, else in the session part.

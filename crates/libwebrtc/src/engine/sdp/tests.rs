@@ -41,16 +41,12 @@ fn a_servers_offer_is_read_whole_and_written_alike() {
 
     let data = sdp.section("0").unwrap();
     assert_eq!(data.kind, MediaKind::Application);
-    assert_eq!(
-        (data.sctp_port(), data.max_message_size()),
-        (Some(5000), Some(65535))
-    );
+    assert_eq!(data.max_message_size(), Some(65535));
     assert_eq!(data.lines.setup(), Some(Setup::ActPass));
     assert_eq!(
         data.candidates().collect::<Vec<_>>(),
         ["1 1 udp 1 192.0.2.1 7882 typ host"]
     );
-    assert!(data.is_end_of_candidates());
 
     let audio = sdp.section("1").unwrap();
     assert_eq!(audio.direction(), Direction::SendOnly);
@@ -79,12 +75,6 @@ fn transport_attributes_come_from_a_live_section_or_the_session() {
         sdp.transport(Lines::fingerprint).unwrap().bytes,
         [0x0a, 0xff, 0x10]
     );
-    let audio = sdp.section("1").unwrap();
-    assert_eq!(
-        sdp.inherited(audio, "fingerprint"),
-        Some("sha-256 0A:FF:10")
-    );
-    assert_eq!(sdp.inherited(audio, "ice-ufrag"), None);
 }
 
 #[test]
@@ -163,9 +153,7 @@ fn read_all(sdp: &Sdp) {
         for map in section.rtp_maps() {
             section.fmtp(map.payload_type);
         }
-        section.sctp_port();
         section.max_message_size();
-        sdp.inherited(section, "ice-ufrag");
     }
 }
 
