@@ -3,6 +3,8 @@
 //! `cargo run --release -p offline-openai --example load -- http://127.0.0.1:8100/v1 16 5`
 //! asks with 16 clients for 5 seconds on each endpoint. Start the server with `--fixed`.
 
+#![expect(clippy::print_stdout, reason = "the figures are its output")]
+
 use std::time::Duration;
 
 use offline_openai::audio::{tone::tone, wav};

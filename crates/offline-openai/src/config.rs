@@ -21,7 +21,7 @@ pub struct Config {
     pub fixed: Option<Fixed>,
     /// Waits before answering, in both modes.
     pub delays: Delays,
-    /// Sounds transcribed at once, and recogniser processes kept warm (about 60 MB each).
+    /// Sounds transcribed at once, and recogniser processes kept warm (100 MB each, partly shared).
     pub recognisers: usize,
     /// Trouble to make from the start.
     pub faults: Vec<FaultRule>,

@@ -26,13 +26,16 @@ pub(super) fn open(conversation: &Conversation) -> Reply {
     }
 }
 
+/// Looks at the words and the conversation, and answers if what was said is its business.
+type Rule = fn(&[String], &Conversation) -> Option<Reply>;
+
 /// Answers what the user said.
 pub(super) fn respond(text: &str, conversation: &Conversation) -> Reply {
     let said = words(text);
     if said.is_empty() {
         return say(phrases::NOT_HEARD);
     }
-    let rules: &[fn(&[String], &Conversation) -> Option<Reply>] = &[
+    let rules: &[Rule] = &[
         repeat,
         connections,
         forget,
@@ -263,7 +266,7 @@ pub(super) fn acknowledge(facts: &[Fact]) -> String {
     let (name, home) = (value_of(facts, Topic::Name), value_of(facts, Topic::Home));
     match (name, home, facts.last()) {
         (Some(name), Some(home), _) => {
-            format!("Nice to meet you, {name}. {home} is a beautiful city.")
+            format!("Nice to meet you, {name}. I like {home}.")
         }
         (Some(name), None, _) => format!("Nice to meet you, {name}."),
         (None, _, Some(fact)) => format!("Okay. I remember that {}.", fact.said_to_user()),

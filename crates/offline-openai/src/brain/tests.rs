@@ -53,7 +53,7 @@ fn each_saying_has_its_answer() {
         ("my name's jon", "Nice to meet you, Jon."),
         (
             "my name is john and i'll live in london",
-            "Nice to meet you, John. London is a beautiful city.",
+            "Nice to meet you, John. I like London.",
         ),
         (
             "I live in New York.",
@@ -104,7 +104,7 @@ fn what_was_told_is_known_later() {
                 "i like green tea",
                 "what do you remember about me",
             ],
-            "Your name is John and you like green tea.",
+            "Your name is John. You like green tea.",
         ),
     ] {
         assert_eq!(said(&user_said(texts)), expected, "{texts:?}");
@@ -302,7 +302,7 @@ fn other_tools_are_answered_in_a_sentence() {
             "what do you remember",
             "recallMemories",
             r#"[{"key":"name","value":"John"},{"key":"likes","value":"tea"}]"#,
-            "Your name is John and you like tea.",
+            "Your name is John. You like tea.",
         ),
         (
             "what do you remember",

@@ -153,8 +153,11 @@ fn is_failure(json: &Value, text: &str) -> bool {
 
 /// Says up to three facts.
 pub(super) fn speak_facts(facts: &[Fact]) -> String {
-    let said: Vec<String> = facts.iter().take(3).map(Fact::said_to_user).collect();
-    sentence(&said.join(" and "))
+    let said = facts
+        .iter()
+        .take(3)
+        .map(|fact| sentence(&fact.said_to_user()));
+    said.collect::<Vec<_>>().join(" ")
 }
 
 /// A number or two out of statistics of any shape.

@@ -109,16 +109,16 @@ async fn the_five_demo_sentences_are_understood_answered_and_their_answers_under
 async fn what_the_brain_says_most_is_understood() {
     let server = real().await;
     for text in [
-        "Hello. How can I help you?",
-        "Thank you for calling. Goodbye.",
+        "Hello there. How can I help you?",
+        "Thank you and goodbye.",
         "You are welcome. Is there anything else?",
-        "I am a small test program, not a real assistant.",
+        "I am only a small test program.",
         "I can tell you about the connections, and I can remember things for you.",
         "I do not know your name yet. Please tell me.",
         "Okay. I remember that you like green tea.",
         "I am not sure about that. Please ask me something else.",
         "Sorry, I did not hear you. Please say that again.",
-        "I am sorry. That did not work.",
+        "I am sorry, that did not work.",
         "Everything is working well.",
     ] {
         let heard = hear(&server, speak(&server, text).await).await;
