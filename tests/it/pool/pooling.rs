@@ -1,9 +1,10 @@
 //! Connections are shared and reused: counted by the server, not by us.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future;
 use offline_openai::{Config, Delays, Fixed, Server, ServerHandle};
+use tokio::task::JoinSet;
 use voxpool::stt::Stt;
 
 use super::stages::{Stages, utterance};
@@ -25,51 +26,76 @@ async fn stand_in() -> ServerHandle {
     Server::bind(config).await.unwrap().1
 }
 
-#[tokio::test]
-async fn two_hundred_calls_open_no_more_connections_than_run_at_once() {
-    const AT_ONCE: usize = 8;
-    let server = stand_in().await;
-    let stages = Stages::new(&server.base_url());
-    let conversation = async || {
-        for turn in 0..25 {
-            match turn % 3 {
-                0 => assert_eq!(stages.transcribe().await.unwrap(), "hello there"),
-                1 => {
-                    let (text, error) = stages.chat("hello").await;
-                    assert!(error.is_none(), "{error:?}");
-                    assert_eq!(text, "Hello. How can I help you?");
-                }
-                _ => {
-                    let (samples, error) = stages.speak("hello").await;
-                    assert!(error.is_none(), "{error:?}");
-                    assert_eq!(samples.len(), 2400);
-                }
+/// Conversations that run side by side.
+const AT_ONCE: usize = 8;
+
+/// One conversation's share of the 200 calls, of all three kinds.
+async fn converse(stages: Arc<Stages>) {
+    for turn in 0..200 / AT_ONCE {
+        match turn % 3 {
+            0 => assert_eq!(stages.transcribe().await.unwrap(), "hello there"),
+            1 => {
+                let (text, error) = stages.chat("hello").await;
+                assert!(error.is_none(), "{error:?}");
+                assert_eq!(text, "Hello. How can I help you?");
+            }
+            _ => {
+                let (samples, error) = stages.speak("hello").await;
+                assert!(error.is_none(), "{error:?}");
+                assert_eq!(samples.len(), 2400);
             }
         }
-    };
-    future::join_all((0..AT_ONCE).map(|_| conversation())).await;
+    }
+}
 
-    let seen = server.stats();
-    assert_eq!(seen.total.requests, 200);
+/// All conversations, to their end.
+async fn two_hundred_calls(stages: &Arc<Stages>) {
+    let mut conversations = JoinSet::new();
+    for _ in 0..AT_ONCE {
+        conversations.spawn(converse(stages.clone()));
+    }
+    conversations.join_all().await;
+}
+
+/// A cold pool opens more connections than run at once: while one request waits for its own to be
+/// established, another's becomes idle and is taken, and the new one is left over. (reqwest offers
+/// no way to call it off.) It is kept and used, so that hardly any follow.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_calls_share_a_connection_at_first_and_twenty_five_later() {
+    let server = stand_in().await;
+    let stages = Arc::new(Stages::new(&server.base_url()));
+    two_hundred_calls(&stages).await;
+    let cold = server.stats().connections.accepted;
     assert!(
-        seen.connections.accepted <= AT_ONCE as u64,
-        "{} connections for {AT_ONCE} conversations",
-        seen.connections.accepted
+        cold <= 200 / 10,
+        "{cold} connections for {AT_ONCE} conversations"
     );
+    two_hundred_calls(&stages).await;
+    let seen = server.stats();
+    assert_eq!(seen.total.requests, 400);
+    let opened = seen.connections.accepted - cold;
+    assert!(opened <= 200 / 25, "{opened} more connections after {cold}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_count_of_connections_and_requests_is_the_servers() {
+    let server = stand_in().await;
+    let stages = Arc::new(Stages::new(&server.base_url()));
+    two_hundred_calls(&stages).await;
+    let seen = server.stats();
     let stats = stages.pool.stats().await;
     assert_eq!(stats.connections.opened, seen.connections.accepted);
-    assert_eq!(
-        stats.connections.reused + stats.services[0].connections.opened,
-        200
-    );
+    let service = &stats.services[0];
+    assert_eq!(service.connections.opened, seen.connections.api);
+    assert_eq!(service.connections.opened + stats.connections.reused, 200);
     if let Some(open) = stats.connections.open {
         assert_eq!(open, seen.connections.open);
     }
     assert_eq!(
-        (stats.services[0].requests, stats.services[0].errors_total()),
-        (200, 0)
+        (service.requests, service.errors_total(), service.in_flight),
+        (200, 0, 0)
     );
-    assert!(stats.services[0].latency.p95_ms.is_some());
+    assert!(service.latency.p95_ms.is_some());
 }
 
 #[tokio::test]
