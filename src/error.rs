@@ -7,6 +7,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::Serialize;
+
+/// The cause of a [`CallError`], for debugging only.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// The remote services of the process: a closed set, safe as a metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Service {
@@ -17,6 +22,9 @@ pub enum Service {
 }
 
 impl Service {
+    /// Every service there is.
+    pub const ALL: [Self; 2] = [Self::OpenAi, Self::LiveKit];
+
     /// The label in metrics, logs and stats.
     pub const fn label(self) -> &'static str {
         match self {
@@ -32,8 +40,14 @@ impl fmt::Display for Service {
     }
 }
 
+impl Serialize for Service {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.label())
+    }
+}
+
 /// What went wrong, as far as anybody's next step depends on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ErrorKind {
     /// Our deadline passed, or the service answered 408.
     Timeout,
@@ -49,9 +63,23 @@ pub enum ErrorKind {
     Malformed,
     /// Our own breaker refused the call.
     CircuitOpen,
+    /// Our own limit on connections was reached and no place became free before the deadline.
+    Saturated,
 }
 
 impl ErrorKind {
+    /// Every kind there is, in the order of declaration.
+    pub const ALL: [Self; 8] = [
+        Self::Timeout,
+        Self::RateLimited,
+        Self::Unavailable,
+        Self::Unauthorized,
+        Self::Rejected,
+        Self::Malformed,
+        Self::CircuitOpen,
+        Self::Saturated,
+    ];
+
     /// Whether the same call may succeed when tried again.
     pub const fn is_retryable(self) -> bool {
         matches!(
@@ -65,6 +93,11 @@ impl ErrorKind {
         matches!(self, Self::Timeout | Self::Unavailable | Self::Malformed)
     }
 
+    /// Whether an operator has to act before the same call can succeed.
+    pub const fn needs_operator(self) -> bool {
+        matches!(self, Self::Unauthorized | Self::Rejected)
+    }
+
     /// The label in metrics and logs.
     pub const fn label(self) -> &'static str {
         match self {
@@ -75,6 +108,22 @@ impl ErrorKind {
             Self::Rejected => "rejected",
             Self::Malformed => "malformed",
             Self::CircuitOpen => "circuit_open",
+            Self::Saturated => "saturated",
+        }
+    }
+
+    /// What the caller hears when the conversation cannot go on without the failed call.
+    pub const fn spoken(self) -> &'static str {
+        match self {
+            Self::RateLimited | Self::Saturated => {
+                "I'm sorry, I have too much to do right now. Please try again in a moment."
+            }
+            Self::Timeout | Self::Unavailable | Self::CircuitOpen | Self::Malformed => {
+                "I'm sorry, I'm having trouble right now. Could you please say that again?"
+            }
+            Self::Unauthorized | Self::Rejected => {
+                "I'm sorry, something is wrong on my side and I can't help with that right now."
+            }
         }
     }
 }
@@ -89,6 +138,7 @@ impl fmt::Display for ErrorKind {
             Self::Rejected => "request refused",
             Self::Malformed => "answer cannot be read",
             Self::CircuitOpen => "not tried: the service has been failing",
+            Self::Saturated => "not tried: all connections were busy until the deadline",
         })
     }
 }
@@ -107,7 +157,7 @@ pub struct CallError {
     pub retry_after: Option<Duration>,
     /// For debugging; may hold what a caller said, so it is never part of the message.
     #[source]
-    pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+    pub cause: Option<Cause>,
 }
 
 impl CallError {
@@ -120,5 +170,38 @@ impl CallError {
             retry_after: None,
             cause: None,
         }
+    }
+
+    /// The same error with its cause.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<Cause>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_leaves_out_the_cause() {
+        let error = CallError::new(Service::OpenAi, "chat.stream", ErrorKind::Timeout)
+            .because("my name is John");
+        assert_eq!(error.to_string(), "openai chat.stream: no answer in time");
+    }
+
+    #[test]
+    fn what_needs_an_operator_is_never_retried() {
+        for kind in ErrorKind::ALL {
+            assert!(!(kind.needs_operator() && kind.is_retryable()), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn labels_are_distinct() {
+        let labels: std::collections::HashSet<_> =
+            ErrorKind::ALL.iter().map(|kind| kind.label()).collect();
+        assert_eq!(labels.len(), ErrorKind::ALL.len());
     }
 }

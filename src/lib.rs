@@ -8,7 +8,7 @@
 //! - `agent`: one job from entry to end, in order.
 //! - `session`: one conversation: a loop over one closed enum of events.
 //! - [`room`], [`tools`], [`stt`], [`llm`], [`tts`], `cache`: each outside thing behind a small trait.
-//! - `pool`: the shared clients and the one way out of the process.
+//! - [`pool`]: the shared clients and the one way out of the process.
 //! - [`audio`], `turn`, [`chat`], `text`, [`redact`], [`error`]: plain code without I/O or clocks.
 
 pub mod worker;
@@ -18,6 +18,8 @@ pub mod room;
 pub mod stt;
 pub mod tools;
 pub mod tts;
+
+pub mod pool;
 
 pub mod audio;
 pub mod chat;

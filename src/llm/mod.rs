@@ -1,7 +1,15 @@
 //! The language model: one trait, one file per provider.
 
+mod chunk;
+mod decoder;
+mod messages;
+pub mod openai;
+mod think;
+mod tool_calls;
+
 use futures::stream::BoxStream;
 
+pub use self::openai::Config;
 use crate::chat::{ChatContext, ToolCall, ToolSpec};
 use crate::error::CallError;
 

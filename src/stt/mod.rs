@@ -1,7 +1,11 @@
 //! Speech to text: one trait, one file per provider.
 
+pub mod openai;
+mod wav;
+
 use futures::future::BoxFuture;
 
+pub use self::openai::Config;
 use crate::audio::AudioFrame;
 use crate::error::CallError;
 

@@ -1,7 +1,13 @@
 //! Text to speech: one trait, one file per provider.
 
+mod decoder;
+pub mod openai;
+mod pcm;
+mod wav;
+
 use futures::stream::BoxStream;
 
+pub use self::openai::Config;
 use crate::audio::AudioFrame;
 use crate::error::CallError;
 

@@ -1,0 +1,238 @@
+//! One guarded call: what is asked for, and the lease under which an attempt is made.
+//!
+//! **Invariant:** a [`Lease`] is the only way to the HTTP client, and only the stack hands one out,
+//! so no request leaves the process without a place, a deadline and a line in the statistics.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use hyper_util::client::legacy::connect::HttpInfo;
+use reqwest::{Method, Request, RequestBuilder, Response};
+use tokio::time::Instant;
+
+use super::Shared;
+use super::classify;
+use super::endpoint::Endpoint;
+use super::limits::Permit;
+use super::stats::InFlight;
+use crate::error::{CallError, ErrorKind, Service};
+
+/// What a call is: who is asked for what, and how long it may take.
+#[derive(Clone, Debug)]
+pub struct CallSpec {
+    /// Who is asked.
+    pub service: Service,
+    /// For what, such as `chat.stream`: a closed set, it is a label of metrics.
+    pub operation: &'static str,
+    /// Host whose connections are used; `None` for services with a pool of their own.
+    pub host: Option<Arc<str>>,
+    /// The whole call: waiting for a place, every attempt and every pause between them. For a
+    /// stream it ends with the first item.
+    pub timeout: Duration,
+    /// One attempt.
+    pub attempt_timeout: Duration,
+}
+
+impl CallSpec {
+    /// A call to an OpenAI-compatible endpoint that may use its whole time for one attempt.
+    pub fn openai(operation: &'static str, endpoint: &Endpoint, timeout: Duration) -> Self {
+        Self {
+            service: Service::OpenAi,
+            operation,
+            host: Some(Arc::clone(endpoint.host())),
+            timeout,
+            attempt_timeout: timeout,
+        }
+    }
+
+    /// The same call with a limit for each attempt.
+    #[must_use]
+    pub fn attempt_timeout(mut self, attempt_timeout: Duration) -> Self {
+        self.attempt_timeout = attempt_timeout;
+        self
+    }
+
+    /// A failure of this call.
+    pub fn error(&self, kind: ErrorKind) -> CallError {
+        CallError::new(self.service, self.operation, kind)
+    }
+}
+
+type Run = dyn Fn(Lease) -> BoxFuture<'static, Result<(), CallError>> + Send + Sync;
+
+/// A call on its way through the stack. Clones are the same call: that is what a retry needs.
+///
+/// What it yields is not part of it (the closure keeps that), so one stack serves every type.
+#[derive(Clone)]
+pub(super) struct Call {
+    pub(super) spec: CallSpec,
+    pub(super) deadline: Instant,
+    pub(super) progress: Arc<Progress>,
+    run: Arc<Run>,
+}
+
+/// How far a call got; shared by its attempts.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// A place was free at least once.
+    pub(super) was_admitted: AtomicBool,
+    /// The last attempt met a connection that was dead already.
+    pub(super) met_dead_socket: AtomicBool,
+}
+
+impl Call {
+    pub(super) fn new(spec: CallSpec, run: Arc<Run>) -> Self {
+        Self {
+            deadline: Instant::now() + spec.timeout,
+            spec,
+            progress: Arc::default(),
+            run,
+        }
+    }
+
+    /// One attempt: the innermost service of the stack.
+    pub(super) async fn attempt(self, shared: Arc<Shared>) -> Result<(), CallError> {
+        let permit = shared.limits.acquire(self.spec.host.as_ref()).await;
+        self.progress.was_admitted.store(true, Ordering::Relaxed);
+        let lease = Lease(Arc::new(Leased {
+            _permit: permit,
+            shared,
+            spec: self.spec.clone(),
+            progress: self.progress,
+        }));
+        tokio::time::timeout(self.spec.attempt_timeout, (self.run)(lease))
+            .await
+            .unwrap_or_else(|_| Err(self.spec.error(ErrorKind::Timeout)))
+    }
+}
+
+/// Leave to make one attempt: a place among the requests in flight and access to the client. The
+/// place is free again when the last clone is dropped, so a stream keeps one.
+#[derive(Clone)]
+pub struct Lease(Arc<Leased>);
+
+/// Holds no client: a stream that lives long must not keep the idle connections of one that was
+/// replaced.
+struct Leased {
+    _permit: Permit,
+    shared: Arc<Shared>,
+    spec: CallSpec,
+    progress: Arc<Progress>,
+}
+
+impl Lease {
+    /// What this attempt is for.
+    pub fn spec(&self) -> &CallSpec {
+        &self.0.spec
+    }
+
+    /// Begins a request to an endpoint, with its headers; `path` starts with a slash.
+    pub fn request(&self, method: Method, endpoint: &Endpoint, path: &str) -> RequestBuilder {
+        self.0
+            .shared
+            .http
+            .builder()
+            .request(method, endpoint.url(path))
+            .headers(endpoint.headers().clone())
+    }
+
+    /// Sends what [`Lease::request`] began.
+    ///
+    /// # Errors
+    /// When there is no answer, or one with a status other than success.
+    pub async fn send(&self, request: RequestBuilder) -> Result<Response, CallError> {
+        let request = request
+            .build()
+            .map_err(|error| classify::no_answer(self.asked(), error))?;
+        self.execute(request).await
+    }
+
+    /// Sends a finished request; otherwise as [`Lease::send`].
+    ///
+    /// # Errors
+    /// When there is no answer, or one with a status other than success.
+    pub async fn execute(&self, request: Request) -> Result<Response, CallError> {
+        let response = self.execute_any(request).await?;
+        if response.status().is_success() {
+            Ok(response)
+        } else {
+            Err(classify::refusal(self.asked(), response).await)
+        }
+    }
+
+    /// Sends a request and returns the answer whatever its status.
+    pub(super) async fn execute_any(&self, request: Request) -> Result<Response, CallError> {
+        let shared = &self.0.shared;
+        let generation = shared.http.current();
+        let host = request.url().host_str().map(str::to_owned);
+        match generation.client.execute(request).await {
+            Ok(response) => {
+                generation.note_answer();
+                if let Some(info) = response.extensions().get::<HttpInfo>() {
+                    shared.ledger.answered(self.0.spec.service, info);
+                }
+                Ok(response)
+            }
+            Err(error) => {
+                if classify::is_dead_socket(&error) {
+                    self.0
+                        .progress
+                        .met_dead_socket
+                        .store(true, Ordering::Relaxed);
+                    shared.http.evict(&generation);
+                } else if error.is_connect()
+                    && let Some(host) = host
+                {
+                    shared.resolver.expire(&host);
+                }
+                Err(classify::no_answer(self.asked(), error))
+            }
+        }
+    }
+
+    /// Reads a whole answer of at most `bytes_max` bytes.
+    ///
+    /// # Errors
+    /// When the answer breaks off or is longer.
+    pub async fn read(&self, mut response: Response, bytes_max: usize) -> Result<Bytes, CallError> {
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > bytes_max => {
+                    return Err(self.malformed("the answer is longer than allowed"));
+                }
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => return Ok(body.into()),
+                Err(error) => return Err(self.broken(error)),
+            }
+        }
+    }
+
+    /// The error of an answer that broke off.
+    pub fn broken(&self, error: reqwest::Error) -> CallError {
+        classify::broken_answer(self.asked(), error)
+    }
+
+    /// The error of an answer that makes no sense; `why` is fixed text.
+    pub fn malformed(&self, why: &'static str) -> CallError {
+        self.0.spec.error(ErrorKind::Malformed).because(why)
+    }
+
+    /// A client for building requests, not for sending them.
+    pub(super) fn builder(&self) -> &reqwest::Client {
+        self.0.shared.http.builder()
+    }
+
+    fn asked(&self) -> classify::Asked {
+        (self.0.spec.service, self.0.spec.operation)
+    }
+}
+
+/// What a stream holds on to until it ends: its place and its line among the calls in flight.
+pub(super) struct Held {
+    pub(super) _lease: Lease,
+    pub(super) _in_flight: InFlight,
+}

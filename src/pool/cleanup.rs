@@ -1,0 +1,143 @@
+//! Dropping what is idle, on request.
+
+use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::ConnectionPool;
+
+/// How long dropped connections are given to disappear before they are counted.
+const SETTLE_MAX: Duration = Duration::from_millis(500);
+const SETTLE_STEP: Duration = Duration::from_millis(10);
+
+/// What a cleanup did.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CleanupReport {
+    /// Whether idle connections were dropped; `false` when the last cleanup was a moment ago.
+    pub is_done: bool,
+    /// When the next one will be, if this one was not.
+    pub retry_in_seconds: Option<f64>,
+    /// Open connections before; `None` where the system cannot be asked.
+    pub connections_before: Option<u64>,
+    /// Open connections after: those of calls in flight, which are left alone.
+    pub connections_after: Option<u64>,
+    /// Calls that were under way and went on.
+    pub in_flight: u64,
+    /// Expired DNS answers dropped.
+    pub dns_answers_dropped: usize,
+}
+
+impl CleanupReport {
+    /// One or two sentences that sound right when a voice reads them out.
+    pub fn spoken(&self) -> String {
+        if !self.is_done {
+            let seconds = self.retry_in_seconds.unwrap_or_default().ceil();
+            return format!(
+                "The last cleanup was just now. The next one is possible in {seconds:.0} seconds."
+            );
+        }
+        let connections = match (self.connections_before, self.connections_after) {
+            (Some(before), Some(after)) => {
+                format!("There were {before} open connections and there are {after} now.")
+            }
+            _ => "All idle connections were dropped.".to_owned(),
+        };
+        format!("The cleanup is done. {connections}")
+    }
+}
+
+/// When cleanups were done.
+#[derive(Default)]
+pub(super) struct Log {
+    pub(super) count: u64,
+    last: Option<Instant>,
+}
+
+impl Log {
+    /// Notes a cleanup, or says how long to wait for the next.
+    fn admit(&mut self, now: Instant, interval_min: Duration) -> Result<(), Duration> {
+        if let Some(last) = self.last {
+            let wait = interval_min.saturating_sub(now - last);
+            if !wait.is_zero() {
+                return Err(wait);
+            }
+        }
+        self.last = Some(now);
+        self.count += 1;
+        Ok(())
+    }
+}
+
+impl ConnectionPool {
+    /// Drops idle connections and expired DNS answers. Calls in flight are not touched: their
+    /// connections close when they end.
+    pub async fn cleanup(&self) -> CleanupReport {
+        let before = self.stats().await;
+        let in_flight = before
+            .services
+            .iter()
+            .map(|service| service.in_flight)
+            .sum();
+        let mut report = CleanupReport {
+            is_done: false,
+            retry_in_seconds: None,
+            connections_before: before.connections.open,
+            connections_after: before.connections.open,
+            in_flight,
+            dns_answers_dropped: 0,
+        };
+        let interval_min = self.0.shared.config.cleanup_interval_min;
+        if let Err(wait) = self.cleanup_log().admit(Instant::now(), interval_min) {
+            report.retry_in_seconds = Some(wait.as_secs_f64());
+            return report;
+        }
+        report.is_done = self.0.shared.http.replace();
+        report.dns_answers_dropped = self.0.shared.resolver.drop_expired();
+        report.connections_after = self.settled(in_flight).await;
+        tracing::info!(
+            connections_before = report.connections_before,
+            connections_after = report.connections_after,
+            in_flight,
+            "idle connections dropped"
+        );
+        report
+    }
+
+    pub(super) fn cleanup_log(&self) -> MutexGuard<'_, Log> {
+        self.0
+            .cleanups
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Open connections once no more than `expected` are left, or after a short while.
+    async fn settled(&self, expected: u64) -> Option<u64> {
+        let give_up = Instant::now() + SETTLE_MAX;
+        loop {
+            let open = self.stats().await.connections.open?;
+            if open <= expected || Instant::now() >= give_up {
+                return Some(open);
+            }
+            tokio::time::sleep(SETTLE_STEP).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn cleanups_keep_their_distance() {
+        let mut log = Log::default();
+        let interval = Duration::from_secs(10);
+        let start = Instant::now();
+        assert_eq!(log.admit(start, interval), Ok(()));
+        let soon = start + Duration::from_secs(4);
+        assert_eq!(log.admit(soon, interval), Err(Duration::from_secs(6)));
+        assert_eq!(log.admit(start + interval, interval), Ok(()));
+        assert_eq!(log.count, 2);
+    }
+}

@@ -1,0 +1,136 @@
+//! Settings of the pool (`[pool]`).
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::{millis, seconds};
+
+/// Limits and times of every outgoing call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Requests in flight to all hosts together; each takes at most one connection.
+    pub connections_max: usize,
+    /// Requests in flight to one host, and idle connections kept to it.
+    pub connections_per_host_max: usize,
+    /// How long an unused connection is kept; shorter than the idle limit of common load balancers.
+    #[serde(rename = "idle_timeout_seconds", with = "seconds")]
+    pub idle_timeout: Duration,
+    /// How long a DNS answer is used without asking again.
+    #[serde(rename = "dns_ttl_seconds", with = "seconds")]
+    pub dns_ttl: Duration,
+    /// TCP and TLS together; a host that has not answered by then is down for a voice call.
+    #[serde(rename = "connect_timeout_seconds", with = "seconds")]
+    pub connect_timeout: Duration,
+    /// TCP keepalive probes start after this much silence, so that a dead idle socket is noticed.
+    #[serde(rename = "tcp_keepalive_seconds", with = "seconds")]
+    pub tcp_keepalive: Duration,
+    /// Tries after the first one.
+    pub retries_max: u32,
+    /// Wait before the first retry; doubles each time, with jitter.
+    #[serde(rename = "retry_delay_min_ms", with = "millis")]
+    pub retry_delay_min: Duration,
+    /// Longest wait between two tries.
+    #[serde(rename = "retry_delay_max_ms", with = "millis")]
+    pub retry_delay_max: Duration,
+    /// A service that asks for a longer wait than this is not tried again within the call.
+    #[serde(rename = "retry_after_max_seconds", with = "seconds")]
+    pub retry_after_max: Duration,
+    /// Connections opened before the first call: one conversation uses two at a time.
+    pub prewarm_connections: usize,
+    /// Least time between two cleanups, so that a model in a loop cannot keep the pool cold.
+    #[serde(rename = "cleanup_interval_min_seconds", with = "seconds")]
+    pub cleanup_interval_min: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            connections_max: 100,
+            connections_per_host_max: 30,
+            idle_timeout: Duration::from_secs(60),
+            dns_ttl: Duration::from_secs(300),
+            connect_timeout: Duration::from_secs(5),
+            tcp_keepalive: Duration::from_secs(30),
+            retries_max: 3,
+            retry_delay_min: Duration::from_millis(100),
+            retry_delay_max: Duration::from_secs(2),
+            retry_after_max: Duration::from_secs(5),
+            prewarm_connections: 2,
+            cleanup_interval_min: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Config {
+    /// Every invalid value, as `key: what is wrong and what is allowed`.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut check = |is_valid: bool, problem: &str| {
+            if !is_valid {
+                problems.push(format!("pool.{problem}"));
+            }
+        };
+        check(
+            (1..=10_000).contains(&self.connections_max),
+            "connections_max: must be from 1 to 10000",
+        );
+        check(
+            (1..=self.connections_max.max(1)).contains(&self.connections_per_host_max),
+            "connections_per_host_max: must be from 1 to pool.connections_max",
+        );
+        check(self.retries_max <= 10, "retries_max: must be from 0 to 10");
+        check(
+            !self.retry_delay_min.is_zero() && self.retry_delay_min <= self.retry_delay_max,
+            "retry_delay_min_ms: must be at least 1 and at most pool.retry_delay_max_ms",
+        );
+        check(
+            !self.connect_timeout.is_zero(),
+            "connect_timeout_seconds: must be more than 0",
+        );
+        check(
+            self.prewarm_connections <= self.connections_per_host_max,
+            "prewarm_connections: must be at most pool.connections_per_host_max",
+        );
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert!(Config::default().problems().is_empty());
+    }
+
+    #[test]
+    fn all_problems_are_reported_at_once() {
+        let config = Config {
+            connections_max: 0,
+            retries_max: 99,
+            connect_timeout: Duration::ZERO,
+            ..Config::default()
+        };
+        let problems = config.problems();
+        for key in ["connections_max", "retries_max", "connect_timeout_seconds"] {
+            assert!(
+                problems
+                    .iter()
+                    .any(|p| p.starts_with(&format!("pool.{key}:"))),
+                "{key} not in {problems:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn keys_carry_their_units() {
+        let json = serde_json::to_value(Config::default()).unwrap();
+        assert_eq!(json["idle_timeout_seconds"], 60.0);
+        assert_eq!(json["retry_delay_min_ms"], 100);
+        let back: Config = serde_json::from_value(json).unwrap();
+        assert_eq!(back, Config::default());
+    }
+}

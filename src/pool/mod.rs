@@ -1,0 +1,188 @@
+//! The connection pool: the one way out of the process, shared by all calls.
+//!
+//! Built once, cloned freely. [`ConnectionPool::call`] and [`ConnectionPool::stream`] run a request
+//! through the stack of its service (`stack.rs`) and hand it a [`Lease`], which is the only access
+//! to the HTTP client. [`ConnectionPool::stats`] tells what happened, [`ConnectionPool::cleanup`]
+//! drops what is idle.
+//!
+//! **Invariant:** no caller's words or sounds pass through here into a log; errors carry codes.
+//! What a request looks like is the providers' business (`stt`, `llm`, `tts`), not the pool's.
+
+mod call;
+mod classify;
+mod cleanup;
+mod config;
+mod connections;
+mod decode;
+mod dns;
+mod endpoint;
+mod histogram;
+mod http;
+mod limits;
+mod openai;
+mod prewarm;
+mod retry;
+mod sse;
+mod stack;
+mod stats;
+mod stream;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::time::Instant;
+use tower::ServiceExt;
+
+pub use self::call::{CallSpec, Lease};
+pub use self::classify::Refusal;
+pub(crate) use self::classify::{from_openai, refusal_in_stream};
+pub use self::cleanup::CleanupReport;
+pub use self::config::Config;
+pub use self::connections::ConnectionStats;
+pub(crate) use self::decode::{Decode, Fault, decode};
+pub use self::dns::DnsStats;
+pub use self::endpoint::{Config as EndpointConfig, Endpoint, EndpointError, OPENAI_BASE_URL};
+pub use self::openai::OpenAiClient;
+pub(crate) use self::sse::SseDecoder;
+pub use self::stats::{LatencyStats, OperationStats, PermitStats, PoolStats, ServiceStats};
+pub use self::stream::{IDLE_TIMEOUT_MIN, Items};
+
+use self::call::Call;
+use self::stack::Stack;
+use self::stats::{InFlight, Recorder};
+use crate::error::{CallError, Service};
+
+/// The pool could not be built; the text says why.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client cannot be built: check the proxy and TLS settings of the environment")]
+pub struct BuildError(#[from] reqwest::Error);
+
+/// The shared clients of the process and the guarded way to them. Clones are the same pool.
+#[derive(Clone)]
+pub struct ConnectionPool(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    stacks: HashMap<Service, (Stack, Recorder)>,
+    started: Instant,
+    cleanups: Mutex<cleanup::Log>,
+    prewarming: tokio::sync::Mutex<()>,
+}
+
+/// What an attempt needs.
+struct Shared {
+    config: Config,
+    http: http::Http,
+    limits: limits::Limits,
+    ledger: connections::Ledger,
+    resolver: dns::CachingResolver,
+}
+
+impl ConnectionPool {
+    /// Builds the clients; opens no connection yet (see [`ConnectionPool::prewarm`]).
+    ///
+    /// # Errors
+    /// When the HTTP client refuses its settings.
+    pub fn new(config: Config) -> Result<Self, BuildError> {
+        let resolver = dns::CachingResolver::system(config.dns_ttl);
+        let ledger = connections::Ledger::default();
+        let shared = Arc::new(Shared {
+            http: http::Http::new(&config, resolver.clone(), ledger.clone())?,
+            limits: limits::Limits::new(config.connections_max, config.connections_per_host_max),
+            ledger,
+            resolver,
+            config,
+        });
+        let started = Instant::now();
+        let stack = |service| {
+            let recorder = Recorder::new(service, started);
+            let rules = retry::Rules::new(&shared.config);
+            let stack = stack::build(&shared, rules, recorder.clone());
+            (service, (stack, recorder))
+        };
+        Ok(Self(Arc::new(Inner {
+            stacks: Service::ALL.into_iter().map(stack).collect(),
+            shared,
+            started,
+            cleanups: Mutex::default(),
+            prewarming: tokio::sync::Mutex::default(),
+        })))
+    }
+
+    /// Runs one call through the stack of its service. `run` makes one attempt; it is called again
+    /// for each retry, and must not have an effect that cannot be repeated.
+    ///
+    /// # Errors
+    /// The last attempt's, or why there was none.
+    ///
+    /// Cancel safety: dropping the future drops the attempt and closes its request.
+    pub async fn call<T, F, Fut>(&self, spec: CallSpec, run: F) -> Result<T, CallError>
+    where
+        T: Send + 'static,
+        F: Fn(Lease) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, CallError>> + Send + 'static,
+    {
+        let in_flight = self.begin(&spec);
+        let result = self.pass(spec, run).await;
+        drop(in_flight);
+        result
+    }
+
+    /// The numbers of this moment.
+    pub async fn stats(&self) -> PoolStats {
+        let shared = &self.0.shared;
+        let ledger = shared.ledger.clone();
+        // Reads the kernel's socket table.
+        let (connections, by_service) = tokio::task::spawn_blocking(move || ledger.observe())
+            .await
+            .unwrap_or_default();
+        let of_service = |service: Service| {
+            let connections = by_service.get(&service).copied().unwrap_or_default();
+            self.recorder(service).stats(connections)
+        };
+        PoolStats {
+            uptime_seconds: self.0.started.elapsed().as_secs_f64(),
+            connections,
+            permits: shared.limits.stats(),
+            dns: shared.resolver.stats(),
+            evictions: shared.http.evictions(),
+            cleanups: self.cleanup_log().count,
+            services: Service::ALL.into_iter().filter_map(of_service).collect(),
+        }
+    }
+
+    /// Sends `run` through the stack and brings back what it yielded.
+    async fn pass<T, F, Fut>(&self, spec: CallSpec, run: F) -> Result<T, CallError>
+    where
+        T: Send + 'static,
+        F: Fn(Lease) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, CallError>> + Send + 'static,
+    {
+        let yielded = Arc::new(Mutex::new(None));
+        let kept = Arc::clone(&yielded);
+        let attempt = move |lease: Lease| {
+            let (attempt, kept) = (run(lease), Arc::clone(&kept));
+            let attempt = async move {
+                let value = attempt.await?;
+                *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+                Ok(())
+            };
+            Box::pin(attempt) as futures::future::BoxFuture<'static, _>
+        };
+        let stack = self.0.stacks[&spec.service].0.clone();
+        stack.oneshot(Call::new(spec, Arc::new(attempt))).await?;
+        let value = yielded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        Ok(value.expect("an attempt that succeeded has left its value"))
+    }
+
+    fn begin(&self, spec: &CallSpec) -> InFlight {
+        self.recorder(spec.service).begin(spec.operation)
+    }
+
+    fn recorder(&self, service: Service) -> &Recorder {
+        &self.0.stacks[&service].1
+    }
+}

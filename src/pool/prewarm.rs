@@ -1,0 +1,83 @@
+//! Connections opened before the first call needs them.
+
+use std::collections::HashMap;
+
+use futures::future;
+use reqwest::{Method, StatusCode};
+
+use super::call::{CallSpec, Lease};
+use super::endpoint::Endpoint;
+use super::{ConnectionPool, classify};
+use crate::error::{CallError, Service};
+
+/// Most of a model list that is read: a gateway's list of thousands fits.
+const MODELS_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+impl ConnectionPool {
+    /// Opens connections to each host of `endpoints`, unless one of its calls was answered so
+    /// recently that they are still there. For the start of the process and of each job.
+    ///
+    /// Trouble is logged and is no reason to stop: the first call will meet it again and say so.
+    pub async fn prewarm(&self, endpoints: &[Endpoint]) {
+        // Jobs that start together need one set of connections, not one each.
+        let Ok(_turn) = self.0.prewarming.try_lock() else {
+            return;
+        };
+        let is_warm = self
+            .recorder(Service::OpenAi)
+            .last_success()
+            .is_some_and(|answered| answered.elapsed() < self.0.shared.config.idle_timeout);
+        if is_warm {
+            return;
+        }
+        let hosts: HashMap<_, _> = endpoints.iter().map(|e| (e.host(), e)).collect();
+        let probes = hosts.values().flat_map(|endpoint| {
+            (0..self.0.shared.config.prewarm_connections).map(|_| self.probe(endpoint))
+        });
+        let failed = future::join_all(probes)
+            .await
+            .into_iter()
+            .find_map(Result::err);
+        match failed {
+            Some(error) if error.kind.needs_operator() => {
+                let cause = error.cause.as_ref().map(ToString::to_string);
+                tracing::error!(%error, cause, "the service refuses us: check OPENAI_API_KEY");
+            }
+            Some(error) => tracing::warn!(%error, "no connection could be opened ahead of calls"),
+            None => {}
+        }
+    }
+
+    /// Asks an endpoint for its models: is it there, and does it know our key?
+    ///
+    /// A server that has no such list counts as there.
+    ///
+    /// # Errors
+    /// When it cannot be reached, fails, or does not accept the key.
+    pub async fn probe(&self, endpoint: &Endpoint) -> Result<(), CallError> {
+        let timeout = 2 * self.0.shared.config.connect_timeout;
+        let spec = CallSpec::openai("models", endpoint, timeout);
+        let endpoint = endpoint.clone();
+        self.call(spec, move |lease| ask(lease, endpoint.clone()))
+            .await
+    }
+}
+
+async fn ask(lease: Lease, endpoint: Endpoint) -> Result<(), CallError> {
+    let request = lease
+        .request(Method::GET, &endpoint, "/models")
+        .build()
+        .map_err(|error| lease.broken(error))?;
+    let response = lease.execute_any(request).await?;
+    let status = response.status();
+    let has_no_list = matches!(
+        status,
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+    );
+    if !status.is_success() && !has_no_list {
+        let spec = lease.spec();
+        return Err(classify::refusal((spec.service, spec.operation), response).await);
+    }
+    // Only a connection whose answer was read to its end is used again.
+    lease.read(response, MODELS_BYTES_MAX).await.map(drop)
+}

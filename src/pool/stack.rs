@@ -1,0 +1,133 @@
+//! The layers every call passes, for each service one stack: **this is the place for a new one.**
+//!
+//! ```text
+//! metrics      what a caller sees: one line per call, however often it was tried
+//! deadline     the whole call
+//! retry        each attempt anew
+//! attempt      a place, the attempt's own deadline, the request
+//! ```
+//!
+//! A circuit breaker and an adaptive limit go between metrics and deadline: there they see one
+//! outcome per call, and what they refuse is counted. A layer is a tower layer over
+//! `Service<Call, Response = (), Error = CallError>`; its state is shared by all calls of a service.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+use tower::retry::RetryLayer;
+use tower::util::BoxCloneSyncService;
+use tower::{ServiceBuilder, layer::layer_fn, service_fn};
+
+use super::Shared;
+use super::call::Call;
+use super::retry::{RetryPolicy, Rules};
+use super::stats::Recorder;
+use crate::error::{CallError, ErrorKind};
+
+/// A service's way out.
+pub(super) type Stack = BoxCloneSyncService<Call, (), CallError>;
+
+/// Builds the stack of one service.
+pub(super) fn build(shared: &Arc<Shared>, rules: Rules, recorder: Recorder) -> Stack {
+    let shared = Arc::clone(shared);
+    let attempt = service_fn(move |call: Call| call.attempt(Arc::clone(&shared)));
+    let metrics_recorder = recorder.clone();
+    BoxCloneSyncService::new(
+        ServiceBuilder::new()
+            .layer(layer_fn(move |inner| Metrics {
+                inner,
+                recorder: metrics_recorder.clone(),
+            }))
+            // circuit breaker, adaptive limit
+            .layer(layer_fn(|inner| Deadline { inner }))
+            .layer(RetryLayer::new(RetryPolicy::new(rules, recorder)))
+            .service(attempt),
+    )
+}
+
+/// Counts outcomes and measures how long a call took to be answered.
+#[derive(Clone)]
+struct Metrics<S> {
+    inner: S,
+    recorder: Recorder,
+}
+
+impl<S> tower::Service<Call> for Metrics<S>
+where
+    S: tower::Service<Call, Response = (), Error = CallError>,
+    S::Future: Send + 'static,
+{
+    type Response = ();
+    type Error = CallError;
+    type Future = BoxFuture<'static, Result<(), CallError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        let operation = call.spec.operation;
+        let began = Instant::now();
+        let answer = self.inner.call(call);
+        let mut unanswered = Unanswered(Some(self.recorder.clone()));
+        Box::pin(async move {
+            let result = answer.await;
+            if let Some(recorder) = unanswered.0.take() {
+                match &result {
+                    Ok(()) => recorder.answered(operation, began.elapsed()),
+                    Err(error) => recorder.failed(operation, error.kind),
+                }
+            }
+            result
+        })
+    }
+}
+
+/// Counts a call as cancelled unless it was answered first.
+struct Unanswered(Option<Recorder>);
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if let Some(recorder) = self.0.take() {
+            recorder.cancelled();
+        }
+    }
+}
+
+/// Ends a call at its deadline.
+#[derive(Clone)]
+struct Deadline<S> {
+    inner: S,
+}
+
+impl<S> tower::Service<Call> for Deadline<S>
+where
+    S: tower::Service<Call, Response = (), Error = CallError>,
+    S::Future: Send + 'static,
+{
+    type Response = ();
+    type Error = CallError;
+    type Future = BoxFuture<'static, Result<(), CallError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        let (spec, deadline) = (call.spec.clone(), call.deadline);
+        let progress = Arc::clone(&call.progress);
+        let answer = self.inner.call(call);
+        Box::pin(async move {
+            match tokio::time::timeout_at(deadline, answer).await {
+                Ok(result) => result,
+                Err(_) if progress.was_admitted.load(Ordering::Relaxed) => {
+                    Err(spec.error(ErrorKind::Timeout))
+                }
+                Err(_) => Err(spec.error(ErrorKind::Saturated)),
+            }
+        })
+    }
+}

@@ -1,0 +1,386 @@
+//! What the pool counts, and how it tells.
+//!
+//! [`Recorder`] is written by the layers of the stack; [`PoolStats`] is the picture of one moment:
+//! JSON for programs, [`PoolStats::spoken`] for the model.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::connections::ConnectionStats;
+use super::dns::DnsStats;
+use super::histogram::Histogram;
+use crate::error::{ErrorKind, Service};
+
+/// One moment of the pool.
+#[derive(Clone, Debug, Serialize)]
+pub struct PoolStats {
+    /// Since the pool was built.
+    pub uptime_seconds: f64,
+    /// Connections of all services together.
+    pub connections: ConnectionStats,
+    /// Places for requests in flight, and how many are taken.
+    pub permits: PermitStats,
+    /// Name resolution.
+    pub dns: DnsStats,
+    /// How often all idle connections were dropped because one of them turned out to be dead.
+    pub evictions: u64,
+    /// How often all idle connections were dropped because somebody asked.
+    pub cleanups: u64,
+    /// Every service that was called at least once.
+    pub services: Vec<ServiceStats>,
+}
+
+/// Places for requests in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PermitStats {
+    /// Places there are.
+    pub max: usize,
+    /// Places taken.
+    pub in_use: usize,
+}
+
+/// One service.
+#[derive(Clone, Debug, Serialize)]
+pub struct ServiceStats {
+    /// Which one.
+    pub service: Service,
+    /// Calls begun; a call that was retried counts once.
+    pub requests: u64,
+    /// Calls under way, streams included.
+    pub in_flight: u64,
+    /// Calls that their owner dropped before they were answered, as an interruption does.
+    pub cancelled: u64,
+    /// Second and later tries.
+    pub retries: u64,
+    /// Failed calls by kind; a stream that broke half way counts here too.
+    pub errors: BTreeMap<&'static str, u64>,
+    /// Time to the answer, or to the first item of a stream, of the last minutes.
+    pub latency: LatencyStats,
+    /// The same for each operation.
+    pub operations: BTreeMap<&'static str, OperationStats>,
+    /// Connections that carried at least one answer of this service.
+    pub connections: ConnectionStats,
+    /// Since the last answer.
+    pub last_success_seconds_ago: Option<f64>,
+    /// Since the last failure.
+    pub last_failure_seconds_ago: Option<f64>,
+    /// Kind of the last failure.
+    pub last_failure: Option<&'static str>,
+}
+
+/// One operation of a service.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct OperationStats {
+    /// Calls begun.
+    pub requests: u64,
+    /// Calls that failed.
+    pub errors: u64,
+    /// Time to the answer, or to the first item of a stream, of the last minutes.
+    pub latency: LatencyStats,
+}
+
+/// Percentiles; `None` without a recent call.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct LatencyStats {
+    /// Half of the calls took no longer.
+    pub p50_ms: Option<f64>,
+    /// 19 of 20 calls took no longer.
+    pub p95_ms: Option<f64>,
+}
+
+impl ServiceStats {
+    /// Failed calls of every kind.
+    pub fn errors_total(&self) -> u64 {
+        self.errors.values().sum()
+    }
+}
+
+impl PoolStats {
+    /// Two or three sentences that sound right when a voice reads them out.
+    pub fn spoken(&self) -> String {
+        let mut text = format!(
+            "The pool has been up for {}. ",
+            spoken_duration(self.uptime_seconds)
+        );
+        text += &match self.connections.open {
+            Some(open) => format!("{} open now, ", count(open, "connection")),
+            None => String::new(),
+        };
+        text += &format!(
+            "{} opened so far and {} on a connection that was already there.",
+            self.connections.opened,
+            count(self.connections.reused, "request"),
+        );
+        for service in &self.services {
+            text += &format!(
+                " Service {}: {}, {}, {} in flight",
+                service.service,
+                count(service.requests, "request"),
+                count(service.errors_total(), "error"),
+                service.in_flight,
+            );
+            if let Some(p50) = service.latency.p50_ms {
+                text += &format!(", half of the answers within {p50:.0} milliseconds");
+            }
+            text += ".";
+        }
+        text
+    }
+}
+
+fn count(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+fn spoken_duration(seconds: f64) -> String {
+    let seconds = seconds as u64;
+    match seconds {
+        0..60 => count(seconds, "second"),
+        60..3600 => count(seconds / 60, "minute"),
+        _ => count(seconds / 3600, "hour"),
+    }
+}
+
+/// Takes the counts of one service; clones share them.
+#[derive(Clone)]
+pub(super) struct Recorder(Arc<Shared>);
+
+struct Shared {
+    service: Service,
+    start: Instant,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    requests: u64,
+    in_flight: u64,
+    cancelled: u64,
+    retries: u64,
+    errors: BTreeMap<ErrorKind, u64>,
+    latency: Histogram,
+    operations: BTreeMap<&'static str, Operation>,
+    last_success: Option<Instant>,
+    last_failure: Option<(Instant, ErrorKind)>,
+}
+
+#[derive(Default)]
+struct Operation {
+    requests: u64,
+    errors: u64,
+    latency: Histogram,
+}
+
+impl Recorder {
+    pub(super) fn new(service: Service, start: Instant) -> Self {
+        Self(Arc::new(Shared {
+            service,
+            start,
+            counts: Mutex::default(),
+        }))
+    }
+
+    /// Notes a call that begins; it is in flight until the returned value is dropped.
+    pub(super) fn begin(&self, operation: &'static str) -> InFlight {
+        let mut counts = self.lock();
+        counts.requests += 1;
+        counts.in_flight += 1;
+        counts.operations.entry(operation).or_default().requests += 1;
+        InFlight(self.clone())
+    }
+
+    pub(super) fn answered(&self, operation: &'static str, latency: Duration) {
+        let now = Instant::now();
+        let since_start = now - self.0.start;
+        let mut counts = self.lock();
+        counts.latency.record(since_start, latency);
+        let operation = counts.operations.entry(operation).or_default();
+        operation.latency.record(since_start, latency);
+        counts.last_success = Some(now);
+    }
+
+    pub(super) fn failed(&self, operation: &'static str, kind: ErrorKind) {
+        let mut counts = self.lock();
+        *counts.errors.entry(kind).or_default() += 1;
+        counts.operations.entry(operation).or_default().errors += 1;
+        counts.last_failure = Some((Instant::now(), kind));
+    }
+
+    pub(super) fn cancelled(&self) {
+        self.lock().cancelled += 1;
+    }
+
+    pub(super) fn retried(&self) {
+        self.lock().retries += 1;
+    }
+
+    /// When the service last answered.
+    pub(super) fn last_success(&self) -> Option<Instant> {
+        self.lock().last_success
+    }
+
+    /// The numbers so far; `None` before the first call.
+    pub(super) fn stats(&self, connections: ConnectionStats) -> Option<ServiceStats> {
+        let now = Instant::now();
+        let since_start = now - self.0.start;
+        let mut counts = self.lock();
+        if counts.requests == 0 {
+            return None;
+        }
+        let ago = |moment: Instant| (now - moment).as_secs_f64();
+        let operations = counts
+            .operations
+            .iter_mut()
+            .map(|(name, operation)| {
+                let stats = OperationStats {
+                    requests: operation.requests,
+                    errors: operation.errors,
+                    latency: LatencyStats::of(&mut operation.latency, since_start),
+                };
+                (*name, stats)
+            })
+            .collect();
+        Some(ServiceStats {
+            service: self.0.service,
+            requests: counts.requests,
+            in_flight: counts.in_flight,
+            cancelled: counts.cancelled,
+            retries: counts.retries,
+            errors: counts
+                .errors
+                .iter()
+                .map(|(kind, count)| (kind.label(), *count))
+                .collect(),
+            latency: LatencyStats::of(&mut counts.latency, since_start),
+            operations,
+            connections,
+            last_success_seconds_ago: counts.last_success.map(ago),
+            last_failure_seconds_ago: counts.last_failure.map(|(moment, _)| ago(moment)),
+            last_failure: counts.last_failure.map(|(_, kind)| kind.label()),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.0.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LatencyStats {
+    fn of(histogram: &mut Histogram, now: Duration) -> Self {
+        let mut ms = |quantile| {
+            let latency = histogram.quantile(now, quantile)?;
+            Some((latency.as_secs_f64() * 10_000.0).round() / 10.0)
+        };
+        Self {
+            p50_ms: ms(0.5),
+            p95_ms: ms(0.95),
+        }
+    }
+}
+
+/// A call under way.
+pub(super) struct InFlight(Recorder);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.lock().in_flight -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(services: Vec<ServiceStats>) -> PoolStats {
+        PoolStats {
+            uptime_seconds: 125.0,
+            connections: ConnectionStats {
+                opened: 3,
+                reused: 40,
+                closed: Some(2),
+                open: Some(1),
+                failed: 0,
+            },
+            permits: PermitStats {
+                max: 100,
+                in_use: 0,
+            },
+            dns: DnsStats::default(),
+            evictions: 0,
+            cleanups: 0,
+            services,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_spoken_text_is_short_and_has_no_symbols() {
+        let recorder = Recorder::new(Service::OpenAi, Instant::now());
+        let in_flight = recorder.begin("chat.stream");
+        recorder.answered("chat.stream", Duration::from_millis(200));
+        recorder.failed("chat.stream", ErrorKind::Timeout);
+        let stats = recorder.stats(ConnectionStats::default()).unwrap();
+        drop(in_flight);
+        let spoken = pool(vec![stats]).spoken();
+        assert!(spoken.contains("up for 2 minutes"), "{spoken}");
+        assert!(spoken.contains("1 connection open now"), "{spoken}");
+        assert!(
+            spoken.contains("1 request, 1 error, 1 in flight"),
+            "{spoken}"
+        );
+        assert!(spoken.len() < 400, "{spoken}");
+        assert!(!spoken.contains(['{', '"', '_', ';']), "{spoken}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_in_flight_until_it_is_dropped() {
+        let recorder = Recorder::new(Service::OpenAi, Instant::now());
+        let first = recorder.begin("a");
+        let second = recorder.begin("b");
+        let in_flight = || {
+            recorder
+                .stats(ConnectionStats::default())
+                .unwrap()
+                .in_flight
+        };
+        assert_eq!(in_flight(), 2);
+        drop(first);
+        assert_eq!(in_flight(), 1);
+        drop(second);
+        assert_eq!(in_flight(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn errors_are_counted_by_kind_and_by_operation() {
+        let recorder = Recorder::new(Service::OpenAi, Instant::now());
+        for kind in [
+            ErrorKind::Timeout,
+            ErrorKind::Timeout,
+            ErrorKind::RateLimited,
+        ] {
+            drop(recorder.begin("speech"));
+            recorder.failed("speech", kind);
+        }
+        let stats = recorder.stats(ConnectionStats::default()).unwrap();
+        assert_eq!(
+            stats.errors,
+            BTreeMap::from([("timeout", 2), ("rate_limited", 1)])
+        );
+        assert_eq!(stats.operations["speech"].errors, 3);
+        assert_eq!(stats.last_failure, Some("rate_limited"));
+    }
+
+    #[test]
+    fn the_json_names_services_by_label() {
+        let recorder = Recorder::new(Service::OpenAi, Instant::now());
+        drop(recorder.begin("models"));
+        let stats = recorder.stats(ConnectionStats::default()).unwrap();
+        let json = serde_json::to_value(pool(vec![stats])).unwrap();
+        assert_eq!(json["services"][0]["service"], "openai");
+        assert_eq!(json["connections"]["open"], 1);
+    }
+}

@@ -1,0 +1,207 @@
+//! Transcription by an OpenAI-compatible service: `POST /audio/transcriptions`.
+
+use std::time::Duration;
+
+use async_openai::types::InputSource;
+use async_openai::types::audio::{AudioInput, AudioResponseFormat, CreateTranscriptionRequest};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+use super::{Stt, wav};
+use crate::audio::AudioFrame;
+use crate::error::CallError;
+use crate::pool::{self, CallSpec, ConnectionPool, Endpoint, EndpointConfig, EndpointError, Lease};
+use crate::redact::Pii;
+use crate::units::seconds;
+
+const OPERATION: &str = "transcription";
+
+/// Settings of transcription (`[stt]`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Model that listens.
+    pub model: String,
+    /// ISO 639-1 code of the caller's language; empty lets the model find out.
+    pub language: String,
+    /// Words to expect, such as names; helps the model to spell them.
+    pub prompt: String,
+    /// Address of the service for this stage; empty for that of `[openai]`.
+    pub base_url: String,
+    /// Key for this stage; empty for that of `[openai]` if the host is the same.
+    pub api_key: Pii<String>,
+    /// The whole call with its retries.
+    #[serde(rename = "timeout_seconds", with = "seconds")]
+    pub timeout: Duration,
+    /// One attempt. Source: livekit-agents 1.7.0 `APIConnectOptions`, 10 s.
+    #[serde(rename = "attempt_timeout_seconds", with = "seconds")]
+    pub attempt_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            model: "gpt-4o-mini-transcribe".to_owned(),
+            language: String::new(),
+            prompt: String::new(),
+            base_url: String::new(),
+            api_key: Pii::default(),
+            timeout: Duration::from_secs(30),
+            attempt_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Config {
+    /// Every invalid value, as `key: what is wrong and what is allowed`.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.model.trim().is_empty() {
+            problems.push("stt.model: must not be empty".to_owned());
+        }
+        if self.attempt_timeout.is_zero() || self.attempt_timeout > self.timeout {
+            problems.push(
+                "stt.attempt_timeout_seconds: must be more than 0 and at most stt.timeout_seconds"
+                    .to_owned(),
+            );
+        }
+        if let Err(error) =
+            Endpoint::for_stage(&EndpointConfig::default(), &self.base_url, &self.api_key)
+        {
+            problems.push(format!("stt.{error}"));
+        }
+        problems
+    }
+}
+
+/// Transcribes over the pool.
+#[derive(Clone)]
+pub struct OpenAiStt {
+    pool: ConnectionPool,
+    endpoint: Endpoint,
+    config: Config,
+}
+
+impl OpenAiStt {
+    /// A transcriber at the endpoint that `config` and the shared section make together.
+    ///
+    /// # Errors
+    /// When the address or the key cannot be used.
+    pub fn new(
+        pool: ConnectionPool,
+        shared: &EndpointConfig,
+        config: Config,
+    ) -> Result<Self, EndpointError> {
+        let endpoint = Endpoint::for_stage(shared, &config.base_url, &config.api_key)?;
+        Ok(Self {
+            pool,
+            endpoint,
+            config,
+        })
+    }
+
+    /// Where requests go; for [`ConnectionPool::prewarm`].
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
+
+impl Stt for OpenAiStt {
+    fn transcribe(&self, utterance: AudioFrame) -> BoxFuture<'static, Result<String, CallError>> {
+        if utterance.samples.is_empty() {
+            return async { Ok(String::new()) }.boxed();
+        }
+        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let request = CreateTranscriptionRequest {
+            file: AudioInput {
+                source: InputSource::Bytes {
+                    filename: "utterance.wav".to_owned(),
+                    bytes: wav::encode(&utterance),
+                },
+            },
+            model: self.config.model.clone(),
+            language: text(&self.config.language),
+            prompt: text(&self.config.prompt),
+            response_format: Some(AudioResponseFormat::Json),
+            ..CreateTranscriptionRequest::default()
+        };
+        let spec = CallSpec::openai(OPERATION, &self.endpoint, self.config.timeout)
+            .attempt_timeout(self.config.attempt_timeout);
+        let (pool, endpoint) = (self.pool.clone(), self.endpoint.clone());
+        async move {
+            let attempt = move |lease| ask(lease, endpoint.clone(), request.clone());
+            pool.call(spec, attempt).await
+        }
+        .boxed()
+    }
+}
+
+/// One attempt. The answer is parsed here: async-openai would log one that it cannot parse.
+async fn ask(
+    lease: Lease,
+    endpoint: Endpoint,
+    request: CreateTranscriptionRequest,
+) -> Result<String, CallError> {
+    let spec = lease.spec().clone();
+    let client = lease.openai(&endpoint);
+    let answer = client
+        .audio()
+        .transcription()
+        .create_raw(request)
+        .await
+        .map_err(|error| pool::from_openai(spec.service, spec.operation, error))?;
+    parse(&answer).ok_or_else(|| lease.malformed("not a JSON object with a text"))
+}
+
+/// Only the text is looked at: servers differ in everything else.
+fn parse(answer: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Answer {
+        text: String,
+    }
+    let answer: Answer = serde_json::from_slice(answer).ok()?;
+    Some(answer.text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert!(Config::default().problems().is_empty());
+    }
+
+    #[test]
+    fn all_problems_are_reported_at_once() {
+        let config = Config {
+            model: " ".to_owned(),
+            base_url: "localhost".to_owned(),
+            attempt_timeout: Duration::from_secs(31),
+            ..Config::default()
+        };
+        assert_eq!(config.problems().len(), 3, "{:?}", config.problems());
+    }
+
+    #[test]
+    fn the_text_is_all_that_an_answer_needs() {
+        assert_eq!(
+            parse(br#"{"text":" hello there \n"}"#).as_deref(),
+            Some("hello there")
+        );
+        assert_eq!(
+            parse(br#"{"text":"","usage":{"type":"x"}}"#).as_deref(),
+            Some("")
+        );
+        for broken in [
+            &b"hello"[..],
+            b"{}",
+            b"",
+            br#"{"text":null}"#,
+            b"{\"text\":\"cut",
+        ] {
+            assert_eq!(parse(broken), None, "{broken:?}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! `cleanupConnectionPool`: drop connections that nobody uses.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+use super::{Tool, no_parameters};
+use crate::chat::{ToolOutput, ToolSpec};
+use crate::pool::ConnectionPool;
+
+/// Does what [`ConnectionPool::cleanup`] does.
+pub struct CleanupConnectionPool(pub ConnectionPool);
+
+impl Tool for CleanupConnectionPool {
+    fn spec(&self) -> ToolSpec {
+        ToolSpec {
+            name: "cleanupConnectionPool".to_owned(),
+            description: "Closes idle connections of this agent and drops expired entries; calls \
+                          in progress are not disturbed. Use it when asked to clean up or reset \
+                          the connections."
+                .to_owned(),
+            parameters: no_parameters(),
+        }
+    }
+
+    fn call(&self, _: Value) -> BoxFuture<'static, ToolOutput> {
+        let pool = self.0.clone();
+        async move {
+            ToolOutput {
+                text: pool.cleanup().await.spoken(),
+                is_error: false,
+            }
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,36 @@
+//! `getConnectionPoolStats`: how the process's connections are doing.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+use super::{Tool, no_parameters};
+use crate::chat::{ToolOutput, ToolSpec};
+use crate::pool::ConnectionPool;
+
+/// Tells the model what [`ConnectionPool::stats`] says.
+pub struct GetConnectionPoolStats(pub ConnectionPool);
+
+impl Tool for GetConnectionPoolStats {
+    fn spec(&self) -> ToolSpec {
+        ToolSpec {
+            name: "getConnectionPoolStats".to_owned(),
+            description: "Tells how the shared connections of this agent are doing: how many are \
+                          open and reused, requests, errors and response times. Use it when asked \
+                          about connections, statistics, health or performance."
+                .to_owned(),
+            parameters: no_parameters(),
+        }
+    }
+
+    fn call(&self, _: Value) -> BoxFuture<'static, ToolOutput> {
+        let pool = self.0.clone();
+        async move {
+            ToolOutput {
+                text: pool.stats().await.spoken(),
+                is_error: false,
+            }
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,249 @@
+//! Speech of an OpenAI-compatible service, streamed: `POST /audio/speech`.
+//!
+//! async-openai reads a whole answer before it hands out a byte, so the request is made directly.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt};
+use reqwest::Method;
+use reqwest::header::CONTENT_TYPE;
+use serde::{Deserialize, Serialize};
+
+use super::Tts;
+use super::decoder::SpeechDecoder;
+use crate::audio::AudioFrame;
+use crate::error::{CallError, ErrorKind};
+use crate::pool::{
+    self, CallSpec, ConnectionPool, Endpoint, EndpointConfig, EndpointError, Items, Lease,
+};
+use crate::redact::Pii;
+use crate::units::seconds;
+
+const OPERATION: &str = "speech";
+/// What the service's PCM has. Source: OpenAI, text to speech guide, `pcm`: 24 kHz, 16 bits,
+/// little-endian, without a header.
+pub const SAMPLE_RATE_HZ: u32 = 24_000;
+
+/// Settings of the voice (`[tts]`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Model that speaks.
+    pub model: String,
+    /// Its voice. Source: livekit-agents 1.7.0, `ash`.
+    pub voice: String,
+    /// How to speak, in words; empty for the voice's own way. Not for `tts-1`.
+    pub instructions: String,
+    /// Pace, 0.25 to 4; 1 is not sent.
+    pub speed: f32,
+    /// Address of the service for this stage; empty for that of `[openai]`.
+    pub base_url: String,
+    /// Key for this stage; empty for that of `[openai]` if the host is the same.
+    pub api_key: Pii<String>,
+    /// Until the first sound, all attempts together.
+    #[serde(rename = "timeout_seconds", with = "seconds")]
+    pub timeout: Duration,
+    /// Until the first sound, each attempt. Source: livekit-agents 1.7.0 `APIConnectOptions`, 10 s.
+    #[serde(rename = "first_byte_timeout_seconds", with = "seconds")]
+    pub first_byte_timeout: Duration,
+    /// Longest silence between two pieces of an answer.
+    #[serde(rename = "idle_timeout_seconds", with = "seconds")]
+    pub idle_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            model: "gpt-4o-mini-tts".to_owned(),
+            voice: "ash".to_owned(),
+            instructions: String::new(),
+            speed: 1.0,
+            base_url: String::new(),
+            api_key: Pii::default(),
+            timeout: Duration::from_secs(30),
+            first_byte_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Config {
+    /// Every invalid value, as `key: what is wrong and what is allowed`.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (key, value) in [("model", &self.model), ("voice", &self.voice)] {
+            if value.trim().is_empty() {
+                problems.push(format!("tts.{key}: must not be empty"));
+            }
+        }
+        if !(0.25..=4.0).contains(&self.speed) {
+            problems.push("tts.speed: must be from 0.25 to 4".to_owned());
+        }
+        if self.first_byte_timeout.is_zero() || self.first_byte_timeout > self.timeout {
+            problems.push(
+                "tts.first_byte_timeout_seconds: must be more than 0 and at most \
+                 tts.timeout_seconds"
+                    .to_owned(),
+            );
+        }
+        if self.idle_timeout < pool::IDLE_TIMEOUT_MIN {
+            problems.push("tts.idle_timeout_seconds: must be at least 0.5".to_owned());
+        }
+        if let Err(error) =
+            Endpoint::for_stage(&EndpointConfig::default(), &self.base_url, &self.api_key)
+        {
+            problems.push(format!("tts.{error}"));
+        }
+        problems
+    }
+}
+
+/// Speaks over the pool.
+#[derive(Clone)]
+pub struct OpenAiTts {
+    pool: ConnectionPool,
+    endpoint: Endpoint,
+    config: Config,
+}
+
+impl OpenAiTts {
+    /// A voice at the endpoint that `config` and the shared section make together.
+    ///
+    /// # Errors
+    /// When the address or the key cannot be used.
+    pub fn new(
+        pool: ConnectionPool,
+        shared: &EndpointConfig,
+        config: Config,
+    ) -> Result<Self, EndpointError> {
+        let endpoint = Endpoint::for_stage(shared, &config.base_url, &config.api_key)?;
+        Ok(Self {
+            pool,
+            endpoint,
+            config,
+        })
+    }
+
+    /// Where requests go; for [`ConnectionPool::prewarm`].
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    fn body(&self, text: &str) -> serde_json::Result<Bytes> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            model: &'a str,
+            voice: &'a str,
+            input: &'a str,
+            response_format: &'static str,
+            #[serde(skip_serializing_if = "str::is_empty")]
+            instructions: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            speed: Option<f32>,
+        }
+        let body = Body {
+            model: &self.config.model,
+            voice: &self.config.voice,
+            input: text,
+            response_format: "pcm",
+            instructions: &self.config.instructions,
+            speed: (self.config.speed != 1.0).then_some(self.config.speed),
+        };
+        serde_json::to_vec(&body).map(Bytes::from)
+    }
+}
+
+impl Tts for OpenAiTts {
+    fn sample_rate_hz(&self) -> u32 {
+        SAMPLE_RATE_HZ
+    }
+
+    fn speak(&self, text: String) -> BoxStream<'static, Result<AudioFrame, CallError>> {
+        let text = text.trim();
+        if text.is_empty() {
+            return stream::empty().boxed();
+        }
+        let spec = CallSpec::openai(OPERATION, &self.endpoint, self.config.timeout)
+            .attempt_timeout(self.config.first_byte_timeout);
+        let body = match self.body(text) {
+            Ok(body) => body,
+            Err(error) => {
+                let error = spec.error(ErrorKind::Rejected).because(error);
+                return stream::iter([Err(error)]).boxed();
+            }
+        };
+        let endpoint = self.endpoint.clone();
+        self.pool
+            .stream(spec, self.config.idle_timeout, move |lease| {
+                ask(lease, endpoint.clone(), body.clone())
+            })
+    }
+}
+
+/// One attempt.
+async fn ask(
+    lease: Lease,
+    endpoint: Endpoint,
+    body: Bytes,
+) -> Result<Items<AudioFrame>, CallError> {
+    let request = lease
+        .request(Method::POST, &endpoint, "/audio/speech")
+        .header(CONTENT_TYPE, "application/json")
+        .body(body);
+    let response = lease.send(request).await?;
+    let content_type = response.headers().get(CONTENT_TYPE);
+    let content_type = content_type
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let decoder = SpeechDecoder::new(content_type, SAMPLE_RATE_HZ)
+        .map_err(|error| lease.spec().error(error.kind()).because(error))?;
+    Ok(pool::decode(lease, response, decoder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(config: Config) -> serde_json::Value {
+        let pool = ConnectionPool::new(pool::Config::default()).unwrap();
+        let tts = OpenAiTts::new(pool, &EndpointConfig::default(), config).unwrap();
+        serde_json::from_slice(&tts.body("hello").unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert!(Config::default().problems().is_empty());
+    }
+
+    #[test]
+    fn only_what_was_set_is_sent() {
+        assert_eq!(
+            body(Config::default()),
+            serde_json::json!({
+                "model": "gpt-4o-mini-tts",
+                "voice": "ash",
+                "input": "hello",
+                "response_format": "pcm",
+            })
+        );
+        let config = Config {
+            instructions: "calmly".to_owned(),
+            speed: 1.5,
+            ..Config::default()
+        };
+        assert_eq!(body(config.clone())["instructions"], "calmly");
+        assert_eq!(body(config)["speed"], 1.5);
+    }
+
+    #[test]
+    fn all_problems_are_reported_at_once() {
+        let config = Config {
+            voice: String::new(),
+            speed: 9.0,
+            idle_timeout: Duration::ZERO,
+            ..Config::default()
+        };
+        assert_eq!(config.problems().len(), 3, "{:?}", config.problems());
+    }
+}
