@@ -2,14 +2,20 @@
 //!
 //! In reading order, from the program's edge to its plain core; imports point downwards only:
 //!
-//! - `cli` → `config` → `telemetry` → `app`: what the user typed, what the program means, the parts
-//!   put together.
+//! - [`cli`] → [`config`] → [`telemetry`] → [`app`] and [`check`]: what the user typed, what the
+//!   program means, what operators see, the parts put together.
 //! - [`worker`]: registration with LiveKit, admission, jobs, drain. Knows no session.
 //! - `agent`: one job from entry to end, in order.
 //! - [`session`]: one conversation: a loop over one closed enum of events.
 //! - [`room`], [`tools`], [`stt`], [`llm`], [`tts`], `cache`: each outside thing behind a small trait.
 //! - [`pool`]: the shared clients and the one way out of the process.
 //! - [`audio`], [`turn`], [`chat`], [`text`], [`redact`], [`error`]: plain code without I/O or clocks.
+
+pub mod app;
+pub mod check;
+pub mod cli;
+pub mod config;
+pub mod telemetry;
 
 pub mod worker;
 

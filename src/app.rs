@@ -1,0 +1,136 @@
+//! The parts put together, in one place: what each command runs.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use crate::check;
+use crate::cli::Command;
+use crate::config::{Config, Profile};
+use crate::telemetry::{HttpServer, Metrics, Views};
+use crate::worker::{DirectJob, JobContext, JobHandler, JobOutcome, Worker, WorkerEnd, signals};
+
+/// Exit code when the command line or the configuration is wrong (`EX_USAGE`).
+pub const EXIT_USAGE: u8 = 64;
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// When something that must be there at the start is not; says what.
+pub async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
+    let profile = command.profile();
+    match command {
+        Command::Start { .. } | Command::Dev { .. } => serve(config, profile).await,
+        Command::Connect { room, identity } => connect(config, &room, identity.as_deref()).await,
+        Command::Check { .. } => check(config).await,
+    }
+}
+
+/// The worker and its HTTP endpoint, until a signal.
+async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
+    install_crypto();
+    warn_without_key(&config);
+    let is_drained = !config.worker.drain_timeout.is_zero();
+    let stops = signals(is_drained).context("signals cannot be listened to")?;
+    let handler = agent(&config);
+    let worker = Worker::new(config.livekit.clone(), config.worker.clone(), handler);
+    let views = Views {
+        worker: worker.snapshots(),
+        metrics: Metrics::new(worker.snapshots()),
+    };
+    let http = HttpServer::bind(&config.http, views)
+        .await
+        .with_context(|| {
+            let (host, port) = (config.http.host, config.http.port);
+            format!("cannot listen on {host}:{port}; set http.port or --port to a free one")
+        })?;
+    let address = http.address().context("the HTTP endpoint has no address")?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        livekit = config.livekit.url,
+        agent_name = config.worker.agent_name,
+        http = %address,
+        "voxpool"
+    );
+    let end = tokio::select! {
+        end = worker.run(stops) => end,
+        broken = http.serve() => {
+            broken.context("the HTTP endpoint broke")?;
+            anyhow::bail!("the HTTP endpoint ended");
+        }
+    };
+    // A developer's Ctrl-C is how a session ends; in production it is calls that were cut off.
+    Ok(match (end, profile) {
+        (WorkerEnd::Stopped, Profile::Production) => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+/// One job without a dispatch.
+async fn connect(config: Config, room: &str, identity: Option<&str>) -> anyhow::Result<ExitCode> {
+    install_crypto();
+    warn_without_key(&config);
+    let stops = signals(false).context("signals cannot be listened to")?;
+    let job = DirectJob::new(&config.livekit, &config.worker, room, identity)?;
+    tracing::info!(
+        livekit = config.livekit.url,
+        room,
+        "joining without a dispatch"
+    );
+    match job.run(agent(&config), stops).await {
+        JobOutcome::Success => Ok(ExitCode::SUCCESS),
+        JobOutcome::Failed(why) => anyhow::bail!("the job failed: {why}"),
+    }
+}
+
+/// Prints the settings and tries every service.
+async fn check(config: Config) -> anyhow::Result<ExitCode> {
+    install_crypto();
+    let findings = check::try_services(&config).await;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", config.to_toml())?;
+    for finding in &findings {
+        writeln!(out, "{finding}")?;
+    }
+    let is_fine = findings.iter().all(|finding| finding.result.is_ok());
+    Ok(if is_fine {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The TLS code of the process: two crates of ours bring one each, so rustls cannot choose.
+fn install_crypto() {
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
+        tracing::debug!("the process has its TLS code already");
+    }
+}
+
+fn warn_without_key(config: &Config) {
+    if config.needs_openai_key() {
+        tracing::warn!("no OPENAI_API_KEY: calls will be answered, but the agent cannot talk");
+    }
+}
+
+/// What runs the jobs.
+fn agent(_config: &Config) -> Arc<dyn JobHandler> {
+    Arc::new(NoSession)
+}
+
+/// Stands where the session comes in: every job fails and says so.
+struct NoSession;
+
+impl JobHandler for NoSession {
+    fn run(&self, _job: JobContext) -> BoxFuture<'_, JobOutcome> {
+        let why = "this build has no session".to_owned();
+        async move { JobOutcome::Failed(why) }.boxed()
+    }
+}

@@ -1,0 +1,101 @@
+//! `voxpool check`: are all services there, and do they know us?
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all};
+use tokio::time::timeout;
+
+use crate::config::Config;
+use crate::error::ErrorKind;
+use crate::pool::{ConnectionPool, Endpoint};
+use crate::worker;
+
+/// Longest wait for a service.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// What came of trying one service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The service, with its address.
+    pub service: String,
+    /// What it said, or what is wrong and what to do.
+    pub result: Result<String, String>,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.result {
+            Ok(said) => write!(f, "ok      {}: {said}", self.service),
+            Err(wrong) => write!(f, "FAILED  {}: {wrong}", self.service),
+        }
+    }
+}
+
+/// Tries all services side by side.
+pub async fn try_services(config: &Config) -> Vec<Finding> {
+    let mut probes: Vec<BoxFuture<'_, Finding>> = vec![livekit(config).boxed()];
+    match ConnectionPool::new(config.pool.clone()) {
+        Ok(pool) => {
+            for (host, (stages, endpoint)) in endpoints(config) {
+                let service = format!("{} at {host}", stages.join(", "));
+                probes.push(openai(pool.clone(), service, endpoint).boxed());
+            }
+        }
+        Err(error) => {
+            let service = "openai".to_owned();
+            let result = Err(error.to_string());
+            probes.push(async move { Finding { service, result } }.boxed());
+        }
+    }
+    join_all(probes).await
+}
+
+async fn livekit(config: &Config) -> Finding {
+    let tried = timeout(
+        DEADLINE,
+        worker::register_once(&config.livekit, &config.worker),
+    )
+    .await;
+    let result = match tried {
+        Ok(Ok(version)) => Ok(format!("registers us, version {version}")),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("no answer in time; check LIVEKIT_URL".to_owned()),
+    };
+    let service = format!("livekit at {}", config.livekit.url);
+    Finding { service, result }
+}
+
+/// The endpoints of the three stages, each host once. Their addresses were checked with the
+/// settings; one that is wrong all the same is left out here and was reported there.
+fn endpoints(config: &Config) -> BTreeMap<String, (Vec<&'static str>, Endpoint)> {
+    let mut endpoints = BTreeMap::new();
+    for (stage, base_url, api_key) in [
+        ("stt", &config.stt.base_url, &config.stt.api_key),
+        ("llm", &config.llm.base_url, &config.llm.api_key),
+        ("tts", &config.tts.base_url, &config.tts.api_key),
+    ] {
+        if let Ok(endpoint) = Endpoint::for_stage(&config.openai, base_url, api_key) {
+            endpoints
+                .entry(endpoint.host().to_string())
+                .or_insert_with(|| (Vec::new(), endpoint))
+                .0
+                .push(stage);
+        }
+    }
+    endpoints
+}
+
+async fn openai(pool: ConnectionPool, service: String, endpoint: Endpoint) -> Finding {
+    let result = match timeout(DEADLINE, pool.probe(&endpoint)).await {
+        Ok(Ok(())) => Ok("answers and accepts the key".to_owned()),
+        Ok(Err(error)) => Err(match error.kind {
+            ErrorKind::Unauthorized => "refuses the key; check OPENAI_API_KEY".to_owned(),
+            kind => format!("{kind}; check OPENAI_BASE_URL and that it is up"),
+        }),
+        Err(_) => Err("no answer in time; check OPENAI_BASE_URL".to_owned()),
+    };
+    Finding { service, result }
+}

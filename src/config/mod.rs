@@ -1,0 +1,168 @@
+//! Every setting of the program, from four places: **defaults < config file < environment < flags**.
+//!
+//! Each module owns its `Config`; [`Config`] puts them together. `sources.rs` lists what somebody
+//! set and where, `merge.rs` lays it over the defaults and finds *all* mistakes, `environment.rs`
+//! has the table of variables. A new section is one field of [`Config`], one line in
+//! [`Config::problems`] and its keys in `config/default.toml`.
+//!
+//! **Invariant:** the only reader of the environment and of configuration files.
+//! **Invariant:** nobody below `app` imports this module; each is handed its own section.
+
+mod environment;
+mod known;
+mod merge;
+mod sources;
+mod supabase;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::environment::{Environment, VARIABLES, process_environment};
+pub use self::sources::{Flag, Source, Sources};
+pub use self::supabase::Config as SupabaseConfig;
+
+use crate::{llm, pool, stt, telemetry, tts, worker};
+
+/// All settings with their defaults and documentation.
+pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
+
+/// What is different in `dev`.
+pub const DEV_TOML: &str = include_str!("../../config/dev.toml");
+
+/// The settings of the program, a field per section.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The server that sends us jobs.
+    pub livekit: worker::ServerConfig,
+    /// How jobs are taken.
+    pub worker: worker::Config,
+    /// The HTTP endpoint.
+    pub http: telemetry::HttpConfig,
+    /// The log.
+    pub log: telemetry::LogConfig,
+    /// The shared OpenAI-compatible service.
+    pub openai: pool::EndpointConfig,
+    /// Every outgoing call.
+    pub pool: pool::Config,
+    /// Transcription.
+    pub stt: stt::openai::Config,
+    /// The language model.
+    pub llm: llm::openai::Config,
+    /// The voice.
+    pub tts: tts::openai::Config,
+    /// The memory in Supabase.
+    pub supabase: SupabaseConfig,
+}
+
+/// What the program is about to do: it decides which settings may be missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// A worker that people rely on: everything must be there.
+    Production,
+    /// A developer's machine: a local server, readable logs, no key needed.
+    Development,
+}
+
+impl Config {
+    /// Merges the sources.
+    ///
+    /// # Errors
+    /// All mistakes at once: unknown settings, wrong types, invalid and missing values.
+    pub fn load(sources: Sources, profile: Profile) -> Result<Self, ConfigError> {
+        let (config, origins, mut mistakes) = merge::merge(sources, profile);
+        for problem in config.problems(profile) {
+            let (key, text) = problem.split_once(": ").unwrap_or(("", &problem));
+            // A key with a mistake already is at its default; what that lacks would only confuse.
+            if !mistakes.iter().any(|mistake| mistake.key == key) {
+                mistakes.push(Mistake {
+                    key: key.to_owned(),
+                    source: origins.get(key).cloned().unwrap_or(Source::Default),
+                    text: text.to_owned(),
+                });
+            }
+        }
+        if mistakes.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError(mistakes))
+        }
+    }
+
+    /// Every invalid or missing value of every section, as `key: what is wrong and what is allowed`.
+    pub fn problems(&self, profile: Profile) -> Vec<String> {
+        let mut problems = [
+            self.livekit.problems(),
+            self.worker.problems(),
+            self.http.problems(),
+            self.log.problems(),
+            self.openai.problems(),
+            self.pool.problems(),
+            self.stt.problems(),
+            self.llm.problems(),
+            self.tts.problems(),
+            self.supabase.problems(),
+        ]
+        .concat();
+        if profile == Profile::Production && self.needs_openai_key() {
+            problems.push(
+                "openai.api_key: missing; set OPENAI_API_KEY, or OPENAI_BASE_URL for a server of \
+                 your own"
+                    .to_owned(),
+            );
+        }
+        problems
+    }
+
+    /// Whether calls would go to the official service without a key.
+    pub fn needs_openai_key(&self) -> bool {
+        self.openai.api_key.expose().trim().is_empty()
+            && self.openai.base_url.trim_end_matches('/') == pool::OPENAI_BASE_URL
+    }
+
+    /// The merged settings as TOML, secrets hidden.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("settings are tables of plain values")
+    }
+}
+
+/// One thing that somebody has to put right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// The setting, like `worker.slots_max`.
+    pub key: String,
+    /// Where it was set.
+    pub source: Source,
+    /// What is wrong and what is allowed; never the value of a secret.
+    pub text: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.key.is_empty(), &self.source) {
+            (true, source) => write!(f, "{source}: {}", self.text),
+            (false, Source::Default) => write!(f, "{}: {}", self.key, self.text),
+            (false, source) => write!(f, "{} ({source}): {}", self.key, self.text),
+        }
+    }
+}
+
+/// All mistakes in the configuration; displays one per line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigError(pub Vec<Mistake>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.len() {
+            1 => write!(f, "the configuration has a mistake:")?,
+            n => write!(f, "the configuration has {n} mistakes:")?,
+        }
+        self.0
+            .iter()
+            .try_for_each(|mistake| write!(f, "\n  {mistake}"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! The HTTP endpoint for probes and operators: `/`, `/worker`, `/metrics`.
+//!
+//! Source of the paths, port and fields: livekit-agents 1.7 `worker.py` and livekit/protocol
+//! `livekit_agent_worker.proto`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::metrics::Metrics;
+use crate::worker::Snapshot;
+
+/// Media type of the text format that Prometheus reads.
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Settings of the HTTP endpoint (`[http]`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address to listen on; 0.0.0.0 is every interface.
+    pub host: IpAddr,
+    /// Port to listen on; 0 takes a free one.
+    pub port: u16,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            host: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            port: 8081,
+        }
+    }
+}
+
+impl Config {
+    /// Every invalid value; the types leave none.
+    pub fn problems(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// What the endpoint shows.
+pub struct Views {
+    /// The worker.
+    pub worker: watch::Receiver<Snapshot>,
+    /// The metrics.
+    pub metrics: Metrics,
+}
+
+/// An endpoint that is bound and not served yet.
+pub struct HttpServer {
+    listener: TcpListener,
+    routes: Router,
+}
+
+impl HttpServer {
+    /// Binds the port.
+    ///
+    /// # Errors
+    /// When the port is taken or not allowed.
+    pub async fn bind(config: &Config, views: Views) -> std::io::Result<Self> {
+        let listener = TcpListener::bind((config.host, config.port)).await?;
+        let routes = Router::new()
+            .route("/", get(health))
+            .route("/worker", get(worker))
+            .route("/metrics", get(metrics))
+            .with_state(Arc::new(views));
+        Ok(Self { listener, routes })
+    }
+
+    /// Adds the routes of another part of the program.
+    #[must_use]
+    pub fn with_routes(mut self, routes: Router) -> Self {
+        self.routes = self.routes.merge(routes);
+        self
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves for ever.
+    ///
+    /// Cancel safety: dropping the future closes the port.
+    ///
+    /// # Errors
+    /// When the listener breaks.
+    pub async fn serve(self) -> std::io::Result<()> {
+        axum::serve(self.listener, self.routes).await
+    }
+}
+
+async fn health(State(views): State<Arc<Views>>) -> Response {
+    let trouble = views.worker.borrow().unhealthy_because();
+    match trouble {
+        None => "OK".into_response(),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
+    }
+}
+
+async fn worker(State(views): State<Arc<Views>>) -> Response {
+    let worker = views.worker.borrow().clone();
+    Json(json!({
+        "worker_type": "JT_ROOM",
+        "worker_id": worker.worker_id.unwrap_or_default(),
+        "agent_name": worker.agent_name,
+        "active_jobs": worker.active_jobs,
+        "worker_load": worker.load,
+        "draining": worker.is_draining,
+        "sdk_version": env!("CARGO_PKG_VERSION"),
+        "protocol_version": 1,
+    }))
+    .into_response()
+}
+
+async fn metrics(State(views): State<Arc<Views>>) -> Response {
+    (
+        [(header::CONTENT_TYPE, METRICS_TYPE)],
+        views.metrics.render(),
+    )
+        .into_response()
+}

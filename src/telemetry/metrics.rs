@@ -1,0 +1,164 @@
+//! The numbers for Prometheus. The parts of the program keep them; here they get their names.
+//!
+//! A new row of the worker is one line in [`Collector::encode`]; a new part is a collector of its
+//! own, given to [`Metrics::register`]. Names are `voice_agent_<noun>_<unit>`; labels come from
+//! closed sets.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+
+use crate::worker::Snapshot;
+
+/// All metrics of the process.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    registry: Registry,
+}
+
+impl Metrics {
+    /// The metrics of a worker.
+    pub fn new(worker: watch::Receiver<Snapshot>) -> Self {
+        let mut metrics = Self::default();
+        metrics.register(Box::new(WorkerCollector(worker)));
+        metrics
+    }
+
+    /// Adds the rows of another part.
+    pub fn register(&mut self, collector: Box<dyn Collector>) {
+        self.registry.register_collector(collector);
+    }
+
+    /// Everything in the text format.
+    pub fn render(&self) -> String {
+        let mut page = String::new();
+        match text::encode(&mut page, &self.registry) {
+            Ok(()) => page,
+            // Writing to a string cannot fail; a collector of ours that does is a bug in it.
+            Err(error) => format!("# a collector failed: {error}\n"),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct WorkerCollector(watch::Receiver<Snapshot>);
+
+impl Collector for WorkerCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let worker = self.0.borrow().clone();
+        let active_jobs = worker.active_jobs as f64;
+        let gauges = [
+            (
+                "voice_agent_worker_load_ratio",
+                "Load as reported to LiveKit, 0 to 1",
+                f64::from(worker.load),
+            ),
+            (
+                "voice_agent_worker_registered",
+                "1 while registered with LiveKit",
+                f64::from(u8::from(worker.worker_id.is_some())),
+            ),
+            (
+                "voice_agent_worker_draining",
+                "1 while no new jobs are taken",
+                f64::from(u8::from(worker.is_draining)),
+            ),
+            ("voice_agent_active_jobs", "Jobs running now", active_jobs),
+            (
+                "voice_agent_slots_taken",
+                "Jobs running or accepted",
+                worker.slots_taken as f64,
+            ),
+            (
+                "voice_agent_slots_max",
+                "Jobs held at once at most",
+                worker.slots_max as f64,
+            ),
+            // The names of livekit-agents, for dashboards that exist already.
+            // Source: livekit-agents 1.7 `telemetry/metrics.py`.
+            (
+                "lk_agents_worker_load",
+                "Load as reported to LiveKit, 0 to 1",
+                f64::from(worker.load),
+            ),
+            (
+                "lk_agents_active_job_count",
+                "Jobs running now",
+                active_jobs,
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let row = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(value).encode(row)?;
+        }
+        let counters = [
+            (
+                "voice_agent_worker_reconnects",
+                "Registrations after the first",
+                worker.reconnects,
+            ),
+            (
+                "voice_agent_job_panics",
+                "Jobs that a bug ended",
+                worker.job_panics,
+            ),
+        ];
+        for (name, help, value) in counters {
+            let row = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            ConstCounter::new(value).encode(row)?;
+        }
+        let mut jobs = encoder.encode_descriptor(
+            "voice_agent_jobs",
+            "Jobs ended",
+            None,
+            MetricType::Counter,
+        )?;
+        for (outcome, value) in [
+            ("success", worker.jobs_succeeded),
+            ("failed", worker.jobs_failed),
+        ] {
+            let labels = [("outcome", outcome)];
+            ConstCounter::new(value).encode(jobs.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_tells_what_the_worker_does() {
+        let (_sender, receiver) = watch::channel(Snapshot {
+            worker_id: Some("AW_1".to_owned()),
+            load: 0.5,
+            active_jobs: 3,
+            jobs_succeeded: 7,
+            jobs_failed: 2,
+            job_panics: 1,
+            reconnects: 4,
+            ..Snapshot::default()
+        });
+        let page = Metrics::new(receiver).render();
+        for row in [
+            "voice_agent_worker_load_ratio 0.5",
+            "voice_agent_worker_registered 1.0",
+            "voice_agent_active_jobs 3.0",
+            "voice_agent_jobs_total{outcome=\"success\"} 7",
+            "voice_agent_jobs_total{outcome=\"failed\"} 2",
+            "voice_agent_job_panics_total 1",
+            "voice_agent_worker_reconnects_total 4",
+            "lk_agents_worker_load 0.5",
+            "lk_agents_active_job_count 3.0",
+        ] {
+            assert!(page.lines().any(|line| line == row), "{row} not in\n{page}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What operators see: the log, the metrics and the HTTP endpoint. Decides nothing.
+
+mod http;
+mod log;
+mod metrics;
+
+pub use self::http::{Config as HttpConfig, HttpServer, Views};
+pub use self::log::{Config as LogConfig, Format as LogFormat, init as init_log};
+pub use self::metrics::Metrics;
