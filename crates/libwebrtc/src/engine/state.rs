@@ -7,7 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use str0m::{Candidate, IceConnectionState as Ice, Rtc, net::Transmit, stats::PeerStats};
+use str0m::{
+    Candidate, IceConnectionState as Ice, Rtc,
+    net::{Protocol, Transmit},
+    stats::PeerStats,
+};
 
 use super::{
     callbacks::Notice,
@@ -30,7 +34,7 @@ use crate::{
 const PATH_LOST_MAX: Duration = Duration::from_secs(12);
 
 /// What UDP gets to find a path before TCP is tried.
-const UDP_HEAD_START: Duration = Duration::from_secs(2);
+const UDP_HEAD_START: Duration = Duration::from_secs(1);
 
 /// What the connection's lock guards.
 pub(crate) struct State {
@@ -51,7 +55,6 @@ pub(crate) struct State {
     dtls_up: bool,
     /// The last figures of the path.
     pub(crate) path: Option<Box<PeerStats>>,
-    checking_since: Option<Instant>,
     path_lost_at: Option<Instant>,
     pub(crate) closed_at: Option<Instant>,
     pub(crate) notices: Vec<Notice>,
@@ -86,7 +89,6 @@ impl State {
             remote_candidates: vec![],
             dtls_up: false,
             path: None,
-            checking_since: None,
             path_lost_at: None,
             closed_at: None,
             notices: vec![],
@@ -120,7 +122,6 @@ impl State {
             rtc.add_remote_candidate(candidate.clone());
         }
         self.rtc = Some(rtc);
-        self.checking_since = Some(now);
         self.set_connection(PeerConnectionState::Connecting);
         Ok(())
     }
@@ -234,16 +235,22 @@ impl State {
         }
     }
 
-    /// UDP found no path in good time.
-    pub(crate) fn wants_tcp(&self, now: Instant) -> bool {
+    /// How long to wait with TCP; none if a path is found already.
+    pub(crate) fn tcp_after(&self) -> Option<Duration> {
         let is_up = matches!(
             self.ice,
             IceConnectionState::Connected | IceConnectionState::Completed
         );
-        !is_up
-            && self
-                .checking_since
-                .is_some_and(|since| now >= since + UDP_HEAD_START)
+        let has_udp = self
+            .remote_candidates
+            .iter()
+            .any(|c| c.proto() == Protocol::Udp);
+        let wait = if has_udp {
+            UDP_HEAD_START
+        } else {
+            Duration::ZERO
+        };
+        (!is_up).then_some(wait)
     }
 
     /// Gives a lost path up after a while. Returns when to look again, if at all.

@@ -55,7 +55,7 @@ async fn drive(connection: Arc<Connection>, mut incoming: Incoming) {
         let links = connection.links();
         for packet in outbox.drain(..) {
             if let Some(packet) = links.send(packet) {
-                connection.open_way(&packet, Instant::now());
+                connection.open_way(packet);
             }
         }
         connection.callbacks.tell(turn.notices);

@@ -8,6 +8,10 @@
     clippy::unwrap_used,
     reason = "a test fails by panicking, in its helpers too"
 )]
+#![allow(
+    clippy::print_stdout,
+    reason = "the figures are what the test is read for"
+)]
 
 mod relay;
 mod server;
@@ -31,7 +35,7 @@ use server::{Server, piped, tool};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStdout},
-    sync::mpsc::UnboundedReceiver,
+    sync::{Mutex, mpsc::UnboundedReceiver},
     task::JoinSet,
     time::timeout,
 };
@@ -48,6 +52,9 @@ const RECORDED_SECONDS: usize = JUDGED_SECONDS + LEAD_SECONDS + 1;
 /// Everything that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// Two calls at once would disturb each other on a machine with few cores.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
 /// What both sides heard.
 struct Call {
     heard_by_python: Verdict,
@@ -56,6 +63,7 @@ struct Call {
 
 /// One call of more than 20 s, with so much loss each way from the moment both are heard.
 async fn call(loss_percent: u32) -> Call {
+    let _turn = ONE_AT_A_TIME.lock().await;
     let server = Server::start().await;
     let relay = Relay::start(server.announced, server.media).await;
     let (room, mut events) =

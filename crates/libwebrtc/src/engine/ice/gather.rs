@@ -163,12 +163,16 @@ impl Connection {
     }
 
     /// There is no way yet for a packet: opens one, if it is of a kind that is opened late.
-    pub(crate) fn open_way(&self, packet: &Transmit, now: Instant) {
-        let wants_tcp = self.state.lock().wants_tcp(now);
-        if packet.proto == Protocol::Tcp && wants_tcp {
-            let link = tcp::open(self.weak(), packet.source, packet.destination);
-            self.with_links(|links| links.add(link));
+    pub(crate) fn open_way(&self, packet: Transmit) {
+        if packet.proto != Protocol::Tcp {
+            return;
         }
+        let Some(wait) = self.state.lock().tcp_after() else {
+            return;
+        };
+        let link = tcp::open(self.weak(), packet.source, packet.destination, wait);
+        self.with_links(|links| links.add(link));
+        self.links().send(packet);
     }
 
     /// Begins to ask a STUN server, from each socket of its kind.

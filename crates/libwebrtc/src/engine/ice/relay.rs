@@ -1,14 +1,14 @@
 //! An address on a TURN server, over UDP, TCP or TLS, and the traffic through it.
 //!
 //! The protocol itself is `turn-client-proto`'s. A permission is asked for with the first packet to
-//! a peer (ICE repeats what is lost meanwhile), a channel with the twentieth, which saves 32 bytes
+//! a peer, which waits for it, a channel with the twentieth, which saves 32 bytes
 //! per packet from there on. The task ends with the connection, or when the server goes away.
 //!
 //! Source: RFC 8656 (TURN), RFC 7350 (its transports).
 
 use std::{
     collections::HashMap,
-    io,
+    io, mem,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, Weak},
     time::{Duration, Instant},
@@ -47,6 +47,9 @@ const OPEN_MAX: Duration = Duration::from_secs(10);
 const LOOK_MAX: Duration = Duration::from_secs(5);
 
 const PACKETS_BEFORE_CHANNEL: u32 = 20;
+
+/// Packets that may wait for permissions.
+const WAITING_PACKETS_MAX: usize = 16;
 
 /// STUN's code for "the server was not reached".
 const NOT_REACHED: i32 = 701;
@@ -145,6 +148,8 @@ struct Relay<C> {
     /// Kept until there is an address to offer.
     queue: Option<mpsc::Sender<(SocketAddr, Vec<u8>)>>,
     sent: HashMap<SocketAddr, u32>,
+    /// Packets that wait for a permission.
+    waiting: Vec<(SocketAddr, Vec<u8>)>,
     started: Instant,
 }
 
@@ -174,6 +179,7 @@ impl<C: TurnClientApi> Relay<C> {
             outgoing,
             queue,
             sent,
+            waiting: vec![],
             started,
         }
     }
@@ -188,7 +194,7 @@ impl<C: TurnClientApi> Relay<C> {
         loop {
             self.flush().await?;
             while let Some(event) = self.client.poll_event() {
-                self.on_event(event)?;
+                self.on_event(event).await?;
             }
             let wait = match self.client.poll(self.now()) {
                 TurnPollRet::WaitUntil(at) => {
@@ -231,7 +237,7 @@ impl<C: TurnClientApi> Relay<C> {
         Err(io::Error::other(why.to_owned()))
     }
 
-    fn on_event(&mut self, event: TurnEvent) -> io::Result<()> {
+    async fn on_event(&mut self, event: TurnEvent) -> io::Result<()> {
         match event {
             TurnEvent::AllocationCreated(_, relayed) => {
                 let Some(outgoing) = self.queue.take() else {
@@ -253,7 +259,18 @@ impl<C: TurnClientApi> Relay<C> {
                     "the TURN server gave no address: check the username and the password",
                 ));
             }
+            TurnEvent::PermissionCreated(_, peer) => {
+                let (ready, waiting) = mem::take(&mut self.waiting)
+                    .into_iter()
+                    .partition(|(to, _)| to.ip() == peer);
+                self.waiting = waiting;
+                let ready: Vec<_> = ready;
+                for (to, bytes) in ready {
+                    self.send(to, bytes).await?;
+                }
+            }
             TurnEvent::PermissionCreateFailed(_, peer) => {
+                self.waiting.retain(|(to, _)| to.ip() != peer);
                 log::debug!("the TURN server does not relay to {peer}");
             }
             _ => {}
@@ -268,6 +285,9 @@ impl<C: TurnClientApi> Relay<C> {
             self.client
                 .create_permission(TransportType::Udp, peer.ip(), now)
                 .ok();
+            if self.waiting.len() < WAITING_PACKETS_MAX {
+                self.waiting.push((peer, bytes));
+            }
             return Ok(());
         }
         let count = self.sent.entry(peer).or_default();

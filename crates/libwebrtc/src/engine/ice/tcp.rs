@@ -2,14 +2,14 @@
 //!
 //! Only where UDP does not get through: a TCP path delivers late what was lost, so sound suffers.
 //! The connection is opened by the first packet that str0m wants to send that way after UDP
-//! had its head start (`State::wants_tcp`).
+//! had its head start (`State::tcp_after`).
 //!
 //! Source: RFC 6544 (candidates), RFC 4571 (two bytes of length before each packet).
 
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    sync::Weak,
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -31,10 +31,21 @@ pub(super) fn active_address(local: SocketAddr) -> SocketAddr {
     SocketAddr::new(local.ip(), 9)
 }
 
-/// Opens a way from an own (active) address to `peer`.
-pub(super) fn open(connection: Weak<Connection>, local: SocketAddr, peer: SocketAddr) -> Link {
+/// Opens a way from an own (active) address to `peer`,
+/// after `wait`, if there is no path by then.
+pub(super) fn open(
+    connection: Weak<Connection>,
+    local: SocketAddr,
+    peer: SocketAddr,
+    wait: Duration,
+) -> Link {
     let (outgoing, queue) = mpsc::channel(QUEUE_PACKETS_MAX);
     RUNTIME.spawn(async move {
+        tokio::time::sleep(wait).await;
+        let wanted = |c: Arc<Connection>| c.state.lock().tcp_after().is_some();
+        if !connection.upgrade().is_some_and(wanted) {
+            return;
+        }
         if let Err(error) = run(connection, local, peer, queue).await {
             log::debug!("TCP to {peer}: {error}");
         }
