@@ -177,7 +177,8 @@ impl PeerConnection {
         self.handle.connection()
     }
 
-    /// Replaces the STUN and TURN servers. *Works* until addresses were collected and from the next ICE restart on.
+    /// Replaces the STUN and TURN servers. *Works* until the first description is applied; own
+    /// addresses are collected then, once, so later changes are kept and have no effect.
     pub fn set_configuration(&self, config: RtcConfiguration) -> Result<(), RtcError> {
         self.connection().set_configuration(config)
     }
