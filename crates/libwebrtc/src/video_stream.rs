@@ -8,7 +8,7 @@ pub mod native {
         task::{Context, Poll},
     };
 
-    use futures_core::Stream;
+    use tokio_stream::Stream;
 
     use crate::{
         native::packet_trailer::PacketTrailerHandler, video_frame::BoxVideoFrame,

@@ -36,7 +36,7 @@ mod opus_encode;
 mod pcm;
 pub(crate) mod receiver;
 mod red;
-mod resample;
+pub(crate) mod resample;
 pub(crate) mod sdp;
 pub(crate) mod sender;
 mod session;

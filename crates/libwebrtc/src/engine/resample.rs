@@ -69,6 +69,11 @@ impl Converter {
         }
     }
 
+    /// Input frames after an output frame that must be known before it can be made.
+    pub(crate) fn lookahead(&self) -> usize {
+        self.reach
+    }
+
     /// Whether this converts between just these.
     pub(crate) fn takes(&self, rate_in: u32, channels_in: u32, output: PcmFormat) -> bool {
         self.rate_in == rate_in
@@ -128,7 +133,7 @@ impl Converter {
 
 /// One output channel of an input frame: mono goes to all, stereo and more are averaged to mono,
 /// else channels keep their place.
-fn remix(frame: &[i16], channel: usize, channels_out: usize) -> f32 {
+pub(crate) fn remix(frame: &[i16], channel: usize, channels_out: usize) -> f32 {
     if channels_out == 1 {
         return frame.iter().map(|s| f32::from(*s)).sum::<f32>() / frame.len() as f32;
     }

@@ -3,10 +3,7 @@
 //! The rate is chosen anew for every mix from what the sources prefer. Sums are clipped; the C++
 //! engine's limiter, which turns loud sums down instead, does not exist here.
 
-use crate::{
-    audio_frame::AudioFrame,
-    native::remix::{push_remixed, to_sample},
-};
+use crate::{audio_frame::AudioFrame, engine::resample::remix};
 
 /// Rates (Hz) that a mix can have. Source: WebRTC `modules/audio_mixer`, the native rates of its
 /// audio processing.
@@ -85,8 +82,9 @@ impl AudioMixer {
                 add_frame(&mut self.sum, &frame, rate, num_channels, source.ssrc());
             }
         }
+        // The cast clips what is too loud.
         self.mixed
-            .extend(self.sum.iter().map(|&value| to_sample(value)));
+            .extend(self.sum.iter().map(|value| value.round() as i16));
         &self.mixed
     }
 
@@ -123,19 +121,10 @@ fn add_frame(sum: &mut [f32], frame: &AudioFrame<'_>, rate: u32, num_channels: u
         );
         return;
     }
-    let mut instant = Vec::with_capacity(frame_channels);
-    let mut remixed = Vec::with_capacity(num_channels);
-    for (samples, sums) in frame
-        .data
-        .chunks_exact(frame_channels)
-        .zip(sum.chunks_exact_mut(num_channels.max(1)))
-    {
-        instant.clear();
-        instant.extend(samples.iter().map(|&sample| f32::from(sample)));
-        remixed.clear();
-        push_remixed(&instant, num_channels, &mut remixed);
-        for (sum, value) in sums.iter_mut().zip(&remixed) {
-            *sum += value;
+    let frames = frame.data.chunks_exact(frame_channels);
+    for (instant, sums) in frames.zip(sum.chunks_exact_mut(num_channels.max(1))) {
+        for (channel, sum) in sums.iter_mut().enumerate() {
+            *sum += remix(instant, channel, num_channels);
         }
     }
 }

