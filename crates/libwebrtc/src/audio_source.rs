@@ -6,7 +6,8 @@ pub const DEFAULT_SAMPLE_RATE: u32 = 48000;
 /// Mono.
 pub const DEFAULT_NUM_CHANNELS: u32 = 1;
 
-/// Wishes for the processing of a microphone's sound. Kept and returned; *never* applied: sound is sent as given.
+/// Wishes for the processing of a microphone's sound. Kept and returned; *never* applied: sound is
+/// sent as given.
 #[derive(Default, Debug)]
 pub struct AudioSourceOptions {
     /// Remove what the loudspeaker plays.
@@ -82,9 +83,9 @@ pub mod native {
     impl NativeAudioSource {
         /// A source of `sample_rate` samples per second and channel. *Works.*
         ///
-        /// With a `queue_size_ms` of 0 each frame must be 10 ms long and is sent at once, on the calling thread. With
-        /// a queue a clock takes 10 ms at a time, and silence when there is none: the program may then give sound
-        /// faster than it is played.
+        /// With a `queue_size_ms` of 0 each frame must be 10 ms long and is sent at once, on the
+        /// calling thread. With a queue a clock takes 10 ms at a time, and silence when there is
+        /// none: the program may then give sound faster than it is played.
         ///
         /// # Panics
         /// If `queue_size_ms` is not a multiple of 10, as upstream does.
@@ -103,18 +104,21 @@ pub mod native {
             }
         }
 
-        /// Throws away what is queued; a waiting [`capture_frame`](Self::capture_frame) returns. *Works.*
+        /// Throws away what is queued; a waiting [`capture_frame`](Self::capture_frame) returns.
+        /// *Works.*
         pub fn clear_buffer(&self) {
             self.queue.clear();
         }
 
         /// Sends a frame of any length (10 ms if there is no queue). *Works.*
         ///
-        /// Returns at once while less than the queue's size is waiting, and otherwise when the clock has taken enough.
-        /// Cancel safe in this sense: what was queued stays queued, what was not is lost.
+        /// Returns at once while less than the queue's size is waiting, and otherwise when the
+        /// clock has taken enough. Cancel safe in this sense: what was queued stays queued, what
+        /// was not is lost.
         ///
         /// # Errors
-        /// The frame's rate or channels are not the source's, its length is wrong, or another call is waiting.
+        /// The frame's rate or channels are not the source's, its length is wrong, or another call
+        /// is waiting.
         pub async fn capture_frame(&self, frame: &AudioFrame<'_>) -> Result<(), RtcError> {
             self.queue.capture(frame).await
         }

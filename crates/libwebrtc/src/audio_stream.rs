@@ -22,8 +22,9 @@ pub mod native {
     /// How much sound may wait for a slow reader.
     #[derive(Clone, Debug, Default)]
     pub struct NativeAudioStreamOptions {
-        /// Frames of 10 ms that may wait; then the oldest are dropped. `None` means 10. `Some(0)` asks upstream for a
-        /// queue without end; here it is 6,000 frames (a minute), because every queue has a bound.
+        /// Frames of 10 ms that may wait; then the oldest are dropped. `None` means 10. `Some(0)`
+        /// asks upstream for a queue without end; here it is 6,000 frames (a minute), because every
+        /// queue has a bound.
         pub queue_size_frames: Option<usize>,
     }
 

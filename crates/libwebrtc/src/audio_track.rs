@@ -21,8 +21,8 @@ impl RtcAudioTrack {
         self.inner.enabled()
     }
 
-    /// Mutes (false) or unmutes (true) a sent track, and returns whether that changed anything. *Works.* Silence
-    /// keeps flowing while muted.
+    /// Mutes (false) or unmutes (true) a sent track, and returns whether that changed anything.
+    /// *Works.* Silence keeps flowing while muted.
     pub fn set_enabled(&self, enabled: bool) -> bool {
         self.inner.set_enabled(enabled)
     }

@@ -13,7 +13,8 @@ pub struct DataChannelInit {
     pub ordered: bool,
     /// Give a message up after this many milliseconds (0 to 65,535).
     pub max_retransmit_time: Option<i32>,
-    /// Give a message up after this many retransmissions (0 to 65,535). Counts before `max_retransmit_time`.
+    /// Give a message up after this many retransmissions (0 to 65,535). Counts before
+    /// `max_retransmit_time`.
     pub max_retransmits: Option<i32>,
     /// A name that the application gives to what it speaks on the channel.
     pub protocol: String,
@@ -42,7 +43,8 @@ impl Default for DataChannelInit {
 /// Why a message was not taken. *Works.*
 #[derive(Debug, thiserror::Error)]
 pub enum DataChannelError {
-    /// The channel is not open, the message is larger than the peer accepts, or too much is waiting already.
+    /// The channel is not open, the message is larger than the peer accepts, or too much is waiting
+    /// already.
     #[error("failed to send data, dc not open? send buffer is full ?")]
     Send,
     /// Text must be UTF-8.
@@ -123,18 +125,20 @@ impl DataChannel {
         self.inner.buffered_amount()
     }
 
-    /// Sets or removes the callback for changes of state. *Works.* Called on the engine's own threads.
+    /// Sets or removes the callback for changes of state. *Works.* Called on the engine's own
+    /// threads.
     pub fn on_state_change(&self, callback: Option<OnStateChange>) {
         self.inner.on_state_change(callback);
     }
 
-    /// Sets or removes the callback for messages. *Works.* Messages that came before are delivered first.
+    /// Sets or removes the callback for messages. *Works.* Messages that came before are delivered
+    /// first.
     pub fn on_message(&self, callback: Option<OnMessage>) {
         self.inner.on_message(callback);
     }
 
-    /// Sets or removes the callback for progress in sending. *Works.* The sum of what it is called with equals the
-    /// bytes accepted, once all are sent.
+    /// Sets or removes the callback for progress in sending. *Works.* The sum of what it is called
+    /// with equals the bytes accepted, once all are sent.
     pub fn on_buffered_amount_change(&self, callback: Option<OnBufferedAmountChange>) {
         self.inner.on_buffered_amount_change(callback);
     }

@@ -15,8 +15,8 @@ pub struct IceCandidate {
 impl IceCandidate {
     /// Takes a candidate line as the peer sent it. *Works*, and never fails.
     ///
-    /// `livekit` unwraps the result, so a line that this engine cannot use (a name instead of an address, an unknown
-    /// transport) is accepted here and dropped, with a log line, by
+    /// `livekit` unwraps the result, so a line that this engine cannot use (a name instead of an
+    /// address, an unknown transport) is accepted here and dropped, with a log line, by
     /// [`PeerConnection::add_ice_candidate`](crate::peer_connection::PeerConnection::add_ice_candidate).
     pub fn parse(
         sdp_mid: &str,

@@ -1,15 +1,16 @@
 //! A WebRTC engine in Rust with the public API of LiveKit's `libwebrtc` 0.3.55.
 //!
-//! It stands in for that crate through `[patch.crates-io]`, so that the official `livekit` crate runs without
-//! Google's C++ library. What a voice agent needs is here: peer connections, audio both ways, data channels, ICE
-//! restart. What it does not need (video frames, screen capture, end-to-end encryption, sound cards) keeps its names
-//! and says so when used.
+//! It stands in for that crate through `[patch.crates-io]`, so that the official `livekit` crate
+//! runs without Google's C++ library. What a voice agent needs is here: peer connections, audio
+//! both ways, data channels, ICE restart. What it does not need (video frames, screen capture,
+//! end-to-end encryption, sound cards) keeps its names and says so when used.
 //!
-//! Every public item is documented with one of three words. *Works*: does what upstream's does. *Error*: present, and
-//! returns an error, `false` or nothing, which its documentation explains. *Never*: a callback that is accepted and
-//! never called.
+//! Every public item is documented with one of three words. *Works*: does what upstream's does.
+//! *Error*: present, and returns an error, `false` or nothing, which its documentation explains.
+//! *Never*: a callback that is accepted and never called.
 //!
-//! The modules at this level hold the public API, one per upstream file; how it works is in `engine`.
+//! The modules at this level hold the public API, one per upstream file; how it works is in
+//! `engine`.
 //!
 //! Source of the names and signatures: `libwebrtc` 0.3.55, `src/*.rs`.
 

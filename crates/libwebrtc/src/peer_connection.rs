@@ -66,7 +66,8 @@ pub enum IceGatheringState {
     Complete,
 }
 
-/// Who has offered what. *Works*, without the provisional ones: a provisional answer is applied as an answer.
+/// Who has offered what. *Works*, without the provisional ones: a provisional answer is applied as
+/// an answer.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub enum SignalingState {
     /// Nothing is open.
@@ -98,8 +99,9 @@ pub struct OfferOptions {
 #[derive(Debug, Clone, Default)]
 pub struct AnswerOptions {}
 
-/// Limits for the sum of what a connection sends, in bits per second. Checked and then *never* used: one voice needs
-/// no bandwidth estimation; set an encoding's `max_bitrate` to change what Opus uses.
+/// Limits for the sum of what a connection sends, in bits per second. Checked and then *never*
+/// used: one voice needs no bandwidth estimation; set an encoding's `max_bitrate` to change what
+/// Opus uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BitrateSettings {
     /// Not below this.
@@ -157,10 +159,12 @@ pub type OnSignalingChange = Box<dyn FnMut(SignalingState) + Send + Sync>;
 /// Called with a track that the peer began to send.
 pub type OnTrack = Box<dyn FnMut(TrackEvent) + Send + Sync>;
 
-/// A connection to one peer. Clones are the same connection, which closes when the last one is dropped. *Works.*
+/// A connection to one peer. Clones are the same connection, which closes when the last one is
+/// dropped. *Works.*
 ///
-/// All methods return without waiting for the network; the `async` ones are so because upstream's are. Callbacks run
-/// one after the other on the engine's own threads: a slow one holds up this connection and no other.
+/// All methods return without waiting for the network; the `async` ones are so because upstream's
+/// are. Callbacks run one after the other on the engine's own threads: a slow one holds up this
+/// connection and no other.
 #[derive(Clone)]
 pub struct PeerConnection {
     handle: Arc<Handle>,
@@ -177,12 +181,14 @@ impl PeerConnection {
         self.handle.connection()
     }
 
-    /// Replaces the STUN and TURN servers. *Works* until addresses were collected and from the next ICE restart on.
+    /// Replaces the STUN and TURN servers. *Works* until the first description is applied; own
+    /// addresses are collected then, once, so later changes are kept and have no effect.
     pub fn set_configuration(&self, config: RtcConfiguration) -> Result<(), RtcError> {
         self.connection().set_configuration(config)
     }
 
-    /// Checks the limits. *Error* for limits out of order and after [`close`](Self::close); otherwise without effect.
+    /// Checks the limits. *Error* for limits out of order and after [`close`](Self::close);
+    /// otherwise without effect.
     pub fn set_bitrate(&self, settings: BitrateSettings) -> Result<(), RtcError> {
         let BitrateSettings {
             min_bitrate_bps: min,
@@ -199,7 +205,8 @@ impl PeerConnection {
         Ok(())
     }
 
-    /// Describes what this side wants. Changes nothing else: an offer that is never applied costs nothing. *Works.*
+    /// Describes what this side wants. Changes nothing else: an offer that is never applied costs
+    /// nothing. *Works.*
     ///
     /// # Errors
     /// The connection is closed.
@@ -230,7 +237,8 @@ impl PeerConnection {
         self.connection().set_local_description(desc)
     }
 
-    /// Applies the peer's description. *Works.* The receivers show the new tracks when this returns.
+    /// Applies the peer's description. *Works.* The receivers show the new tracks when this
+    /// returns.
     ///
     /// # Errors
     /// It does not fit the signaling state or is not usable SDP; nothing has changed then.
@@ -249,7 +257,8 @@ impl PeerConnection {
     /// Creates a channel, which opens when the transport is up. *Works.*
     ///
     /// # Errors
-    /// The connection is closed, the `id` of a negotiated channel is in use, or a number is out of range.
+    /// The connection is closed, the `id` of a negotiated channel is in use, or a number is out of
+    /// range.
     pub fn create_data_channel(
         &self,
         label: &str,
@@ -323,7 +332,8 @@ impl PeerConnection {
         Ok(RtpTransceiver { inner })
     }
 
-    /// Ends the connection; the peer is told. *Works.* Further calls return errors, further callbacks report only this.
+    /// Ends the connection; the peer is told. *Works.* Further calls return errors, further
+    /// callbacks report only this.
     ///
     /// Returns when the sockets are released, which takes one to two milliseconds.
     pub fn close(&self) {
@@ -420,8 +430,8 @@ impl PeerConnection {
         self.connection().callbacks.ice_gathering_change.set(f);
     }
 
-    /// Sets or removes the callback for needed offers. *Works*: called after new tracks, a first channel, removed
-    /// tracks and [`restart_ice`](Self::restart_ice).
+    /// Sets or removes the callback for needed offers. *Works*: called after new tracks, a first
+    /// channel, removed tracks and [`restart_ice`](Self::restart_ice).
     pub fn on_negotiation_needed(&self, f: Option<OnNegotiationNeeded>) {
         self.connection().callbacks.negotiation_needed.set(f);
     }
@@ -431,8 +441,8 @@ impl PeerConnection {
         self.connection().callbacks.signaling_change.set(f);
     }
 
-    /// Sets or removes the callback for tracks that the peer begins to send. *Works*: called when the description that
-    /// announces them is applied.
+    /// Sets or removes the callback for tracks that the peer begins to send. *Works*: called when
+    /// the description that announces them is applied.
     pub fn on_track(&self, f: Option<OnTrack>) {
         self.connection().callbacks.track.set(f);
     }

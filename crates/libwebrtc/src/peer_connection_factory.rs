@@ -20,7 +20,8 @@ pub struct IceServer {
     pub password: String,
 }
 
-/// Whether to go on looking for own addresses. Addresses are collected once per connection, whatever is asked.
+/// Whether to go on looking for own addresses. Addresses are collected once per connection,
+/// whatever is asked.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub enum ContinualGatheringPolicy {
     /// Collect once.
@@ -84,7 +85,8 @@ impl PeerConnectionFactory {
         Self::default()
     }
 
-    /// The same as the default: the wishes concern video and a faster handshake that both sides may do without.
+    /// The same as the default: the wishes concern video and a faster handshake that both sides may
+    /// do without.
     /// *Works.*
     pub fn with_options(zero_playout_delay: bool, enable_warp: bool) -> Self {
         log::trace!("zero playout delay {zero_playout_delay}, WARP {enable_warp}: not used");
@@ -160,7 +162,8 @@ pub mod native {
         video_track::RtcVideoTrack,
     };
 
-    /// Tracks, and sound cards, of which this engine has none: whatever asks for one answers that there are none.
+    /// Tracks, and sound cards, of which this engine has none: whatever asks for one answers that
+    /// there are none.
     pub trait PeerConnectionFactoryExt {
         /// A track of pictures. *Works* as far as negotiation goes; no frame is sent.
         fn create_video_track(&self, label: &str, source: NativeVideoSource) -> RtcVideoTrack;

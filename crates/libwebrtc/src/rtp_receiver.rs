@@ -34,7 +34,8 @@ impl RtpReceiver {
         Ok(self.inner.stats())
     }
 
-    /// What was negotiated. *Works*, with empty lists: the engine has one codec and keeps no table of it.
+    /// What was negotiated. *Works*, with empty lists: the engine has one codec and keeps no table
+    /// of it.
     pub fn parameters(&self) -> RtpParameters {
         RtpParameters::default()
     }

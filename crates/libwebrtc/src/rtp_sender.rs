@@ -47,7 +47,8 @@ impl RtpSender {
         self.inner.track()
     }
 
-    /// Packet and byte figures, with what the peer reported about loss. *Works* for audio, zeros for video.
+    /// Packet and byte figures, with what the peer reported about loss. *Works* for audio, zeros
+    /// for video.
     pub async fn get_stats(&self) -> Result<Vec<RtcStats>, RtcError> {
         Ok(self.inner.stats())
     }
@@ -66,8 +67,8 @@ impl RtpSender {
         self.inner.parameters()
     }
 
-    /// Changes the encoder's limits, from the next packet on. *Works* for the first encoding's `active` and
-    /// `max_bitrate`; other fields are kept and have no effect.
+    /// Changes the encoder's limits, from the next packet on. *Works* for the first encoding's
+    /// `active` and `max_bitrate`; other fields are kept and have no effect.
     pub fn set_parameters(&self, parameters: RtpParameters) -> Result<(), RtcError> {
         self.inner.set_parameters(parameters);
         Ok(())

@@ -72,7 +72,8 @@ impl RtpTransceiver {
         }
     }
 
-    /// Accepts the wish and keeps the engine's own order of codecs (Opus, with redundancy where the peer prefers it).
+    /// Accepts the wish and keeps the engine's own order of codecs (Opus, with redundancy where the
+    /// peer prefers it).
     /// *Works* in so far as there is only one audio codec to choose.
     pub fn set_codec_preferences(&self, codecs: Vec<RtpCodecCapability>) -> Result<(), RtcError> {
         drop(codecs);

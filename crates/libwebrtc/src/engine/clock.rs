@@ -6,6 +6,7 @@
 //! work. Late ticks are made up for, unless the machine stood still.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, LazyLock, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -92,7 +93,7 @@ impl Shard {
             }
             next += TICK;
             for member in &round {
-                if !member.upgrade().is_some_and(|member| member.tick(now)) {
+                if !member.upgrade().is_some_and(|member| tick(&*member, now)) {
                     done.push(member.clone());
                 }
             }
@@ -104,6 +105,14 @@ impl Shard {
             }
         }
     }
+}
+
+/// One track's tick. A panic ends that track and leaves the others of the thread alone.
+fn tick(member: &dyn Tick, now: Instant) -> bool {
+    catch_unwind(AssertUnwindSafe(|| member.tick(now))).unwrap_or_else(|_| {
+        log::error!("an audio track panicked and is silent from here on");
+        false
+    })
 }
 
 #[cfg(test)]
@@ -140,5 +149,18 @@ mod tests {
         assert_eq!(heard.recv(), Ok(2));
         assert_eq!(heard.recv(), Ok(3));
         assert!(heard.recv_timeout(TICK * 5).is_err(), "it left the clock");
+    }
+
+    struct Panics;
+
+    impl Tick for Panics {
+        fn tick(&self, _now: Instant) -> bool {
+            panic!("in a track")
+        }
+    }
+
+    #[test]
+    fn a_track_that_panics_leaves_the_clock() {
+        assert!(!tick(&Panics, Instant::now()));
     }
 }

@@ -8,7 +8,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Weak,
-        atomic::{AtomicI32, Ordering},
+        atomic::{AtomicI32, AtomicU32, Ordering},
     },
 };
 
@@ -74,6 +74,8 @@ pub(crate) struct Channel {
     label: String,
     init: DataChannelInit,
     id: AtomicI32,
+    /// The largest message that both sides take, in bytes; shared by all channels.
+    message_bytes_max: Arc<AtomicU32>,
     inner: Mutex<Inner>,
     on_state: Slot<OnStateChange>,
     on_message: Slot<OnMessage>,
@@ -81,7 +83,12 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    fn new(connection: Weak<Connection>, label: String, init: DataChannelInit) -> Arc<Self> {
+    fn new(
+        connection: Weak<Connection>,
+        label: String,
+        init: DataChannelInit,
+        message_bytes_max: Arc<AtomicU32>,
+    ) -> Arc<Self> {
         let id = if init.negotiated { init.id } else { -1 };
         let inner = Inner {
             state: DataChannelState::Connecting,
@@ -98,6 +105,7 @@ impl Channel {
             label,
             init,
             id: AtomicI32::new(id),
+            message_bytes_max,
             inner: Mutex::new(inner),
             on_state: Slot::default(),
             on_message: Slot::default(),
@@ -128,7 +136,7 @@ impl Channel {
             let full = inner.pending_bytes + data.len() > QUEUE_BYTES_MAX;
             if full
                 || inner.state != DataChannelState::Open
-                || data.len() > MESSAGE_BYTES_MAX as usize
+                || data.len() > self.message_bytes_max.load(Ordering::Relaxed) as usize
             {
                 return Err(DataChannelError::Send);
             }
@@ -291,10 +299,21 @@ impl Channel {
 }
 
 /// All channels of one connection.
-#[derive(Default)]
 pub(crate) struct Channels {
     all: Vec<Arc<Channel>>,
     started: bool,
+    message_bytes_max: Arc<AtomicU32>,
+}
+
+impl Default for Channels {
+    fn default() -> Self {
+        let message_bytes_max = Arc::new(AtomicU32::new(MESSAGE_BYTES_MAX));
+        Self {
+            all: vec![],
+            started: false,
+            message_bytes_max,
+        }
+    }
 }
 
 impl Channels {
@@ -347,7 +366,12 @@ impl Channels {
                 )));
             }
         }
-        let channel = Channel::new(connection, label.to_owned(), init);
+        let channel = Channel::new(
+            connection,
+            label.to_owned(),
+            init,
+            self.message_bytes_max.clone(),
+        );
         self.all.push(channel.clone());
         if let (true, Some(rtc)) = (self.started, rtc) {
             Self::open(&channel, rtc);
@@ -355,9 +379,15 @@ impl Channels {
         Ok(channel)
     }
 
-    /// SCTP starts: the waiting channels exist from here on.
-    pub(crate) fn start(&mut self, rtc: &mut Rtc) {
+    /// SCTP starts: the waiting channels exist from here on. The peer takes messages of so many
+    /// bytes, 0 meaning any.
+    pub(crate) fn start(&mut self, rtc: &mut Rtc, peer_bytes_max: u64) {
         self.started = true;
+        let peer = u32::try_from(peer_bytes_max)
+            .ok()
+            .filter(|bytes| *bytes > 0);
+        let both = MESSAGE_BYTES_MAX.min(peer.unwrap_or(MESSAGE_BYTES_MAX));
+        self.message_bytes_max.store(both, Ordering::Relaxed);
         for channel in &self.all {
             Self::open(channel, rtc);
         }
@@ -388,7 +418,7 @@ impl Channels {
         let known = self.find(id).cloned();
         let channel = known
             .clone()
-            .unwrap_or_else(|| Channel::new(connection.clone(), label, DataChannelInit::default()));
+            .unwrap_or_else(|| self.incoming(connection, label));
         if let Some(stream) = stream {
             channel.id.store(i32::from(stream), Ordering::Relaxed);
         }
@@ -399,6 +429,11 @@ impl Channels {
         channel.inner.lock().channel = Some(id);
         self.all.push(channel.clone());
         Notice::RemoteChannel(channel)
+    }
+
+    fn incoming(&self, connection: &Weak<Connection>, label: String) -> Arc<Channel> {
+        let (init, limit) = (DataChannelInit::default(), self.message_bytes_max.clone());
+        Channel::new(connection.clone(), label, init, limit)
     }
 
     pub(crate) fn message(&self, id: ChannelId, data: Vec<u8>, binary: bool) -> Option<Notice> {

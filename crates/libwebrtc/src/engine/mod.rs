@@ -8,8 +8,8 @@
 //! `audio_queue` or a remote peer's packets, `audio_track`, `sender` and `receiver`, on the 10 ms
 //! `clock`; messages through `data`.
 //!
-//! The plain parts under those: `audio_send` over `opus_encode` and `red`; `audio_receive` over `red`,
-//! `jitter`, `opus_decode` and `stretch`; the texts in `sdp` and `candidate`.
+//! The plain parts under those: `audio_send` over `opus_encode` and `red`; `audio_receive` over
+//! `red`, `jitter`, `opus_decode` and `stretch`; the texts in `sdp` and `candidate`.
 //!
 //! What is deliberately absent: video coding, congestion control, simulcast.
 

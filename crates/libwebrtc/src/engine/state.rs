@@ -138,10 +138,9 @@ impl State {
 
     /// SCTP begins: the side that opens DTLS opens it.
     pub(crate) fn start_data(&mut self, message_bytes_max: u64) {
-        log::debug!("the peer takes messages of {message_bytes_max} bytes");
         let Some(rtc) = &mut self.rtc else { return };
         rtc.direct_api().start_sctp(self.negotiation.dtls_active());
-        self.channels.start(rtc);
+        self.channels.start(rtc, message_bytes_max);
     }
 
     pub(crate) fn add_remote_candidate(&mut self, line: &str) {

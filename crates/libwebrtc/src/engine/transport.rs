@@ -44,7 +44,13 @@ const IDLE: Duration = Duration::from_secs(3600);
 
 /// Drives `connection` until it is closed.
 pub(crate) fn spawn(connection: Arc<Connection>, incoming: Incoming) {
-    RUNTIME.spawn(drive(connection, incoming));
+    let driver = RUNTIME.spawn(drive(connection.clone(), incoming));
+    RUNTIME.spawn(async move {
+        if driver.await.is_err() {
+            log::error!("the driver of a peer connection panicked; the connection has failed");
+            connection.fail();
+        }
+    });
 }
 
 async fn drive(connection: Arc<Connection>, mut incoming: Incoming) {
@@ -218,6 +224,18 @@ impl Connection {
             rtc.handle_input(Input::Timeout(now)).ok();
         }
         self.drain(state, now);
+    }
+
+    /// The driver is gone: says so, and lets go of everything.
+    fn fail(&self) {
+        let notices = {
+            let mut state = self.state.lock();
+            state.rtc = None;
+            state.set_connection(PeerConnectionState::Failed);
+            std::mem::take(&mut state.notices)
+        };
+        self.callbacks.tell(notices);
+        self.release();
     }
 
     fn take_goodbye(&self) -> Vec<Transmit> {

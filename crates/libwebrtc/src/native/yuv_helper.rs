@@ -1,8 +1,8 @@
 //! Conversions between raw pixel buffers, with libyuv's names and argument order.
 //!
-//! Every function here **Works**: BT.601, limited range. `width` and `height` are in pixels, strides
-//! in samples from one row to the next; a negative height turns the picture upside down. The names
-//! of RGB layouts give the order within a 32-bit word, so `argb` is B, G, R, A in memory.
+//! Every function here **Works**: BT.601, limited range. `width` and `height` are in pixels,
+//! strides in samples from one row to the next; a negative height turns the picture upside down.
+//! The names of RGB layouts give the order within a 32-bit word, so `argb` is B, G, R, A in memory.
 //!
 //! A buffer that is too small for the size and stride given with it, a stride shorter than a row
 //! and a size without pixels are errors: logged, and nothing is written.

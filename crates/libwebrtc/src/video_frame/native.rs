@@ -1,7 +1,7 @@
 //! Buffers in memory of the platform, and the conversions that every buffer offers.
 //!
-//! Deliberately absent: `from_cv_pixel_buffer` and `get_cv_pixel_buffer` of Apple's platforms, which
-//! hand raw pointers through and cannot be written without `unsafe`.
+//! Deliberately absent: `from_cv_pixel_buffer` and `get_cv_pixel_buffer` of Apple's platforms,
+//! which hand raw pointers through and cannot be written without `unsafe`.
 
 use std::{fmt, sync::Once};
 

@@ -45,7 +45,8 @@ impl Gathering {
     }
 }
 
-/// STUN's own code for "the server was not reached" (W3C webrtc-pc, RTCPeerConnectionIceErrorEvent).
+/// STUN's own code for "the server was not reached" (W3C webrtc-pc,
+/// RTCPeerConnectionIceErrorEvent).
 const NOT_REACHED: i32 = 701;
 
 impl Connection {

@@ -40,7 +40,8 @@ enum Step {
 }
 
 impl JitterBuffer {
-    /// Fills `output` with the next 10 ms of sound: [`PcmFormat::samples_10ms`] interleaved samples.
+    /// Fills `output` with the next 10 ms of sound: [`PcmFormat::samples_10ms`] interleaved
+    /// samples.
     ///
     /// To be called every 10 ms. Gives false, and silence, until the first packet has come.
     ///
