@@ -36,6 +36,9 @@ const PATH_LOST_MAX: Duration = Duration::from_secs(12);
 /// What UDP gets to find a path before TCP is tried.
 const UDP_HEAD_START: Duration = Duration::from_secs(1);
 
+/// A peer with more addresses than this is not served better by trying them.
+const REMOTE_CANDIDATES_MAX: usize = 128;
+
 /// What the connection's lock guards.
 pub(crate) struct State {
     /// Built when both descriptions are known.
@@ -147,6 +150,10 @@ impl State {
         let Some(candidate) = session::remote_candidate(line) else {
             return;
         };
+        if self.remote_candidates.len() == REMOTE_CANDIDATES_MAX {
+            log::debug!("the peer has too many candidates: one is not used");
+            return;
+        }
         self.remote_candidates.push(candidate.clone());
         if let Some(rtc) = &mut self.rtc {
             rtc.add_remote_candidate(candidate);
