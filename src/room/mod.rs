@@ -1,8 +1,12 @@
 //! The only place that knows the `livekit` crate: what comes from a room and what goes into it.
 
+mod playout;
+
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+
+pub use playout::PlayoutClock;
 
 use crate::audio::AudioFrame;
 use crate::redact::Pii;

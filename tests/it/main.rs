@@ -1,0 +1,3 @@
+//! Integration tests of the worker: one binary, a module for each part.
+
+mod session;
