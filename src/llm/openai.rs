@@ -89,8 +89,8 @@ impl Config {
                     .to_owned(),
             );
         }
-        if self.idle_timeout.is_zero() {
-            problems.push("llm.idle_timeout_seconds: must be more than 0".to_owned());
+        if self.idle_timeout < pool::IDLE_TIMEOUT_MIN {
+            problems.push("llm.idle_timeout_seconds: must be at least 0.5".to_owned());
         }
         if let Err(error) =
             Endpoint::for_stage(&EndpointConfig::default(), &self.base_url, &self.api_key)

@@ -16,7 +16,6 @@ use tokio::time::Instant;
 use super::Shared;
 use super::classify;
 use super::endpoint::Endpoint;
-use super::http::Generation;
 use super::limits::Permit;
 use super::stats::InFlight;
 use crate::error::{CallError, ErrorKind, Service};
@@ -98,9 +97,7 @@ impl Call {
     pub(super) async fn attempt(self, shared: Arc<Shared>) -> Result<(), CallError> {
         let permit = shared.limits.acquire(self.spec.host.as_ref()).await;
         self.progress.was_admitted.store(true, Ordering::Relaxed);
-        let generation = shared.http.current();
         let lease = Lease(Arc::new(Leased {
-            generation,
             _permit: permit,
             shared,
             spec: self.spec.clone(),
@@ -112,13 +109,14 @@ impl Call {
     }
 }
 
-/// Leave to make one attempt: a place among the requests in flight and the client to use. The
+/// Leave to make one attempt: a place among the requests in flight and access to the client. The
 /// place is free again when the last clone is dropped, so a stream keeps one.
 #[derive(Clone)]
 pub struct Lease(Arc<Leased>);
 
+/// Holds no client: a stream that lives long must not keep the idle connections of one that was
+/// replaced.
 struct Leased {
-    generation: Arc<Generation>,
     _permit: Permit,
     shared: Arc<Shared>,
     spec: CallSpec,
@@ -134,8 +132,9 @@ impl Lease {
     /// Begins a request to an endpoint, with its headers; `path` starts with a slash.
     pub fn request(&self, method: Method, endpoint: &Endpoint, path: &str) -> RequestBuilder {
         self.0
-            .generation
-            .client
+            .shared
+            .http
+            .builder()
             .request(method, endpoint.url(path))
             .headers(endpoint.headers().clone())
     }
@@ -166,9 +165,8 @@ impl Lease {
 
     /// Sends a request and returns the answer whatever its status.
     pub(super) async fn execute_any(&self, request: Request) -> Result<Response, CallError> {
-        let Leased {
-            generation, shared, ..
-        } = &*self.0;
+        let shared = &self.0.shared;
+        let generation = shared.http.current();
         let host = request.url().host_str().map(str::to_owned);
         match generation.client.execute(request).await {
             Ok(response) => {
@@ -184,7 +182,7 @@ impl Lease {
                         .progress
                         .met_dead_socket
                         .store(true, Ordering::Relaxed);
-                    shared.http.evict(generation);
+                    shared.http.evict(&generation);
                 } else if error.is_connect()
                     && let Some(host) = host
                 {
@@ -223,8 +221,9 @@ impl Lease {
         self.0.spec.error(ErrorKind::Malformed).because(why)
     }
 
-    pub(super) fn http(&self) -> &reqwest::Client {
-        &self.0.generation.client
+    /// A client for building requests, not for sending them.
+    pub(super) fn builder(&self) -> &reqwest::Client {
+        self.0.shared.http.builder()
     }
 
     fn asked(&self) -> classify::Asked {

@@ -160,7 +160,8 @@ impl Refusal {
             // An empty account stays empty however often it is asked.
             429 if self.code == "insufficient_quota" => ErrorKind::Rejected,
             429 => ErrorKind::RateLimited,
-            400..500 => ErrorKind::Rejected,
+            // A redirect is not followed: the address has to be set right.
+            300..500 => ErrorKind::Rejected,
             _ => ErrorKind::Unavailable,
         }
     }
@@ -203,6 +204,7 @@ mod tests {
     #[test]
     fn the_status_decides_the_kind() {
         for (status, expected) in [
+            (301, ErrorKind::Rejected),
             (400, ErrorKind::Rejected),
             (401, ErrorKind::Unauthorized),
             (403, ErrorKind::Unauthorized),

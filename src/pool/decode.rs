@@ -14,7 +14,7 @@ use crate::error::{CallError, Cause, ErrorKind};
 const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How long an answer that is complete may take to say so: its connection is used again only if
 /// it was read to its end, and some servers never end it.
-const LINGER_MAX: Duration = Duration::from_millis(500);
+const LINGER_MAX: Duration = Duration::from_millis(200);
 
 /// Turns the bytes of one answer into items. Plain code, no I/O.
 pub(crate) trait Decode: Send + 'static {

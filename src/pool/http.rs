@@ -20,6 +20,8 @@ const PEER_SILENT_MAX: Duration = Duration::from_secs(10);
 /// The current client and what the next one is built from.
 pub(super) struct Http {
     current: RwLock<Arc<Generation>>,
+    /// Builds requests and never sends one, so it has no connections to keep.
+    builder: reqwest::Client,
     blueprint: Blueprint,
     evictions: AtomicU64,
 }
@@ -58,14 +60,21 @@ impl Http {
             ledger,
         };
         let first = blueprint.build(0)?;
+        let builder = blueprint.build(0)?.client.clone();
         Ok(Self {
             current: RwLock::new(first),
+            builder,
             blueprint,
             evictions: AtomicU64::new(0),
         })
     }
 
-    /// The client for a new request.
+    /// A client for building requests; sending is for [`Http::current`].
+    pub(super) fn builder(&self) -> &reqwest::Client {
+        &self.builder
+    }
+
+    /// The client to send a request with. Not to be kept longer than it takes to be answered.
     pub(super) fn current(&self) -> Arc<Generation> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }

@@ -45,7 +45,7 @@ pub use self::endpoint::{Config as EndpointConfig, Endpoint, EndpointError, OPEN
 pub use self::openai::OpenAiClient;
 pub(crate) use self::sse::SseDecoder;
 pub use self::stats::{LatencyStats, OperationStats, PermitStats, PoolStats, ServiceStats};
-pub use self::stream::Items;
+pub use self::stream::{IDLE_TIMEOUT_MIN, Items};
 
 use self::call::Call;
 use self::stack::Stack;

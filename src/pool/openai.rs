@@ -24,7 +24,7 @@ impl Lease {
     ///
     /// It must not be used for typed streams: an answer that it cannot parse goes to the log whole.
     pub fn openai(&self, endpoint: &Endpoint) -> OpenAiClient {
-        let http = self.http().clone();
+        let http = self.builder().clone();
         OpenAiClient::build(http, endpoint.clone()).with_http_service(OneTry(self.clone()))
     }
 }
@@ -33,7 +33,7 @@ impl ConnectionPool {
     /// async-openai's client for anything the providers do not cover; each of its requests is one
     /// guarded call named `openai` with its deadline and its retries.
     pub fn openai(&self, endpoint: &Endpoint, timeout: std::time::Duration) -> OpenAiClient {
-        let http = self.0.shared.http.current().client.clone();
+        let http = self.0.shared.http.builder().clone();
         let service = Guarded {
             pool: self.clone(),
             spec: CallSpec::openai("openai", endpoint, timeout),

@@ -10,6 +10,9 @@ use super::call::{CallSpec, Held, Lease};
 use super::stats::Recorder;
 use crate::error::{CallError, ErrorKind};
 
+/// Least idle timeout that makes sense: longer than an answer that is complete may linger.
+pub const IDLE_TIMEOUT_MIN: Duration = Duration::from_millis(500);
+
 /// An answer's items.
 pub type Items<T> = BoxStream<'static, Result<T, CallError>>;
 

@@ -87,8 +87,8 @@ impl Config {
                     .to_owned(),
             );
         }
-        if self.idle_timeout.is_zero() {
-            problems.push("tts.idle_timeout_seconds: must be more than 0".to_owned());
+        if self.idle_timeout < pool::IDLE_TIMEOUT_MIN {
+            problems.push("tts.idle_timeout_seconds: must be at least 0.5".to_owned());
         }
         if let Err(error) =
             Endpoint::for_stage(&EndpointConfig::default(), &self.base_url, &self.api_key)
@@ -197,7 +197,7 @@ async fn ask(
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     let decoder = SpeechDecoder::new(content_type, SAMPLE_RATE_HZ)
-        .map_err(|error| lease.spec().error(ErrorKind::Rejected).because(error))?;
+        .map_err(|error| lease.spec().error(error.kind()).because(error))?;
     Ok(pool::decode(lease, response, decoder))
 }
 

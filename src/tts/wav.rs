@@ -161,9 +161,9 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-            let _ = parse(&bytes);
-            let _ = parse(&[&b"RIFF\0\0\0\0WAVE"[..], &bytes].concat());
-            let _ = parse(&[&b"RIFF\0\0\0\0WAVEfmt "[..], &bytes].concat());
+            parse(&bytes).ok();
+            parse(&[&b"RIFF\0\0\0\0WAVE"[..], &bytes].concat()).ok();
+            parse(&[&b"RIFF\0\0\0\0WAVEfmt "[..], &bytes].concat()).ok();
         }
     }
 }

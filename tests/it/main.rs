@@ -1,3 +1,7 @@
-//! Integration tests of the worker: one binary, a module for each part.
+//! Integration tests of the worker: one binary, so that it is linked once.
+//!
+//! Each module is one part of the program against real servers on the loopback interface, or, for
+//! `session`, against scripted fakes in virtual time.
 
+mod pool;
 mod session;

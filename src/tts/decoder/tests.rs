@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::error::ErrorKind;
 
 const SAMPLES: [i16; 5] = [1, -2, 300, i16::MIN, i16::MAX];
 
@@ -44,7 +43,7 @@ fn events(samples: &[i16], is_done: bool) -> Vec<u8> {
 fn decode(content_type: &str, chunks: &[&[u8]]) -> (Vec<i16>, Option<ErrorKind>) {
     let mut decoder = match SpeechDecoder::new(content_type, 24_000) {
         Ok(decoder) => decoder,
-        Err(_) => return (Vec::new(), Some(ErrorKind::Rejected)),
+        Err(error) => return (Vec::new(), Some(error.kind())),
     };
     let mut frames = VecDeque::new();
     let mut result = Ok(());
@@ -205,11 +204,17 @@ fn an_answer_without_sound_is_an_error() {
 #[test]
 fn compressed_sound_is_refused_by_name() {
     let error = SpeechDecoder::new("audio/mpeg", 24_000).err().unwrap();
-    assert_eq!(error, NotPlayable::ContentType("audio/mpeg".to_owned()));
-    let error = SpeechDecoder::new("what the caller said", 24_000)
-        .err()
-        .unwrap();
-    assert!(!error.to_string().contains("caller"), "{error}");
+    assert_eq!(error, NotPlayable::Compressed("audio/mpeg".to_owned()));
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+}
+
+#[test]
+fn an_answer_that_is_no_sound_is_malformed_and_not_repeated() {
+    for content_type in ["application/json", "text/html", "what the caller said"] {
+        let error = SpeechDecoder::new(content_type, 24_000).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Malformed);
+        assert!(!error.to_string().contains("caller"), "{error}");
+    }
 }
 
 proptest! {

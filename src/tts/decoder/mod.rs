@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::pcm::PcmDecoder;
 use super::wav;
 use crate::audio::AudioFrame;
+use crate::error::ErrorKind;
 use crate::pool::{Decode, Fault, SseDecoder, refusal_in_stream};
 
 /// Bytes that tell a WAV file from raw sound.
@@ -43,11 +44,12 @@ enum Form {
 /// The answer cannot be played.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NotPlayable {
-    /// Compressed sound, or no sound.
-    #[error(
-        "the service answers {0} although PCM was asked for; choose a server that can send PCM"
-    )]
-    ContentType(String),
+    /// Sound, but not PCM: a matter of settings.
+    #[error("the service sends {0} although PCM was asked for; choose a server that can send PCM")]
+    Compressed(String),
+    /// No sound.
+    #[error("the service answers with {0} where sound was expected")]
+    NotSound(String),
     /// Another rate than the room needs.
     #[error("the sound has {found} samples per second and not {expected}")]
     SampleRate {
@@ -56,6 +58,16 @@ pub(super) enum NotPlayable {
         /// What the settings say.
         expected: u32,
     },
+}
+
+impl NotPlayable {
+    /// What it means for the call.
+    pub(super) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Compressed(_) | Self::SampleRate { .. } => ErrorKind::Rejected,
+            Self::NotSound(_) => ErrorKind::Malformed,
+        }
+    }
 }
 
 impl SpeechDecoder {
@@ -80,7 +92,10 @@ impl SpeechDecoder {
             | "audio/x-wav"
             | "audio/wave"
             | "audio/vnd.wave" => Form::Unknown(Vec::new()),
-            _ => return Err(NotPlayable::ContentType(printable(&kind))),
+            _ if kind.starts_with("audio/") => {
+                return Err(NotPlayable::Compressed(printable(&kind)));
+            }
+            _ => return Err(NotPlayable::NotSound(printable(&kind))),
         };
         let rate = parts.find_map(|part| part.strip_prefix("rate=")?.parse().ok());
         let decoder = Self {

@@ -1,0 +1,11 @@
+//! The pool and the providers on it, over real HTTP.
+
+mod aimock;
+mod cleanup;
+mod faults;
+mod limits;
+mod pooling;
+mod privacy;
+mod stages;
+mod streams;
+mod wire;

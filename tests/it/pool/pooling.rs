@@ -1,0 +1,143 @@
+//! Connections are shared and reused: counted by the server, not by us.
+
+use std::time::Duration;
+
+use futures::future;
+use offline_openai::{Config, Delays, Fixed, Server, ServerHandle};
+use voxpool::stt::Stt;
+
+use super::stages::{Stages, utterance};
+
+async fn stand_in() -> ServerHandle {
+    let config = Config {
+        fixed: Some(Fixed {
+            tone: Duration::from_millis(100),
+            ..Fixed::default()
+        }),
+        delays: Delays {
+            stt: Duration::from_millis(5),
+            llm_first_token: Duration::from_millis(5),
+            llm_token: Duration::from_millis(1),
+            tts_first_byte: Duration::from_millis(5),
+        },
+        ..Config::default()
+    };
+    Server::bind(config).await.unwrap().1
+}
+
+#[tokio::test]
+async fn two_hundred_calls_open_no_more_connections_than_run_at_once() {
+    const AT_ONCE: usize = 8;
+    let server = stand_in().await;
+    let stages = Stages::new(&server.base_url());
+    let conversation = async || {
+        for turn in 0..25 {
+            match turn % 3 {
+                0 => assert_eq!(stages.transcribe().await.unwrap(), "hello there"),
+                1 => {
+                    let (text, error) = stages.chat("hello").await;
+                    assert!(error.is_none(), "{error:?}");
+                    assert_eq!(text, "Hello. How can I help you?");
+                }
+                _ => {
+                    let (samples, error) = stages.speak("hello").await;
+                    assert!(error.is_none(), "{error:?}");
+                    assert_eq!(samples.len(), 2400);
+                }
+            }
+        }
+    };
+    future::join_all((0..AT_ONCE).map(|_| conversation())).await;
+
+    let seen = server.stats();
+    assert_eq!(seen.total.requests, 200);
+    assert!(
+        seen.connections.accepted <= AT_ONCE as u64,
+        "{} connections for {AT_ONCE} conversations",
+        seen.connections.accepted
+    );
+    let stats = stages.pool.stats().await;
+    assert_eq!(stats.connections.opened, seen.connections.accepted);
+    assert_eq!(
+        stats.connections.reused + stats.services[0].connections.opened,
+        200
+    );
+    if let Some(open) = stats.connections.open {
+        assert_eq!(open, seen.connections.open);
+    }
+    assert_eq!(
+        (stats.services[0].requests, stats.services[0].errors_total()),
+        (200, 0)
+    );
+    assert!(stats.services[0].latency.p95_ms.is_some());
+}
+
+#[tokio::test]
+async fn a_warmed_pool_opens_nothing_for_its_first_call() {
+    let server = stand_in().await;
+    let stages = Stages::new(&server.base_url());
+    let endpoints = [stages.stt.endpoint().clone(), stages.llm.endpoint().clone()];
+    stages.pool.prewarm(&endpoints).await;
+    let opened = server.stats().connections.accepted;
+    assert!(opened >= 1);
+    stages.transcribe().await.unwrap();
+    assert_eq!(server.stats().connections.accepted, opened);
+
+    stages.pool.prewarm(&endpoints).await;
+    assert_eq!(
+        server.stats().endpoints.models.requests,
+        2,
+        "it was warm already"
+    );
+}
+
+#[tokio::test]
+async fn stages_with_their_own_server_use_it() {
+    let (first, second) = (stand_in().await, stand_in().await);
+    let mut options = super::stages::Options::default();
+    options.stt.base_url = second.base_url();
+    let stages = Stages::with(&first.base_url(), options);
+    stages.stt.transcribe(utterance()).await.unwrap();
+    stages.chat("hello").await;
+    assert_eq!(first.stats().endpoints.chat.requests, 1);
+    assert_eq!(second.stats().endpoints.transcriptions.requests, 1);
+    assert_eq!(
+        first.stats().total.requests + second.stats().total.requests,
+        2
+    );
+}
+
+#[tokio::test]
+async fn the_address_may_be_written_with_or_without_its_version() {
+    let server = stand_in().await;
+    let bare = server.base_url().trim_end_matches("/v1").to_owned();
+    for base_url in [
+        bare.clone(),
+        format!("{bare}/"),
+        format!("{bare}/v1"),
+        format!("{bare}/v1/"),
+    ] {
+        let stages = Stages::new(&base_url);
+        assert_eq!(
+            stages.transcribe().await.unwrap(),
+            "hello there",
+            "{base_url}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn async_openais_client_goes_through_the_pool_too() {
+    let server = stand_in().await;
+    let stages = Stages::new(&server.base_url());
+    let client = stages
+        .pool
+        .openai(stages.llm.endpoint(), Duration::from_secs(5));
+    assert!(!client.models().list().await.unwrap().data.is_empty());
+    let stats = stages.pool.stats().await;
+    assert_eq!(stats.services[0].operations["openai"].requests, 1);
+    assert_eq!(
+        stats.permits.in_use, 0,
+        "the answer was read, its place is free"
+    );
+}

@@ -1,0 +1,108 @@
+//! What callers say, and keys, stay out of logs and errors, whatever a server does.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use tracing_subscriber::fmt::MakeWriter;
+use voxpool::error::CallError;
+
+use super::stages::Stages;
+use super::wire::{Step, Wire, answer, head, piece};
+
+/// What a server repeats and nobody may log.
+const PRIVATE: &str = "my-name-is-John";
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// An error with all its causes, as a log would show it.
+fn told(error: &CallError) -> String {
+    let mut text = format!("{error} {error:?}");
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text += &format!(" {inner} {inner:?}");
+        cause = inner.source();
+    }
+    text
+}
+
+/// Every answer of these goes wrong in a way of its own, and repeats what the caller said.
+fn answers() -> Vec<fn() -> Vec<Step>> {
+    vec![
+        || answer("200 OK", "content-type: application/json\r\n", PRIVATE),
+        || answer("500 Oops", "", PRIVATE),
+        || {
+            answer(
+                "400 Bad",
+                "",
+                &format!(
+                    "{{\"error\":{{\"message\":\"{PRIVATE}\",\"code\":\"sk-test-key {PRIVATE}\"}}}}"
+                ),
+            )
+        },
+        || answer("404 Gone", "", &format!("<html>{PRIVATE}")),
+        || {
+            let garbage = format!("data: {{\"choices\": {PRIVATE}\n\n");
+            vec![
+                head("text/event-stream"),
+                piece(garbage.as_bytes()),
+                Step::Close,
+            ]
+        },
+        || {
+            let error = format!("data: {{\"error\":{{\"message\":\"{PRIVATE}\"}}}}\n\n");
+            vec![
+                head("text/event-stream"),
+                piece(error.as_bytes()),
+                Step::Close,
+            ]
+        },
+    ]
+}
+
+#[tokio::test]
+async fn nothing_private_is_logged_or_told_by_errors() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_writer(log.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    tracing::debug!("the log is being read");
+
+    let mut errors = String::new();
+    for script in answers() {
+        let wire = Wire::start(move |_| script()).await;
+        let stages = Stages::new(&wire.base_url);
+        errors += &told(&stages.transcribe().await.unwrap_err());
+        errors += &told(&stages.chat(PRIVATE).await.1.unwrap());
+        errors += &told(&stages.speak(PRIVATE).await.1.unwrap());
+    }
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("the log is being read"));
+    for text in [&log, &errors] {
+        assert!(
+            !text.contains(PRIVATE) && !text.contains("sk-test-key"),
+            "{text}"
+        );
+    }
+}
