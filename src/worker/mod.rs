@@ -1,46 +1,274 @@
 //! Registration with a LiveKit server, admission of jobs, their lives and the drain.
 //!
+//! Begin with [`Worker::run`], the loop: everything that happens is an [`Event`], `state.rs` decides
+//! what to do about it, and this file does it. `link.rs` keeps the connection, `jobs.rs` the tasks;
+//! `admission.rs`, `reports.rs`, `load.rs` and `backoff.rs` are plain rules.
+//!
 //! **Invariant:** knows no session: a job is a [`JobHandler`]'s business.
+//! **Invariant:** nothing here outlives [`Worker::run`]: the jobs' tasks end with it.
 
-use std::collections::HashMap;
+mod address;
+mod admission;
+mod backoff;
+mod config;
+mod connection;
+mod cpu;
+mod direct;
+mod job;
+mod jobs;
+mod link;
+mod load;
+mod proto;
+mod reports;
+mod snapshot;
+mod state;
+mod stop;
+mod token;
 
-use futures::future::BoxFuture;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+pub use self::address::AddressError;
+pub use self::config::{Config, ServerConfig};
+pub use self::connection::ConnectError;
+pub use self::direct::{DirectJob, register_once};
+pub use self::job::{JobContext, JobHandler, JobOutcome};
+pub use self::snapshot::Snapshot;
+pub use self::stop::{Stop, signals};
+pub use self::token::TokenError;
+
+use self::cpu::Cpu;
+use self::jobs::{JobEnd, Jobs};
+use self::link::{Link, LinkEvent};
+use self::load::LoadMeter;
+use self::proto::Dispatch;
+use self::state::{Action, State};
 use crate::redact::Pii;
 
-/// One dispatch of the agent to a room, as the server assigned it.
-#[derive(Clone, Debug)]
-pub struct JobContext {
-    /// `AJ_…`; made up by us for a job that was not dispatched (`connect`).
-    pub id: String,
-    /// The room's name.
-    pub room: String,
-    /// Where to join: the assignment's URL, else the worker's own.
-    pub url: String,
-    /// The join token.
-    pub token: Pii<String>,
-    /// The agent name the dispatch asked for; empty for automatic dispatch.
-    pub agent_name: String,
-    /// Free text given with the dispatch.
-    pub metadata: Pii<String>,
-    /// Key-value pairs given with the dispatch.
-    pub attributes: Pii<HashMap<String, String>>,
-    /// Cancelled when the job must end: termination by the server, or the drain's deadline.
-    pub shutdown: CancellationToken,
+/// How often the load is measured.
+///
+/// Source: livekit-agents 1.7 `worker.py`.
+const LOAD_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What running jobs get to leave their rooms when the worker stops at once.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+
+/// How long a worker that is done waits until the server has read the last statuses.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How a worker ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerEnd {
+    /// Every job ended by itself.
+    Drained,
+    /// It was told to stop while jobs were running.
+    Stopped,
 }
 
-/// How a job ended, as it is reported to the server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum JobOutcome {
-    /// The conversation ended as conversations do.
-    Success,
-    /// It could not be held; the text says why, without anything private.
-    Failed(String),
+/// A worker that takes jobs and runs them.
+pub struct Worker {
+    server: Arc<ServerConfig>,
+    link: Link,
+    state: State,
+    jobs: Jobs,
+    handler: Arc<dyn JobHandler>,
+    cpu: Option<Cpu>,
+    status_interval: Duration,
+    started: Instant,
+    snapshot: watch::Sender<Snapshot>,
 }
 
-/// Runs jobs; a panic inside is caught by the worker and reported as a failed job.
-pub trait JobHandler: Send + Sync {
-    /// Runs one job to its end. Returns soon after [`JobContext::shutdown`] is cancelled.
-    fn run(&self, job: JobContext) -> BoxFuture<'_, JobOutcome>;
+/// All that can happen to a worker.
+enum Event {
+    Link(LinkEvent),
+    JobEnded(String, JobEnd),
+    Stop(Stop),
+    Deadline,
+    Measure(Instant),
+    StatusDue,
+}
+
+impl Worker {
+    /// A worker that runs its jobs with `handler`. Connects when it is run.
+    pub fn new(server: ServerConfig, config: Config, handler: Arc<dyn JobHandler>) -> Self {
+        let server = Arc::new(server);
+        let state = State::new(config.clone());
+        let (snapshot, _) = watch::channel(state.snapshot());
+        Self {
+            link: Link::new(Arc::clone(&server), Arc::new(config.clone())),
+            server,
+            state,
+            jobs: Jobs::default(),
+            handler,
+            cpu: Some(Cpu::new()),
+            status_interval: config.status_interval,
+            started: Instant::now(),
+            snapshot,
+        }
+    }
+
+    /// Reports the load of the slots only, as if the machine had nothing else to do.
+    #[must_use]
+    pub fn without_machine_load(mut self) -> Self {
+        self.cpu = None;
+        self
+    }
+
+    /// Follows what the worker is doing.
+    pub fn snapshots(&self) -> watch::Receiver<Snapshot> {
+        self.snapshot.subscribe()
+    }
+
+    /// Registers and runs jobs until `stops` says so; a lost server is waited for, for ever.
+    ///
+    /// Cancel safety: dropping the future cuts the running jobs off without a word to the server.
+    pub async fn run(mut self, stops: impl Stream<Item = Stop> + Send) -> WorkerEnd {
+        let mut stops = std::pin::pin!(stops.fuse());
+        let mut measure = interval(LOAD_INTERVAL);
+        measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut status = interval(self.status_interval);
+        status.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut meter = LoadMeter::default();
+        let mut end = WorkerEnd::Drained;
+        while !self.state.is_done() {
+            let deadline = self.state.next_deadline().map(|at| self.started + at);
+            let event = tokio::select! {
+                event = self.link.next() => Event::Link(event),
+                (job_id, end) = self.jobs.next_ended() => Event::JobEnded(job_id, end),
+                Some(stop) = stops.next() => Event::Stop(stop),
+                () = at(deadline) => Event::Deadline,
+                due = measure.tick() => Event::Measure(due),
+                _ = status.tick() => Event::StatusDue,
+            };
+            if matches!(event, Event::Stop(Stop::Now)) && self.snapshot.borrow().active_jobs > 0 {
+                end = WorkerEnd::Stopped;
+            }
+            let actions = self.decide(event, &mut meter);
+            self.perform(actions).await;
+            self.publish();
+        }
+        self.say_goodbye().await;
+        end
+    }
+
+    fn decide(&mut self, event: Event, meter: &mut LoadMeter) -> Vec<Action> {
+        let now = self.started.elapsed();
+        match event {
+            Event::Link(LinkEvent::Up(registration)) => {
+                let (id, version) = (&registration.worker_id, &registration.server_version);
+                tracing::info!(worker_id = id, server_version = version, "registered");
+                self.state.registered(registration.worker_id)
+            }
+            Event::Link(LinkEvent::Message(message)) => self.state.message(now, message),
+            Event::Link(LinkEvent::Down(why)) => {
+                self.state.disconnected(why);
+                Vec::new()
+            }
+            Event::JobEnded(job_id, end) => self.state.ended(job_id, end),
+            Event::Stop(Stop::Drain) => {
+                let jobs = self.snapshot.borrow().active_jobs;
+                tracing::info!(jobs, "draining: no new jobs; a second signal stops at once");
+                self.state.drain(now)
+            }
+            Event::Stop(Stop::Now) => {
+                tracing::info!("stopping");
+                self.state.stop(now, STOP_GRACE)
+            }
+            Event::Deadline => self.state.deadline(now),
+            Event::Measure(due) => {
+                let cpu = self.cpu.as_mut().and_then(Cpu::busy);
+                let lag = self.cpu.as_ref().map_or(Duration::ZERO, |_| due.elapsed());
+                meter.sample(cpu, lag);
+                self.state.measured(meter.load())
+            }
+            Event::StatusDue => {
+                self.link.settle();
+                vec![self.state.report()]
+            }
+        }
+    }
+
+    async fn perform(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Send(message) => self.link.send(&message).await,
+                Action::Start {
+                    dispatch,
+                    url,
+                    token,
+                } => self.start(dispatch, url, token),
+                Action::Cancel(job_id) => self.jobs.cancel(&job_id),
+                Action::Abort(job_id) => self.jobs.abort(&job_id),
+                Action::Reconnect => self.link.reconnect(),
+            }
+        }
+    }
+
+    fn start(&mut self, dispatch: Dispatch, url: String, token: String) {
+        tracing::info!(
+            job_id = dispatch.job_id,
+            room = dispatch.room,
+            "job started"
+        );
+        let url = if url.is_empty() {
+            self.server.url.clone()
+        } else {
+            url
+        };
+        let context = JobContext {
+            id: dispatch.job_id,
+            room: dispatch.room,
+            url,
+            token: Pii::new(token),
+            agent_name: dispatch.agent_name,
+            metadata: Pii::new(dispatch.metadata),
+            attributes: Pii::new(dispatch.attributes),
+            shutdown: CancellationToken::new(),
+        };
+        self.jobs.start(Arc::clone(&self.handler), context);
+    }
+
+    fn publish(&self) {
+        let now = self.state.snapshot();
+        self.snapshot.send_if_modified(|last| {
+            let is_new = *last != now;
+            *last = now;
+            is_new
+        });
+    }
+
+    /// Gives the server a moment to read how the last jobs ended, then leaves.
+    async fn say_goodbye(mut self) {
+        let all_read = async {
+            while self.state.has_unread_ends() {
+                match self.link.next().await {
+                    LinkEvent::Up(registration) => {
+                        let actions = self.state.registered(registration.worker_id);
+                        self.perform(actions).await;
+                    }
+                    LinkEvent::Message(message) => {
+                        let actions = self.state.message(self.started.elapsed(), message);
+                        self.perform(actions).await;
+                    }
+                    LinkEvent::Down(why) => self.state.disconnected(why),
+                }
+            }
+        };
+        if timeout(FAREWELL, all_read).await.is_err() {
+            tracing::warn!("the server may not know how the last jobs ended");
+        }
+        self.link.close().await;
+    }
+}
+
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
 }

@@ -1,0 +1,288 @@
+//! Whether one more job may come in: slots, load, drain. Plain code.
+//!
+//! **Invariant:** a slot is taken before the server hears that we accept, so a burst of requests
+//! can never bring in more jobs than there are slots.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Why a job is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The worker takes no new jobs any more.
+    Draining,
+    /// Every slot is taken.
+    NoSlot,
+    /// The machine is too busy.
+    Overloaded,
+    /// This very job is running here already.
+    Duplicate,
+}
+
+impl Refusal {
+    /// The reason in logs.
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::NoSlot => "every slot is taken",
+            Self::Overloaded => "load above the threshold",
+            Self::Duplicate => "the job is running here already",
+        }
+    }
+}
+
+/// Who holds a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slot {
+    /// Accepted; must be assigned by this time.
+    Reserved { until: Duration },
+    /// Assigned and running.
+    Running,
+}
+
+/// The slots of a worker.
+#[derive(Debug)]
+pub(super) struct Admission {
+    slots_max: usize,
+    load_threshold: f32,
+    slots: HashMap<String, Slot>,
+    machine_load: f32,
+    is_draining: bool,
+}
+
+impl Admission {
+    /// No job yet, no load.
+    pub(super) fn new(slots_max: usize, load_threshold: f32) -> Self {
+        Self {
+            slots_max,
+            load_threshold,
+            slots: HashMap::new(),
+            machine_load: 0.0,
+            is_draining: false,
+        }
+    }
+
+    /// Takes a slot for a job until it is assigned, or says why not. Asking again for a job that
+    /// waits for its assignment is no second job.
+    pub(super) fn reserve(&mut self, job_id: &str, until: Duration) -> Result<(), Refusal> {
+        match self.slots.get_mut(job_id) {
+            Some(Slot::Running) => return Err(Refusal::Duplicate),
+            Some(slot) => {
+                *slot = Slot::Reserved { until };
+                return Ok(());
+            }
+            None => {}
+        }
+        self.refusal().map_or(Ok(()), Err)?;
+        let slot = Slot::Reserved { until };
+        self.slots.insert(job_id.to_owned(), slot);
+        debug_assert!(self.slots.len() <= self.slots_max, "more jobs than slots");
+        Ok(())
+    }
+
+    /// Turns a reservation into a running job; false when there is none (any more).
+    pub(super) fn assign(&mut self, job_id: &str) -> bool {
+        match self.slots.get_mut(job_id) {
+            Some(slot @ Slot::Reserved { .. }) => {
+                *slot = Slot::Running;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Frees the slot of a job that ended or will not come.
+    pub(super) fn release(&mut self, job_id: &str) {
+        self.slots.remove(job_id);
+    }
+
+    /// Frees the slots whose assignment did not come in time, and names them.
+    pub(super) fn expire(&mut self, now: Duration) -> Vec<String> {
+        self.take_reserved(|until| until <= now)
+    }
+
+    /// Frees every slot that waits for an assignment: the server that promised it is gone.
+    pub(super) fn forget_reservations(&mut self) -> Vec<String> {
+        self.take_reserved(|_| true)
+    }
+
+    /// When the next reservation ends.
+    pub(super) fn next_expiry(&self) -> Option<Duration> {
+        self.slots
+            .values()
+            .filter_map(|slot| match slot {
+                Slot::Reserved { until } => Some(*until),
+                Slot::Running => None,
+            })
+            .min()
+    }
+
+    /// Takes note of the machine's load, 0 to 1.
+    pub(super) fn set_machine_load(&mut self, load: f32) {
+        self.machine_load = load;
+    }
+
+    /// Refuses every new job from now on.
+    pub(super) fn drain(&mut self) {
+        self.is_draining = true;
+    }
+
+    /// Whether new jobs are refused for good.
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_draining
+    }
+
+    /// Whether one more job would be taken now.
+    pub(super) fn is_available(&self) -> bool {
+        self.refusal().is_none()
+    }
+
+    /// Jobs that hold a slot.
+    pub(super) fn slots_taken(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// How busy the worker is, 0 to 1: the machine's load or the part of the slots that is taken,
+    /// whichever is more.
+    pub(super) fn load(&self) -> f32 {
+        let taken = self.slots.len() as f32 / self.slots_max.max(1) as f32;
+        taken.max(self.machine_load)
+    }
+
+    fn refusal(&self) -> Option<Refusal> {
+        if self.is_draining {
+            Some(Refusal::Draining)
+        } else if self.slots.len() >= self.slots_max {
+            Some(Refusal::NoSlot)
+        } else if self.machine_load > self.load_threshold {
+            Some(Refusal::Overloaded)
+        } else {
+            None
+        }
+    }
+
+    fn take_reserved(&mut self, is_over: impl Fn(Duration) -> bool) -> Vec<String> {
+        let over: Vec<String> = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| matches!(slot, Slot::Reserved { until } if is_over(*until)))
+            .map(|(job_id, _)| job_id.clone())
+            .collect();
+        for job_id in &over {
+            self.slots.remove(job_id);
+        }
+        over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LATER: Duration = Duration::from_secs(7);
+
+    #[test]
+    fn a_burst_gets_as_many_jobs_as_there_are_slots() {
+        let mut admission = Admission::new(3, 0.7);
+        let accepted = (0..10)
+            .filter(|n| admission.reserve(&n.to_string(), LATER).is_ok())
+            .count();
+        assert_eq!(accepted, 3);
+        assert_eq!(admission.reserve("x", LATER), Err(Refusal::NoSlot));
+        assert!(!admission.is_available());
+    }
+
+    #[test]
+    fn a_slot_that_was_not_assigned_in_time_is_free_again() {
+        let mut admission = Admission::new(1, 0.7);
+        admission.reserve("a", LATER).unwrap();
+        assert_eq!(admission.next_expiry(), Some(LATER));
+        assert!(
+            admission
+                .expire(LATER - Duration::from_millis(1))
+                .is_empty()
+        );
+        assert_eq!(admission.expire(LATER), ["a"]);
+        assert!(!admission.assign("a"), "the reservation is gone");
+        assert_eq!(admission.reserve("b", LATER), Ok(()));
+    }
+
+    #[test]
+    fn a_running_job_never_expires() {
+        let mut admission = Admission::new(1, 0.7);
+        admission.reserve("a", LATER).unwrap();
+        assert!(admission.assign("a"));
+        assert_eq!(admission.next_expiry(), None);
+        assert!(admission.expire(LATER * 100).is_empty());
+        assert!(admission.forget_reservations().is_empty());
+        assert_eq!(admission.reserve("a", LATER), Err(Refusal::Duplicate));
+    }
+
+    #[test]
+    fn load_above_the_threshold_refuses_and_full_threshold_never_does() {
+        let mut admission = Admission::new(9, 0.7);
+        admission.set_machine_load(0.71);
+        assert_eq!(admission.reserve("a", LATER), Err(Refusal::Overloaded));
+        admission.set_machine_load(0.7);
+        assert_eq!(admission.reserve("a", LATER), Ok(()));
+
+        let mut without = Admission::new(9, 1.0);
+        without.set_machine_load(1.0);
+        assert_eq!(without.reserve("a", LATER), Ok(()));
+    }
+
+    #[test]
+    fn draining_refuses_new_jobs_and_keeps_the_running() {
+        let mut admission = Admission::new(2, 0.7);
+        admission.reserve("a", LATER).unwrap();
+        admission.drain();
+        assert_eq!(admission.reserve("b", LATER), Err(Refusal::Draining));
+        assert!(admission.assign("a"), "what was accepted before may come");
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Reserve(u8, u64),
+        Assign(u8),
+        Release(u8),
+        Expire(u64),
+        Forget,
+        Load(f32),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0_u8..12, 0_u64..50).prop_map(|(job, until)| Step::Reserve(job, until)),
+            (0_u8..12).prop_map(Step::Assign),
+            (0_u8..12).prop_map(Step::Release),
+            (0_u64..50).prop_map(Step::Expire),
+            Just(Step::Forget),
+            (0.0_f32..1.0).prop_map(Step::Load),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happens_the_slots_hold(
+            slots_max in 1_usize..6, steps in proptest::collection::vec(step(), 0..200)
+        ) {
+            let mut admission = Admission::new(slots_max, 0.7);
+            for step in steps {
+                match step {
+                    Step::Reserve(job, until) => {
+                        let until = Duration::from_secs(until);
+                        drop(admission.reserve(&job.to_string(), until));
+                    }
+                    Step::Assign(job) => drop(admission.assign(&job.to_string())),
+                    Step::Release(job) => admission.release(&job.to_string()),
+                    Step::Expire(now) => drop(admission.expire(Duration::from_secs(now))),
+                    Step::Forget => drop(admission.forget_reservations()),
+                    Step::Load(load) => admission.set_machine_load(load),
+                }
+                prop_assert!(admission.slots_taken() <= slots_max);
+                prop_assert!((0.0..=1.0).contains(&admission.load()));
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! A job as the program below sees it: the context it runs in, how it ends, and who runs it.
+
+use std::collections::HashMap;
+
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use crate::redact::Pii;
+
+/// One dispatch of the agent to a room, as the server assigned it.
+#[derive(Clone, Debug)]
+pub struct JobContext {
+    /// `AJ_…`; made up by us for a job that was not dispatched (`connect`).
+    pub id: String,
+    /// The room's name.
+    pub room: String,
+    /// Where to join: the assignment's URL, else the worker's own.
+    pub url: String,
+    /// The join token.
+    pub token: Pii<String>,
+    /// The agent name the dispatch asked for; empty for automatic dispatch.
+    pub agent_name: String,
+    /// Free text given with the dispatch.
+    pub metadata: Pii<String>,
+    /// Key-value pairs given with the dispatch.
+    pub attributes: Pii<HashMap<String, String>>,
+    /// Cancelled when the job must end: termination by the server, or the drain's deadline.
+    pub shutdown: CancellationToken,
+}
+
+/// How a job ended, as it is reported to the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobOutcome {
+    /// The conversation ended as conversations do.
+    Success,
+    /// It could not be held; the text says why, without anything private.
+    Failed(String),
+}
+
+/// Runs jobs; a panic inside is caught by the worker and reported as a failed job.
+pub trait JobHandler: Send + Sync {
+    /// Runs one job to its end. Returns soon after [`JobContext::shutdown`] is cancelled.
+    fn run(&self, job: JobContext) -> BoxFuture<'_, JobOutcome>;
+}

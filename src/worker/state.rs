@@ -1,0 +1,372 @@
+//! What the worker does about each thing that happens. Plain code: time comes in as an argument,
+//! and what has to be done goes out as [`Action`]s.
+//!
+//! **Invariant:** every job that was assigned gets exactly one end status, whatever the server, the
+//! connection or the job does.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::admission::{Admission, Refusal};
+use super::config::Config;
+use super::jobs::JobEnd;
+use super::proto::{Dispatch, Incoming, JobReport, JobStatus, Outgoing, WorkerReport};
+use super::reports::Reports;
+use super::snapshot::Snapshot;
+
+/// Highest load reported while we take jobs: the server never picks a worker that reports 1.
+///
+/// Source: livekit-server `agentservice.go` `selectWorkerWeightedByLoad`; livekit/agents#884.
+const LOAD_AVAILABLE_MAX: f32 = 0.99;
+
+/// What the shell has to do, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Action {
+    /// Tell the server.
+    Send(Outgoing),
+    /// Start the job.
+    Start {
+        dispatch: Dispatch,
+        url: String,
+        token: String,
+    },
+    /// Ask the job to end.
+    Cancel(String),
+    /// Cut the job off.
+    Abort(String),
+    /// Give the connection up and make a new one.
+    Reconnect,
+}
+
+/// The worker between two events.
+pub(super) struct State {
+    config: Config,
+    admission: Admission,
+    /// Running jobs; with the time at which they are cut off, once they were asked to end.
+    running: HashMap<String, Option<Duration>>,
+    reports: Reports,
+    worker_id: Option<String>,
+    sequence: u64,
+    was_available: bool,
+    drain_until: Option<Duration>,
+    counts: Counts,
+    trouble: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    succeeded: u64,
+    failed: u64,
+    panicked: u64,
+    registrations: u64,
+}
+
+impl State {
+    /// A worker that has not met its server yet.
+    pub(super) fn new(config: Config) -> Self {
+        Self {
+            admission: Admission::new(config.slots_max, config.load_threshold),
+            config,
+            running: HashMap::new(),
+            reports: Reports::default(),
+            worker_id: None,
+            sequence: 0,
+            was_available: true,
+            drain_until: None,
+            counts: Counts::default(),
+            trouble: None,
+        }
+    }
+
+    /// A connection is registered: running jobs and unread statuses are told first.
+    pub(super) fn registered(&mut self, worker_id: String) -> Vec<Action> {
+        self.worker_id = Some(worker_id);
+        self.trouble = None;
+        self.counts.registrations += 1;
+        self.sequence = 0;
+        let mut actions = Vec::new();
+        if !self.running.is_empty() {
+            let mut job_ids: Vec<String> = self.running.keys().cloned().collect();
+            job_ids.sort();
+            actions.push(Action::Send(Outgoing::Migrate(job_ids)));
+        }
+        if let Some((reports, ping)) = self.reports.resend() {
+            actions.extend(
+                reports
+                    .into_iter()
+                    .map(|report| Action::Send(Outgoing::Job(report))),
+            );
+            actions.push(Action::Send(Outgoing::Ping(ping)));
+        }
+        actions.push(self.report());
+        actions
+    }
+
+    /// The connection is lost, or could not be made. Promised jobs will not come; running ones go
+    /// on, for they have a connection of their own to the room.
+    pub(super) fn disconnected(&mut self, why: String) {
+        self.worker_id = None;
+        self.trouble = Some(why);
+        self.admission.forget_reservations();
+    }
+
+    /// The server said something.
+    pub(super) fn message(&mut self, now: Duration, message: Incoming) -> Vec<Action> {
+        match message {
+            Incoming::Availability(dispatch) => self.asked(now, &dispatch),
+            Incoming::Assignment {
+                dispatch,
+                url,
+                token,
+            } => self.assigned(dispatch, url, token),
+            Incoming::Termination { job_id } => self.terminated(now, job_id),
+            Incoming::Pong(ping) => {
+                self.reports.confirm(ping);
+                Vec::new()
+            }
+            Incoming::GoAway => vec![Action::Reconnect],
+            Incoming::Registered { .. } => {
+                tracing::warn!("registered a second time on one connection; ignored");
+                Vec::new()
+            }
+        }
+    }
+
+    fn asked(&mut self, now: Duration, dispatch: &Dispatch) -> Vec<Action> {
+        let job_id = dispatch.job_id.clone();
+        let until = now + self.config.assignment_timeout;
+        let admitted = self.admission.reserve(&job_id, until);
+        let accepted_as = match admitted {
+            Ok(()) => Some(self.config.agent_name.clone()),
+            Err(refusal) => {
+                log_refusal(&job_id, refusal);
+                None
+            }
+        };
+        let mut actions = vec![Action::Send(Outgoing::Availability {
+            job_id,
+            accepted_as,
+        })];
+        actions.extend(self.report_if_changed());
+        actions
+    }
+
+    fn assigned(&mut self, dispatch: Dispatch, url: String, token: String) -> Vec<Action> {
+        let job_id = dispatch.job_id.clone();
+        if self.running.contains_key(&job_id) {
+            tracing::warn!(job_id, "assigned a second time; ignored");
+            return Vec::new();
+        }
+        if !self.admission.assign(&job_id) {
+            tracing::warn!(
+                job_id,
+                "unknown assignment, or one that came too late; refused"
+            );
+            let why = "the worker does not wait for this job (any more)".to_owned();
+            return self.status(job_id, JobStatus::Failed(why));
+        }
+        if dispatch.room.is_empty() || token.is_empty() {
+            tracing::error!(job_id, "assignment without a room or token; refused");
+            self.admission.release(&job_id);
+            self.counts.failed += 1;
+            let why = "the assignment has no room or no token".to_owned();
+            return self.status(job_id, JobStatus::Failed(why));
+        }
+        self.running.insert(job_id.clone(), None);
+        let mut actions = vec![Action::Start {
+            dispatch,
+            url,
+            token,
+        }];
+        actions.extend(self.status(job_id, JobStatus::Running));
+        actions
+    }
+
+    fn terminated(&mut self, now: Duration, job_id: String) -> Vec<Action> {
+        if !self.running.contains_key(&job_id) {
+            // Normal after a job that ended by itself: the server says so when the agent leaves.
+            tracing::debug!(job_id, "termination of a job that does not run here");
+            self.admission.release(&job_id);
+            return self.report_if_changed().into_iter().collect();
+        }
+        tracing::info!(job_id, "the server terminates the job");
+        self.end_by(&job_id, now + self.config.termination_grace)
+            .into_iter()
+            .collect()
+    }
+
+    /// A job has ended, by itself or cut off.
+    pub(super) fn ended(&mut self, job_id: String, end: JobEnd) -> Vec<Action> {
+        self.running.remove(&job_id);
+        self.admission.release(&job_id);
+        let status = match end {
+            JobEnd::Success => JobStatus::Success,
+            JobEnd::Failed(why) => JobStatus::Failed(why),
+            JobEnd::Panicked => {
+                self.counts.panicked += 1;
+                JobStatus::Failed("a bug ended the job; the worker's log has the place".to_owned())
+            }
+            JobEnd::Aborted => JobStatus::Failed("the job did not end in time".to_owned()),
+        };
+        match &status {
+            JobStatus::Failed(reason) => {
+                self.counts.failed += 1;
+                tracing::warn!(job_id, reason, "job failed");
+            }
+            _ => {
+                self.counts.succeeded += 1;
+                tracing::info!(job_id, "job ended");
+            }
+        }
+        let mut actions = self.status(job_id, status);
+        actions.extend(self.report_if_changed());
+        actions
+    }
+
+    /// Time has passed: reservations expire, jobs that do not end are cut off.
+    pub(super) fn deadline(&mut self, now: Duration) -> Vec<Action> {
+        for job_id in self.admission.expire(now) {
+            tracing::warn!(
+                job_id,
+                "an accepted job was not assigned in time; its slot is free"
+            );
+        }
+        let mut actions = Vec::new();
+        if self.drain_until.is_some_and(|until| until <= now) {
+            tracing::warn!(
+                jobs = self.running.len(),
+                "the drain's time is over; jobs must end"
+            );
+            self.drain_until = None;
+            actions.extend(self.end_all_by(now + self.config.termination_grace));
+        }
+        for (job_id, end_by) in &mut self.running {
+            if end_by.is_some_and(|end_by| end_by <= now) {
+                *end_by = Some(Duration::MAX);
+                actions.push(Action::Abort(job_id.clone()));
+            }
+        }
+        actions.extend(self.report_if_changed());
+        actions
+    }
+
+    /// When [`State::deadline`] is due.
+    pub(super) fn next_deadline(&self) -> Option<Duration> {
+        let cut_off = self.running.values().filter_map(|end_by| *end_by).min();
+        [self.admission.next_expiry(), self.drain_until, cut_off]
+            .into_iter()
+            .flatten()
+            .filter(|at| *at < Duration::MAX)
+            .min()
+    }
+
+    /// The machine's load was measured.
+    pub(super) fn measured(&mut self, machine_load: f32) -> Vec<Action> {
+        self.admission.set_machine_load(machine_load);
+        self.report_if_changed().into_iter().collect()
+    }
+
+    /// Takes no more jobs; the running ones get the drain's time.
+    pub(super) fn drain(&mut self, now: Duration) -> Vec<Action> {
+        self.admission.drain();
+        self.drain_until = Some(now + self.config.drain_timeout);
+        vec![self.report()]
+    }
+
+    /// Takes no more jobs and ends the running ones within `grace`.
+    pub(super) fn stop(&mut self, now: Duration, grace: Duration) -> Vec<Action> {
+        self.admission.drain();
+        self.admission.forget_reservations();
+        self.drain_until = None;
+        let mut actions = vec![self.report()];
+        actions.extend(self.end_all_by(now + grace));
+        actions
+    }
+
+    /// Whether the worker was told to go and nothing holds it any more.
+    pub(super) fn is_done(&self) -> bool {
+        self.admission.is_draining() && self.admission.slots_taken() == 0
+    }
+
+    /// Whether the server may not have read how some job ended.
+    pub(super) fn has_unread_ends(&self) -> bool {
+        self.reports.has_unread_ends()
+    }
+
+    /// Status and load as they are now, for the server.
+    pub(super) fn report(&mut self) -> Action {
+        self.was_available = self.admission.is_available();
+        self.sequence += 1;
+        Action::Send(Outgoing::Status(WorkerReport {
+            is_available: self.was_available,
+            is_draining: self.admission.is_draining(),
+            load: self.load(),
+            job_count: u32::try_from(self.admission.slots_taken()).unwrap_or(u32::MAX),
+            sequence: self.sequence,
+        }))
+    }
+
+    /// What everyone else may know about the worker.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            worker_id: self.worker_id.clone(),
+            agent_name: self.config.agent_name.clone(),
+            trouble: self.trouble.clone(),
+            load: self.load(),
+            active_jobs: self.running.len(),
+            slots_taken: self.admission.slots_taken(),
+            slots_max: self.config.slots_max,
+            is_draining: self.admission.is_draining(),
+            jobs_succeeded: self.counts.succeeded,
+            jobs_failed: self.counts.failed,
+            job_panics: self.counts.panicked,
+            reconnects: self.counts.registrations.saturating_sub(1),
+        }
+    }
+
+    fn load(&self) -> f32 {
+        let load = self.admission.load().clamp(0.0, 1.0);
+        if self.admission.is_available() {
+            load.min(LOAD_AVAILABLE_MAX)
+        } else {
+            load
+        }
+    }
+
+    /// Tells the server at once when we fill up or have room again; load alone waits for its turn.
+    fn report_if_changed(&mut self) -> Option<Action> {
+        (self.admission.is_available() != self.was_available).then(|| self.report())
+    }
+
+    fn status(&mut self, job_id: String, status: JobStatus) -> Vec<Action> {
+        let report = JobReport { job_id, status };
+        let ping = self.reports.add(report.clone());
+        vec![
+            Action::Send(Outgoing::Job(report)),
+            Action::Send(Outgoing::Ping(ping)),
+        ]
+    }
+
+    fn end_by(&mut self, job_id: &str, at: Duration) -> Option<Action> {
+        let end_by = self.running.get_mut(job_id)?;
+        let is_first = end_by.is_none();
+        *end_by = Some(end_by.map_or(at, |earlier| earlier.min(at)));
+        is_first.then(|| Action::Cancel(job_id.to_owned()))
+    }
+
+    fn end_all_by(&mut self, at: Duration) -> Vec<Action> {
+        let job_ids: Vec<String> = self.running.keys().cloned().collect();
+        job_ids
+            .iter()
+            .filter_map(|job_id| self.end_by(job_id, at))
+            .collect()
+    }
+}
+
+fn log_refusal(job_id: &str, refusal: Refusal) {
+    tracing::info!(job_id, reason = refusal.label(), "job refused");
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

@@ -1,0 +1,97 @@
+//! Access tokens: to register as a worker, and to join a room that nobody dispatched us to.
+
+use std::time::Duration;
+
+use livekit_api::access_token::{AccessToken, AccessTokenError, VideoGrants};
+
+use super::config::ServerConfig;
+use crate::redact::Pii;
+
+/// As long as LiveKit's own join tokens for agents; they are used at once.
+///
+/// Source: livekit/protocol `agent/token.go` `BuildAgentToken`.
+const TOKEN_TTL: Duration = Duration::from_secs(3600);
+
+/// The key or secret cannot sign a token.
+#[derive(Debug, thiserror::Error)]
+#[error("LIVEKIT_API_KEY and LIVEKIT_API_SECRET cannot sign a token")]
+pub struct TokenError(#[from] AccessTokenError);
+
+/// The bearer token of a worker's connection.
+pub(super) fn worker_token(server: &ServerConfig) -> Result<Pii<String>, TokenError> {
+    let grants = VideoGrants {
+        agent: true,
+        ..VideoGrants::default()
+    };
+    sign(signer(server).with_grants(grants))
+}
+
+/// A token to join `room` as an agent, like the one the server mints for a dispatched job.
+pub(super) fn join_token(
+    server: &ServerConfig,
+    room: &str,
+    identity: &str,
+    agent_name: &str,
+) -> Result<Pii<String>, TokenError> {
+    let grants = VideoGrants {
+        room_join: true,
+        agent: true,
+        room: room.to_owned(),
+        can_update_own_metadata: Some(true),
+        ..VideoGrants::default()
+    };
+    let token = signer(server)
+        .with_identity(identity)
+        .with_kind("agent")
+        .with_attributes([("lk.agent.name", agent_name), ("lk.agent_name", agent_name)])
+        .with_grants(grants);
+    sign(token)
+}
+
+fn signer(server: &ServerConfig) -> AccessToken {
+    AccessToken::with_api_key(&server.api_key, server.api_secret.expose()).with_ttl(TOKEN_TTL)
+}
+
+fn sign(token: AccessToken) -> Result<Pii<String>, TokenError> {
+    Ok(Pii::new(token.to_jwt()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use livekit_api::access_token::TokenVerifier;
+
+    fn server() -> ServerConfig {
+        ServerConfig {
+            api_key: "devkey".to_owned(),
+            api_secret: Pii::new("secret".to_owned()),
+            ..ServerConfig::default()
+        }
+    }
+
+    #[test]
+    fn a_worker_may_be_an_agent_and_nothing_else() {
+        let token = worker_token(&server()).unwrap();
+        let claims = TokenVerifier::with_api_key("devkey", "secret")
+            .verify(token.expose())
+            .unwrap();
+        assert!(claims.video.agent);
+        assert!(!claims.video.room_join && !claims.video.room_admin && !claims.video.room_create);
+    }
+
+    #[test]
+    fn a_join_token_makes_an_agent_of_the_room() {
+        let token = join_token(&server(), "kitchen", "cook", "chef").unwrap();
+        let claims = TokenVerifier::with_api_key("devkey", "secret")
+            .verify(token.expose())
+            .unwrap();
+        assert_eq!(
+            (claims.sub.as_str(), claims.kind.as_str()),
+            ("cook", "agent")
+        );
+        assert_eq!(claims.video.room, "kitchen");
+        assert!(claims.video.room_join && claims.video.agent);
+        assert_eq!(claims.video.can_update_own_metadata, Some(true));
+        assert_eq!(claims.attributes["lk.agent.name"], "chef");
+    }
+}
