@@ -1,0 +1,266 @@
+//! From captured sound to RTP payloads: 20 ms packets, Opus, RED, timestamps, audio level.
+//!
+//! Pure: no socket and no thread. The caller decides on which thread to encode and hands each
+//! [`OutgoingAudio`] to its RTP stream. SSRC, header extensions and encryption are not known here.
+//!
+//! Source: RFC 7587 (RTP payload of Opus), RFC 2198 (RED), RFC 6464 (level).
+
+use std::time::{Duration, Instant};
+
+use super::{
+    audio_level::AudioLevel,
+    opus_decode::is_dtx,
+    opus_encode::{EncoderSettings, OpusEncoder, PACKET_MS},
+    pcm::{PcmFormat, RTP_CLOCK_HZ},
+    red::RedPacker,
+    resample::Converter,
+};
+
+const TICKS_PER_PACKET: u32 = RTP_CLOCK_HZ / 1000 * PACKET_MS as u32;
+/// A source silent for longer has paused: its timestamps jump, so that the other side keeps its
+/// delay. Shorter gaps are uneven delivery.
+const PAUSE: Duration = Duration::from_millis(150);
+/// How far a source that delivers faster than real time may run ahead of its clock.
+const AHEAD_MAX: Duration = Duration::from_secs(1);
+
+/// Payload types and redundancy that were negotiated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SendFormat {
+    pub(crate) opus_payload_type: u8,
+    /// Set if the other side prefers RED.
+    pub(crate) red: Option<SendRed>,
+}
+
+/// How to repeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SendRed {
+    pub(crate) payload_type: u8,
+    /// Packets each payload is repeated in, 1 or 2.
+    pub(crate) distance: usize,
+}
+
+/// One packet to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OutgoingAudio<'a> {
+    pub(crate) payload_type: u8,
+    /// Counts packets, without a wrap; its low 16 bits are the RTP sequence number.
+    pub(crate) sequence: u64,
+    pub(crate) timestamp: u32,
+    /// First packet after a pause.
+    pub(crate) marker: bool,
+    pub(crate) level: AudioLevel,
+    pub(crate) payload: &'a [u8],
+}
+
+/// Captured sound: interleaved samples of any whole number of frames.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CapturedAudio<'a> {
+    pub(crate) pcm: &'a [i16],
+    pub(crate) sample_rate: u32,
+    pub(crate) channels: u32,
+    /// Silence is sent in its place, so that a muted track keeps flowing.
+    pub(crate) is_muted: bool,
+}
+
+/// The sending half of one audio stream.
+#[derive(Debug)]
+pub(crate) struct AudioSend {
+    format: SendFormat,
+    settings: EncoderSettings,
+    encoder: Option<OpusEncoder>,
+    converter: Option<Converter>,
+    red: Option<RedPacker>,
+    /// Sound that does not fill a packet yet.
+    pending: Vec<i16>,
+    packet: Vec<u8>,
+    sequence: u64,
+    timestamp: u32,
+    marker: bool,
+    /// The last packet said that silence goes on.
+    is_silent: bool,
+    /// When the source's next sound is due.
+    due: Option<Instant>,
+    /// Packets that libopus could not encode.
+    encode_errors: u64,
+}
+
+impl AudioSend {
+    /// `sequence` and `timestamp` are those of the first packet; RFC 3550 wants them random, and
+    /// the first sequence number well below a wrap.
+    pub(crate) fn new(format: SendFormat, sequence: u64, timestamp: u32) -> Self {
+        Self {
+            format,
+            settings: EncoderSettings::default(),
+            encoder: None,
+            converter: None,
+            red: red_packer(format),
+            pending: Vec::new(),
+            packet: Vec::new(),
+            sequence,
+            timestamp,
+            marker: true,
+            is_silent: false,
+            due: None,
+            encode_errors: 0,
+        }
+    }
+
+    /// Follows a new negotiation; a change takes effect with the next packet.
+    pub(crate) fn set_format(&mut self, format: SendFormat) {
+        if self.format != format {
+            self.format = format;
+            self.red = red_packer(format);
+        }
+    }
+
+    /// # Errors
+    /// libopus refused a setting.
+    pub(crate) fn set_encoder(&mut self, settings: EncoderSettings) -> Result<(), opus::Error> {
+        if self.settings == settings {
+            return Ok(());
+        }
+        self.settings = settings;
+        self.encoder
+            .as_mut()
+            .map_or(Ok(()), |encoder| encoder.apply(&settings))
+    }
+
+    /// Packets lost to errors of libopus since the start.
+    pub(crate) fn encode_errors(&self) -> u64 {
+        self.encode_errors
+    }
+
+    /// Drops what is pending: the stream does not send now. Time goes on, see [`push`](Self::push).
+    pub(crate) fn pause(&mut self) {
+        self.pending.clear();
+        self.marker = true;
+        if let Some(red) = &mut self.red {
+            red.reset();
+        }
+    }
+
+    /// Takes sound captured at `now` and gives each packet it completes to `send`.
+    ///
+    /// # Errors
+    /// libopus has no memory for an encoder; the sound is lost, the next call tries again.
+    pub(crate) fn push(
+        &mut self,
+        now: Instant,
+        captured: CapturedAudio<'_>,
+        mut send: impl FnMut(OutgoingAudio<'_>),
+    ) -> Result<(), opus::Error> {
+        if captured.sample_rate == 0 || captured.channels == 0 {
+            return Ok(());
+        }
+        self.follow_clock(now, &captured);
+        let format = PcmFormat::nearest(captured.sample_rate, captured.channels);
+        self.prepare(format, &captured)?;
+        match &mut self.converter {
+            Some(converter) => converter.convert(captured.pcm, &mut self.pending),
+            None => self.pending.extend_from_slice(captured.pcm),
+        }
+        let samples = format.samples_10ms() * (PACKET_MS / 10);
+        let mut used = 0;
+        while self.pending.len() - used >= samples {
+            self.encode(used..used + samples, captured.is_muted, &mut send);
+            used += samples;
+        }
+        self.pending.drain(..used);
+        Ok(())
+    }
+
+    /// Moves the timestamp over a pause of the source.
+    fn follow_clock(&mut self, now: Instant, captured: &CapturedAudio<'_>) {
+        let frames = captured.pcm.len() as u64 / u64::from(captured.channels);
+        let length = Duration::from_micros(frames * 1_000_000 / u64::from(captured.sample_rate));
+        let due = self.due.unwrap_or(now);
+        let pause = now.saturating_duration_since(due);
+        if pause > PAUSE {
+            self.pause();
+            // Whole steps of 10 ms, so that timestamps stay on the grid receivers expect.
+            let steps = (pause.as_millis() / 10) as u32;
+            self.timestamp = self
+                .timestamp
+                .wrapping_add(steps.wrapping_mul(RTP_CLOCK_HZ / 100));
+        }
+        self.due = Some((due.max(now) + length).min(now + AHEAD_MAX));
+    }
+
+    /// Makes encoder and converter fit the captured sound.
+    fn prepare(
+        &mut self,
+        format: PcmFormat,
+        captured: &CapturedAudio<'_>,
+    ) -> Result<(), opus::Error> {
+        if self.encoder.as_ref().map(OpusEncoder::format) != Some(format) {
+            self.encoder = Some(OpusEncoder::new(format, &self.settings)?);
+            self.pending.clear();
+        }
+        let (rate, channels) = (captured.sample_rate, captured.channels);
+        if PcmFormat::exactly(rate, channels).is_some() {
+            self.converter = None;
+        } else if self
+            .converter
+            .as_ref()
+            .is_none_or(|c| !c.takes(rate, channels, format))
+        {
+            self.converter = Some(Converter::new(rate, channels, format));
+        }
+        Ok(())
+    }
+
+    fn encode(
+        &mut self,
+        range: std::ops::Range<usize>,
+        is_muted: bool,
+        send: &mut impl FnMut(OutgoingAudio<'_>),
+    ) {
+        let timestamp = self.timestamp;
+        self.timestamp = timestamp.wrapping_add(TICKS_PER_PACKET);
+        let pcm = &mut self.pending[range];
+        if is_muted {
+            pcm.fill(0);
+        }
+        let level = AudioLevel::of(pcm);
+        let encoder = self
+            .encoder
+            .as_mut()
+            .expect("`prepare` runs before each encode");
+        let Ok(opus) = encoder.encode(pcm) else {
+            self.encode_errors += 1;
+            return;
+        };
+        // The first packet of a silence tells the other side that there is one (DTX).
+        let was_silent = std::mem::replace(&mut self.is_silent, is_dtx(opus));
+        if was_silent && self.is_silent {
+            self.marker = true;
+            return;
+        }
+        let (payload_type, payload) = match (&mut self.red, self.format.red) {
+            (Some(packer), Some(red)) => {
+                packer.pack(timestamp, opus, &mut self.packet);
+                (red.payload_type, &self.packet[..])
+            }
+            _ => (self.format.opus_payload_type, opus),
+        };
+        let (sequence, marker) = (self.sequence, std::mem::take(&mut self.marker));
+        self.sequence += 1;
+        send(OutgoingAudio {
+            payload_type,
+            sequence,
+            timestamp,
+            marker,
+            level,
+            payload,
+        });
+    }
+}
+
+fn red_packer(format: SendFormat) -> Option<RedPacker> {
+    format
+        .red
+        .map(|red| RedPacker::new(format.opus_payload_type, red.distance))
+}
+
+#[cfg(test)]
+mod tests;

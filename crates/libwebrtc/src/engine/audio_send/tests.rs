@@ -1,0 +1,234 @@
+use std::f64::consts::TAU;
+
+use super::*;
+use crate::engine::red::{self, RedBlock};
+
+const OPUS: SendFormat = SendFormat {
+    opus_payload_type: 111,
+    red: None,
+};
+const RED: SendFormat = SendFormat {
+    opus_payload_type: 111,
+    red: Some(SendRed {
+        payload_type: 63,
+        distance: 1,
+    }),
+};
+
+#[derive(Debug, Clone, PartialEq)]
+struct Sent {
+    payload_type: u8,
+    sequence: u64,
+    timestamp: u32,
+    marker: bool,
+    level: AudioLevel,
+    payload: Vec<u8>,
+}
+
+/// Pushes 10 ms of a tone at a time, in virtual time.
+struct Source {
+    now: Instant,
+    rate: u32,
+    channels: u32,
+    is_muted: bool,
+    frame: usize,
+}
+
+impl Source {
+    fn new(rate: u32, channels: u32) -> Self {
+        Self {
+            now: Instant::now(),
+            rate,
+            channels,
+            is_muted: false,
+            frame: 0,
+        }
+    }
+
+    fn push(&mut self, send: &mut AudioSend, frames_10ms: usize) -> Vec<Sent> {
+        let mut sent = Vec::new();
+        for _ in 0..frames_10ms {
+            let n = self.rate as usize / 100;
+            let sample = |k: usize| {
+                let t = (self.frame * n + k) as f64 / f64::from(self.rate);
+                (8000.0 * (TAU * 440.0 * t).sin()) as i16
+            };
+            let pcm: Vec<i16> = (0..n)
+                .flat_map(|k| vec![sample(k); self.channels as usize])
+                .collect();
+            let captured = CapturedAudio {
+                pcm: &pcm,
+                sample_rate: self.rate,
+                channels: self.channels,
+                is_muted: self.is_muted,
+            };
+            let keep = |p: OutgoingAudio<'_>| {
+                sent.push(Sent {
+                    payload_type: p.payload_type,
+                    sequence: p.sequence,
+                    timestamp: p.timestamp,
+                    marker: p.marker,
+                    level: p.level,
+                    payload: p.payload.to_vec(),
+                });
+            };
+            send.push(self.now, captured, keep).unwrap();
+            self.now += Duration::from_millis(10);
+            self.frame += 1;
+        }
+        sent
+    }
+}
+
+#[test]
+fn two_frames_make_a_packet_960_ticks_after_the_last() {
+    let mut send = AudioSend::new(OPUS, 70_000, u32::MAX - 960);
+    let sent = Source::new(16_000, 1).push(&mut send, 7);
+    assert_eq!(sent.len(), 3);
+    assert_eq!(
+        sent.iter().map(|p| p.sequence).collect::<Vec<_>>(),
+        [70_000, 70_001, 70_002]
+    );
+    let timestamps: Vec<_> = sent.iter().map(|p| p.timestamp).collect();
+    assert_eq!(timestamps, [u32::MAX - 960, u32::MAX, 959]);
+    assert_eq!(
+        sent.iter().map(|p| p.marker).collect::<Vec<_>>(),
+        [true, false, false]
+    );
+    assert!(
+        sent.iter()
+            .all(|p| p.payload_type == 111 && p.level.is_voice)
+    );
+    // A sine of amplitude 8000: 20 log10(8000 / 32768 / sqrt 2).
+    assert_eq!(sent[1].level.minus_dbov, 15);
+}
+
+#[test]
+fn every_rate_and_channel_count_gives_20_ms_packets() {
+    for rate in [
+        8_000, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000,
+    ] {
+        for channels in [1, 2, 6] {
+            let mut send = AudioSend::new(OPUS, 0, 0);
+            let sent = Source::new(rate, channels).push(&mut send, 41);
+            assert_eq!(sent.len(), 20, "{rate} Hz, {channels} channels");
+            for packet in sent {
+                assert_eq!(
+                    opus::packet::get_nb_samples(&packet.payload, 48_000).unwrap(),
+                    960
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn red_packets_hold_the_packet_before() {
+    let mut send = AudioSend::new(RED, 0, 0);
+    let mut source = Source::new(48_000, 1);
+    let sent = source.push(&mut send, 6);
+    assert!(sent.iter().all(|p| p.payload_type == 63));
+    let blocks = |p: &Sent| -> Vec<(u16, Vec<u8>)> {
+        let owned = |b: RedBlock<'_>| (b.timestamp_offset, b.payload.to_vec());
+        red::unpack(&p.payload).unwrap().map(owned).collect()
+    };
+    assert_eq!(blocks(&sent[0]).len(), 1);
+    assert_eq!(blocks(&sent[2])[0].0, 960);
+    assert_eq!(blocks(&sent[2])[0].1, blocks(&sent[1])[1].1);
+
+    send.set_format(OPUS);
+    assert!(
+        source
+            .push(&mut send, 2)
+            .iter()
+            .all(|p| p.payload_type == 111)
+    );
+}
+
+#[test]
+fn a_muted_track_sends_silence() {
+    let mut send = AudioSend::new(OPUS, 0, 0);
+    let mut source = Source::new(48_000, 1);
+    source.is_muted = true;
+    let sent = source.push(&mut send, 20);
+    assert_eq!(sent.len(), 10);
+    assert!(
+        sent.iter()
+            .all(|p| p.level.minus_dbov == 127 && !p.level.is_voice)
+    );
+}
+
+#[test]
+fn timestamps_jump_over_a_pause_but_not_over_uneven_delivery() {
+    let mut send = AudioSend::new(RED, 0, 0);
+    let mut source = Source::new(48_000, 1);
+    source.push(&mut send, 10);
+    source.now += Duration::from_millis(100);
+    let late = source.push(&mut send, 2);
+    assert_eq!((late[0].timestamp, late[0].marker), (4800, false));
+
+    source.now += Duration::from_millis(3005);
+    let resumed = source.push(&mut send, 2);
+    assert_eq!(
+        (resumed[0].timestamp, resumed[0].marker),
+        (4800 + 960 + 144_000, true)
+    );
+    assert_eq!(resumed[0].sequence, late[0].sequence + 1);
+    assert_eq!(
+        red::unpack(&resumed[0].payload).unwrap().count(),
+        1,
+        "nothing old is repeated"
+    );
+}
+
+#[test]
+fn bursts_at_the_right_pace_are_no_pause() {
+    let mut send = AudioSend::new(OPUS, 0, 0);
+    let mut source = Source::new(48_000, 1);
+    let mut sent = Vec::new();
+    for _ in 0..10 {
+        let start = source.now;
+        for _ in 0..40 {
+            sent.extend(source.push(&mut send, 1));
+            source.now = start;
+        }
+        source.now = start + Duration::from_millis(400);
+    }
+    assert_eq!(sent.len(), 200);
+    assert!(sent.iter().zip(0u32..).all(|(p, n)| p.timestamp == n * 960));
+}
+
+#[test]
+fn settings_change_without_a_break() {
+    let mut send = AudioSend::new(OPUS, 0, 0);
+    let mut source = Source::new(48_000, 1);
+    let bytes = |sent: &[Sent]| sent.iter().map(|p| p.payload.len()).sum::<usize>();
+    let default = bytes(&source.push(&mut send, 200));
+    let settings = EncoderSettings {
+        bitrate_bps: Some(96_000),
+        ..Default::default()
+    };
+    send.set_encoder(settings).unwrap();
+    let rich = source.push(&mut send, 200);
+    assert!(
+        bytes(&rich) > 2 * default,
+        "{} bytes against {default}",
+        bytes(&rich)
+    );
+    assert!(rich.iter().all(|p| !p.marker));
+}
+
+#[test]
+fn nothing_is_sent_for_sound_without_a_format() {
+    let mut send = AudioSend::new(OPUS, 0, 0);
+    for (sample_rate, channels) in [(0, 1), (48_000, 0)] {
+        let captured = CapturedAudio {
+            pcm: &[0; 960],
+            sample_rate,
+            channels,
+            is_muted: false,
+        };
+        send.push(Instant::now(), captured, |_| panic!("sent"))
+            .unwrap();
+    }
+}
