@@ -38,7 +38,7 @@ pub(crate) struct Flags {
     /// What every transcription says
     #[arg(long, requires = "fixed", value_name = "TEXT")]
     transcript: Option<String>,
-    /// What every chat completion says
+    /// What every chat completion says; without it the rules answer
     #[arg(long, requires = "fixed", value_name = "TEXT")]
     reply: Option<String>,
     /// The tone that is all speech
@@ -68,7 +68,7 @@ impl Flags {
         let usual = Fixed::default();
         let fixed = self.fixed.then(|| Fixed {
             transcript: self.transcript.unwrap_or(usual.transcript),
-            reply: self.reply.unwrap_or(usual.reply),
+            reply: self.reply,
             tone_hz: self.tone_hz.unwrap_or(usual.tone_hz),
             tone: self.tone_ms.map_or(usual.tone, Duration::from_millis),
         });

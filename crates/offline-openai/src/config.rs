@@ -47,8 +47,8 @@ impl Default for Config {
 pub struct Fixed {
     /// What every transcription says.
     pub transcript: String,
-    /// What every chat completion says.
-    pub reply: String,
+    /// What every chat completion says; with `None` the rules answer, as they do outside fixed mode.
+    pub reply: Option<String>,
     /// The tone that is every speech, in hertz.
     pub tone_hz: f64,
     /// How long that tone lasts.
@@ -59,7 +59,7 @@ impl Default for Fixed {
     fn default() -> Self {
         Self {
             transcript: "hello there".to_owned(),
-            reply: "Hello. How can I help you?".to_owned(),
+            reply: None,
             tone_hz: 440.0,
             tone: Duration::from_secs(2),
         }

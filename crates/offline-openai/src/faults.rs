@@ -253,7 +253,7 @@ mod tests {
     fn a_rule_covers_so_many_requests_of_its_endpoint() {
         let faults = Faults::new(vec!["chat:cut:2".parse().unwrap()]);
         faults.add("any:hang".parse().unwrap());
-        let mut take = |endpoint| faults.take(endpoint).map(|fault| fault.kind);
+        let take = |endpoint| faults.take(endpoint).map(|fault| fault.kind);
         assert_eq!(take(Endpoint::Chat), Some(FaultKind::Cut));
         assert_eq!(take(Endpoint::Speech), Some(FaultKind::Hang));
         assert_eq!(take(Endpoint::Speech), None);

@@ -44,12 +44,11 @@ pub(crate) async fn complete(
     }
 }
 
-/// Fixed mode says its reply, but still gives JSON to whoever asked for JSON.
+/// A fixed reply is for conversations; whoever asks for JSON gets JSON.
 fn reply(app: &App, conversation: &Conversation) -> Reply {
-    match &app.engine {
-        Engine::Fixed { fixed, .. } if conversation.schema.is_none() => {
-            Reply::Say(fixed.reply.clone())
-        }
-        _ => brain::reply(conversation),
-    }
+    let fixed = match &app.engine {
+        Engine::Fixed { fixed, .. } if conversation.schema.is_none() => fixed.reply.clone(),
+        _ => None,
+    };
+    fixed.map_or_else(|| brain::reply(conversation), Reply::Say)
 }
