@@ -3,6 +3,7 @@
 //! Each module is one part of the program against real servers on the loopback interface, or, for
 //! `session`, against scripted fakes in virtual time.
 
+mod call;
 mod common;
 mod pool;
 mod session;

@@ -164,7 +164,10 @@ impl LiveKit {
     pub(crate) async fn job(&self, room: &str) -> (String, String) {
         eventually("the server lists a job", async || {
             let dispatches = self.dispatches().list_dispatch(room).await.ok()?;
-            let mut jobs = dispatches.into_iter().filter_map(|d| d.state).flat_map(|s| s.jobs);
+            let mut jobs = dispatches
+                .into_iter()
+                .filter_map(|d| d.state)
+                .flat_map(|s| s.jobs);
             let job = jobs.next()?;
             Some((job.id, job.state?.participant_identity))
         })
