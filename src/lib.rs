@@ -5,7 +5,7 @@
 //! - [`cli`] → [`config`] → [`telemetry`] → [`app`] and [`check`]: what the user typed, what the
 //!   program means, what operators see, the parts put together.
 //! - [`worker`]: registration with LiveKit, admission, jobs, drain. Knows no session.
-//! - `agent`: one job from entry to end, in order.
+//! - [`agent`]: one job from entry to end, in order.
 //! - [`session`]: one conversation: a loop over one closed enum of events.
 //! - [`room`], [`tools`], [`stt`], [`llm`], [`tts`], `cache`: each outside thing behind a small trait.
 //! - [`pool`]: the shared clients and the one way out of the process.
@@ -19,6 +19,7 @@ pub mod telemetry;
 
 pub mod worker;
 
+pub mod agent;
 pub mod session;
 
 pub mod llm;

@@ -1,8 +1,21 @@
 //! The only place that knows the `livekit` crate: what comes from a room and what goes into it.
 
+mod input;
+mod join;
+mod link;
+mod output;
+mod playout;
+mod rpc;
+mod text;
+
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+
+pub use join::{JoinError, Joined, join};
+pub use output::Voice;
+pub use playout::PlayoutClock;
+pub use rpc::RpcMethod;
 
 use crate::audio::AudioFrame;
 use crate::redact::Pii;

@@ -1,10 +1,12 @@
-//! Integration tests of the worker: one binary, so that it is linked once.
+//! Integration tests of the worker: one binary, so that it is linked once; the harness in `common`.
 //!
-//! Each module is one part of the program against real servers on the loopback interface; `common`
-//! is the harness they share.
+//! Each module is one part of the program against real servers on the loopback interface, or, for
+//! `session`, against scripted fakes in virtual time.
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+mod call;
 mod common;
 mod pool;
+mod session;
 mod worker;

@@ -6,6 +6,6 @@ mod faults;
 mod limits;
 mod pooling;
 mod privacy;
-mod stages;
+pub(crate) mod stages;
 mod streams;
 mod wire;

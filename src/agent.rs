@@ -1,0 +1,166 @@
+//! One job, in order: everything it needs starts together, then the conversation, then the end.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use crate::audio::vad::EarshotVad;
+use crate::chat::ToolCall;
+use crate::room::{Joined, RpcMethod, Voice, join};
+use crate::session::{Agent, Greeting, Session, SessionEnd, Settings};
+use crate::worker::{JobContext, JobHandler, JobOutcome};
+
+/// Settings of the agent itself.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Standing instructions for the model.
+    pub instructions: String,
+    /// How a conversation begins.
+    pub greeting: Greeting,
+    /// Tools that other participants can call as methods of the agent's participant.
+    pub rpc_tools: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            instructions: "You are a friendly voice assistant on a call. Answer in one to three \
+                           short spoken sentences, without lists, markdown or emoji."
+                .to_owned(),
+            greeting: Greeting::default(),
+            rpc_tools: ["getConnectionPoolStats", "cleanupConnectionPool"]
+                .map(str::to_owned)
+                .to_vec(),
+        }
+    }
+}
+
+impl Config {
+    /// What is wrong with the values, one sentence each.
+    pub fn problems(&self) -> Vec<String> {
+        self.greeting.problems()
+    }
+}
+
+/// Runs every job with the same agent, on the process's shared services.
+pub struct AgentJobs {
+    agent: Agent,
+    settings: Settings,
+    rpc_tools: Vec<String>,
+}
+
+impl AgentJobs {
+    /// An agent with its settings.
+    pub fn new(agent: Agent, settings: Settings, rpc_tools: Vec<String>) -> Self {
+        Self {
+            agent,
+            settings,
+            rpc_tools,
+        }
+    }
+
+    async fn talk(&self, job: JobContext) -> JobOutcome {
+        // The greeting is made while the room is joined. The shared clients are not waited for:
+        // whatever is not warm yet is opened by its first call.
+        let voice = Arc::new(Voice::new(self.agent.tts.sample_rate_hz()));
+        let session = Session::prepare(
+            self.settings.clone(),
+            self.agent.clone(),
+            Box::new(EarshotVad::new()),
+            Arc::clone(&voice) as _,
+        );
+        let joining = join(&job.url, &job.token, voice, self.rpc_methods());
+        let joined = tokio::select! {
+            joined = joining => joined,
+            () = job.shutdown.cancelled() => return JobOutcome::Success,
+        };
+        let joined = match joined {
+            Ok(joined) => joined,
+            Err(error) => {
+                tracing::error!(%error, "the job ends before it began");
+                return JobOutcome::Failed(error.to_string());
+            }
+        };
+        let end = converse(session, joined, job.shutdown).await;
+        tracing::info!(end = end.label(), "the session is over");
+        match end {
+            SessionEnd::UserLeft | SessionEnd::RoomClosed | SessionEnd::Shutdown => {
+                JobOutcome::Success
+            }
+            SessionEnd::Failed(error) => JobOutcome::Failed(error.to_string()),
+        }
+    }
+
+    fn rpc_methods(&self) -> Vec<RpcMethod> {
+        let methods = self.rpc_tools.iter().map(|name| {
+            let (name, tools) = (name.clone(), self.agent.tools.clone());
+            RpcMethod {
+                name: name.clone(),
+                call: Arc::new(move |payload| {
+                    let call = ToolCall {
+                        id: String::new(),
+                        name: name.clone(),
+                        arguments: payload,
+                    };
+                    let output = tools.call(&call);
+                    output
+                        .map(|output| match output.is_error {
+                            true => Err(output.text),
+                            false => Ok(output.text),
+                        })
+                        .boxed()
+                }),
+            }
+        });
+        methods.collect()
+    }
+}
+
+async fn converse(session: Session, mut joined: Joined, shutdown: CancellationToken) -> SessionEnd {
+    let events = std::mem::replace(&mut joined.events, Box::pin(futures::stream::empty()));
+    let end = session
+        .run(events, Arc::clone(&joined.output), shutdown)
+        .await;
+    joined.leave().await;
+    end
+}
+
+impl JobHandler for AgentJobs {
+    fn run(&self, job: JobContext) -> BoxFuture<'_, JobOutcome> {
+        self.talk(job).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeOwned;
+
+    use super::*;
+
+    /// A section of the documented defaults.
+    fn section<T: DeserializeOwned + serde::Serialize>(path: &[&str]) -> T {
+        let table: toml::Table = toml::from_str(include_str!("../config/default.toml")).unwrap();
+        let mut value = toml::Value::Table(table);
+        for key in path {
+            value = value[*key].clone();
+        }
+        value.try_into().unwrap()
+    }
+
+    fn check<T: DeserializeOwned + serde::Serialize + Default>(path: &[&str]) {
+        let documented = serde_json::to_value(section::<T>(path)).unwrap();
+        let default = serde_json::to_value(T::default()).unwrap();
+        assert_eq!(documented, default, "{path:?}");
+    }
+
+    #[test]
+    fn the_documented_defaults_are_the_defaults() {
+        check::<Config>(&["agent"]);
+        check::<crate::session::Config>(&["session"]);
+        check::<crate::turn::Config>(&["turn"]);
+        check::<crate::audio::speech::Config>(&["vad"]);
+    }
+}

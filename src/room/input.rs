@@ -1,0 +1,254 @@
+//! What comes from the room: the user, their microphone and what they type.
+//!
+//! One stream, polled by the session: no task and no queue of our own on the way of a frame. The
+//! engine's queue of frames is bounded and drops the oldest.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::{BoxStream, FuturesUnordered, StreamExt, unfold};
+use futures::{FutureExt, future};
+use livekit::prelude::{
+    RemoteAudioTrack, RemoteParticipant, RemoteTrack, RemoteTrackPublication, Room, TrackKind,
+    TrackSid, TrackSource,
+};
+use livekit::webrtc::audio_stream::native::{NativeAudioStream, NativeAudioStreamOptions};
+use livekit::{StreamReader, TextStreamReader};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::RoomEvent;
+use super::link::{Link, is_gone_for_good, may_be_user};
+use super::output::Voice;
+use crate::audio::AudioFrame;
+use crate::audio::vad::SAMPLE_RATE_HZ;
+use crate::redact::Pii;
+
+/// The topic of text that is typed to the agent.
+///
+/// Source: livekit-agents 1.8.9, `TOPIC_CHAT`.
+const CHAT_TOPIC: &str = "lk.chat";
+
+/// Frames of 10 ms that may wait: half a second, far longer than the session's loop ever takes.
+const FRAMES_MAX: usize = 50;
+
+/// Texts that may arrive at the same time; more are not read.
+const TEXTS_MAX: usize = 8;
+
+/// How long one text may take to arrive.
+const TEXT_WITHIN: Duration = Duration::from_secs(10);
+
+type Text = BoxFuture<'static, Option<String>>;
+
+/// Turns the SDK's events into the session's.
+pub(super) struct Input {
+    room: Arc<Room>,
+    events: UnboundedReceiver<livekit::RoomEvent>,
+    link: Arc<Link>,
+    voice: Arc<Voice>,
+    microphone: Option<(TrackSid, NativeAudioStream)>,
+    texts: FuturesUnordered<Text>,
+    ready: VecDeque<RoomEvent>,
+    is_over: bool,
+}
+
+impl Input {
+    pub(super) fn new(
+        room: Arc<Room>,
+        events: UnboundedReceiver<livekit::RoomEvent>,
+        link: Arc<Link>,
+        voice: Arc<Voice>,
+    ) -> Self {
+        Self {
+            room,
+            events,
+            link,
+            voice,
+            microphone: None,
+            texts: FuturesUnordered::new(),
+            ready: VecDeque::new(),
+            is_over: false,
+        }
+    }
+
+    /// The events, until [`RoomEvent::Disconnected`].
+    pub(super) fn into_stream(self) -> BoxStream<'static, RoomEvent> {
+        unfold(self, |mut input| async move {
+            let event = input.next().await?;
+            Some((event, input))
+        })
+        .boxed()
+    }
+
+    async fn next(&mut self) -> Option<RoomEvent> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            if self.is_over {
+                return None;
+            }
+            tokio::select! {
+                event = self.events.recv() => match event {
+                    Some(event) => self.on_event(event),
+                    None => self.end(),
+                },
+                frame = next_frame(&mut self.microphone) => match frame {
+                    Some(frame) => return Some(RoomEvent::Frame(frame)),
+                    None => self.set_microphone(None),
+                },
+                Some(text) = self.texts.next(), if !self.texts.is_empty() => {
+                    let text = text.map(|text| RoomEvent::Text(Pii::new(text)));
+                    self.ready.extend(text);
+                }
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: livekit::RoomEvent) {
+        use livekit::RoomEvent as E;
+        match event {
+            E::Connected { .. } => self.link_anybody(),
+            E::ParticipantConnected(participant) => self.link_if_free(&participant),
+            E::ParticipantDisconnected(participant) => self.on_left(&participant),
+            E::TrackPublished {
+                publication,
+                participant,
+            } => {
+                if self.link.is_user(&participant.identity()) {
+                    listen_to(&publication);
+                }
+            }
+            E::TrackSubscribed {
+                track: RemoteTrack::Audio(track),
+                participant,
+                ..
+            } => {
+                if self.link.is_user(&participant.identity()) {
+                    self.set_microphone(Some(&track));
+                }
+            }
+            E::TrackUnsubscribed { track, .. } => {
+                let sid = track.sid();
+                if self.microphone.as_ref().is_some_and(|(own, _)| *own == sid) {
+                    self.set_microphone(None);
+                }
+            }
+            E::LocalTrackSubscribed { .. } => self.voice.set_heard(),
+            E::TextStreamOpened {
+                reader,
+                topic,
+                participant_identity,
+            } => {
+                if topic == CHAT_TOPIC && self.link.is_user(&participant_identity) {
+                    self.read(reader.take());
+                }
+            }
+            E::Disconnected { reason } => {
+                tracing::info!(reason = reason.as_str_name(), "disconnected from the room");
+                self.end();
+            }
+            E::Reconnecting => tracing::warn!("connection to the room lost, reconnecting"),
+            E::Reconnected => tracing::info!("connection to the room is back"),
+            _ => {}
+        }
+    }
+
+    fn link_anybody(&mut self) {
+        for participant in self.room.remote_participants().values() {
+            self.link_if_free(participant);
+        }
+    }
+
+    fn link_if_free(&mut self, participant: &RemoteParticipant) {
+        if !self.link.is_free() || !may_be_user(participant) {
+            return;
+        }
+        self.link.set_user(participant.identity());
+        participant
+            .track_publications()
+            .values()
+            .for_each(listen_to);
+        self.ready.push_back(RoomEvent::UserJoined);
+    }
+
+    fn on_left(&mut self, participant: &RemoteParticipant) {
+        if !self.link.is_user(&participant.identity()) {
+            return;
+        }
+        self.set_microphone(None);
+        self.link.clear();
+        let is_final = is_gone_for_good(participant.disconnect_reason());
+        self.ready.push_back(RoomEvent::UserLeft { is_final });
+        if !is_final {
+            self.link_anybody();
+        }
+    }
+
+    fn set_microphone(&mut self, track: Option<&RemoteAudioTrack>) {
+        self.microphone = track.map(|track| {
+            let options = NativeAudioStreamOptions {
+                queue_size_frames: Some(FRAMES_MAX),
+            };
+            let rate = SAMPLE_RATE_HZ.cast_signed();
+            let stream = NativeAudioStream::with_options(track.rtc_track(), rate, 1, options);
+            (track.sid(), stream)
+        });
+        let sid = self.microphone.as_ref().map(|(sid, _)| sid.clone());
+        self.link.set_microphone(sid);
+    }
+
+    fn read(&mut self, reader: Option<TextStreamReader>) {
+        let Some(reader) = reader else { return };
+        if self.texts.len() >= TEXTS_MAX {
+            tracing::warn!("too many texts at once: one was not read");
+            return;
+        }
+        let text = tokio::time::timeout(TEXT_WITHIN, reader.read_all());
+        self.texts.push(
+            text.map(|text| match text {
+                Ok(Ok(text)) => Some(text),
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "a typed text could not be read");
+                    None
+                }
+                Err(_) => {
+                    tracing::warn!("a typed text did not arrive in time");
+                    None
+                }
+            })
+            .boxed(),
+        );
+    }
+
+    fn end(&mut self) {
+        self.is_over = true;
+        self.microphone = None;
+        self.ready.push_back(RoomEvent::Disconnected);
+    }
+}
+
+/// The next frame; waits for ever without a microphone.
+async fn next_frame(microphone: &mut Option<(TrackSid, NativeAudioStream)>) -> Option<AudioFrame> {
+    let Some((_, stream)) = microphone else {
+        return future::pending().await;
+    };
+    let frame = stream.next().await?;
+    Some(AudioFrame {
+        samples: frame.data.into_owned(),
+        sample_rate_hz: frame.sample_rate,
+    })
+}
+
+/// Subscribes to a microphone and to nothing else: what a camera shows is nothing to us.
+fn listen_to(publication: &RemoteTrackPublication) {
+    let is_microphone = publication.kind() == TrackKind::Audio
+        && matches!(
+            publication.source(),
+            TrackSource::Microphone | TrackSource::Unknown
+        );
+    if is_microphone {
+        publication.set_subscribed(true);
+    }
+}

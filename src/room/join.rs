@@ -1,0 +1,135 @@
+//! Joining a room as the agent, and leaving it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::BoxStream;
+use livekit::{Room, RoomDataStreamOptions, RoomError, RoomOptions};
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::input::Input;
+use super::link::Link;
+use super::output::Voice;
+use super::rpc::{self, RpcMethod};
+use super::text::{RoomText, publish};
+use super::{RoomEvent, RoomOutput};
+use crate::redact::Pii;
+
+/// What a participant may send as one text. A page of writing; more is no turn of a conversation.
+const TEXT_BYTES_MAX: usize = 64 * 1024;
+
+/// How long leaving may take: the server notices in any case.
+const CLOSE_WITHIN: Duration = Duration::from_secs(3);
+
+/// The room could not be joined.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// The server cannot be reached or refuses us.
+    #[error("cannot join the room: {0}")]
+    Connect(#[source] RoomError),
+    /// The agent's voice is not taken.
+    #[error("cannot publish the agent's voice: {0}")]
+    Publish(#[source] RoomError),
+}
+
+/// A room that was joined.
+pub struct Joined {
+    /// What happens in it; taken by the session.
+    pub events: BoxStream<'static, RoomEvent>,
+    /// Where the session shows what goes on.
+    pub output: Arc<dyn RoomOutput>,
+    presence: Presence,
+    text: AbortOnDropHandle<()>,
+}
+
+/// Being in the room: the SDK's room does not leave when it is dropped, this does.
+struct Presence(Option<Arc<Room>>);
+
+impl Presence {
+    async fn leave(mut self) {
+        if let Some(room) = self.0.take() {
+            close(&room).await;
+        }
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        if let (Some(room), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(async move { close(&room).await });
+        }
+    }
+}
+
+/// Joins with the job's token, publishes the voice and answers the methods.
+///
+/// Only the microphone of the user is subscribed to: see [`Link`].
+///
+/// # Errors
+/// The server does not let us in. Cancel safety: a dropped call leaves the room again.
+pub async fn join(
+    url: &str,
+    token: &Pii<String>,
+    voice: Arc<Voice>,
+    methods: Vec<RpcMethod>,
+) -> Result<Joined, JoinError> {
+    let mut options = RoomOptions::default();
+    options.auto_subscribe = false;
+    options.data_stream =
+        RoomDataStreamOptions::default().with_max_payload_byte_length(TEXT_BYTES_MAX);
+    let (room, events) = Room::connect(url, token.expose(), options)
+        .await
+        .map_err(JoinError::Connect)?;
+    let room = Arc::new(room);
+    let presence = Presence(Some(Arc::clone(&room)));
+    rpc::register(&room.local_participant(), methods);
+    let link = Arc::new(Link::default());
+    let (output, commands) = RoomText::new();
+    let voice_sid = match voice.publish(&room).await {
+        Ok(sid) => sid,
+        Err(error) => {
+            presence.leave().await;
+            return Err(error);
+        }
+    };
+    let text = publish(
+        room.local_participant(),
+        Arc::clone(&link),
+        voice_sid,
+        commands,
+    );
+    Ok(Joined {
+        events: Input::new(Arc::clone(&room), events, link, voice).into_stream(),
+        output: Arc::new(output),
+        presence,
+        text: AbortOnDropHandle::new(tokio::spawn(text)),
+    })
+}
+
+impl Joined {
+    /// Sends what is still to be sent, once the session is over, and leaves the room.
+    pub async fn leave(self) {
+        let Self {
+            events,
+            output,
+            presence,
+            text,
+        } = self;
+        drop(events);
+        // The publisher ends when nobody can give it more.
+        drop(output);
+        if tokio::time::timeout(CLOSE_WITHIN, text).await.is_err() {
+            tracing::debug!("some text was not sent before leaving the room");
+        }
+        presence.leave().await;
+    }
+}
+
+async fn close(room: &Room) {
+    match tokio::time::timeout(CLOSE_WITHIN, room.close()).await {
+        Ok(Ok(()) | Err(RoomError::AlreadyClosed)) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "the room was not left in order"),
+        Err(_) => tracing::debug!("leaving the room took too long"),
+    }
+}

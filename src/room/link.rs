@@ -1,0 +1,98 @@
+//! The user: the one participant the agent listens and talks to.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use livekit::participant::ParticipantKind;
+use livekit::prelude::{DisconnectReason, ParticipantIdentity, RemoteParticipant, TrackSid};
+
+/// Set on participants that speak for another one (an avatar's worker): never the user.
+///
+/// Source: livekit-agents 1.8.9, `ATTRIBUTE_PUBLISH_ON_BEHALF`.
+const PUBLISH_ON_BEHALF: &str = "lk.publish_on_behalf";
+
+/// Who the user is and which microphone is theirs; shared by the input and the transcripts.
+#[derive(Default)]
+pub(super) struct Link(Mutex<Linked>);
+
+#[derive(Clone, Default)]
+pub(super) struct Linked {
+    pub(super) user: Option<ParticipantIdentity>,
+    pub(super) microphone: Option<TrackSid>,
+}
+
+impl Link {
+    fn lock(&self) -> MutexGuard<'_, Linked> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn get(&self) -> Linked {
+        self.lock().clone()
+    }
+
+    pub(super) fn is_free(&self) -> bool {
+        self.lock().user.is_none()
+    }
+
+    pub(super) fn is_user(&self, identity: &ParticipantIdentity) -> bool {
+        self.lock().user.as_ref() == Some(identity)
+    }
+
+    pub(super) fn set_user(&self, identity: ParticipantIdentity) {
+        *self.lock() = Linked {
+            user: Some(identity),
+            microphone: None,
+        };
+    }
+
+    pub(super) fn set_microphone(&self, sid: Option<TrackSid>) {
+        self.lock().microphone = sid;
+    }
+
+    pub(super) fn clear(&self) {
+        *self.lock() = Linked::default();
+    }
+}
+
+/// Whether an agent talks to such a participant: people on screens and telephones.
+///
+/// Source: livekit-agents 1.8.9, `DEFAULT_PARTICIPANT_KINDS`.
+pub(super) fn may_be_user(participant: &RemoteParticipant) -> bool {
+    is_person(participant.kind()) && !participant.attributes().contains_key(PUBLISH_ON_BEHALF)
+}
+
+fn is_person(kind: ParticipantKind) -> bool {
+    matches!(
+        kind,
+        ParticipantKind::Standard | ParticipantKind::Sip | ParticipantKind::Connector
+    )
+}
+
+/// Whether somebody who left like this is not coming back.
+///
+/// Source: livekit-agents 1.8.9, `DEFAULT_CLOSE_ON_DISCONNECT_REASONS`.
+pub(super) fn is_gone_for_good(reason: DisconnectReason) -> bool {
+    matches!(
+        reason,
+        DisconnectReason::ClientInitiated
+            | DisconnectReason::RoomDeleted
+            | DisconnectReason::UserRejected
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agents_and_recorders_are_no_users() {
+        assert!(is_person(ParticipantKind::Standard) && is_person(ParticipantKind::Sip));
+        assert!(!is_person(ParticipantKind::Agent) && !is_person(ParticipantKind::Egress));
+    }
+
+    #[test]
+    fn a_lost_connection_may_come_back_and_a_hang_up_does_not() {
+        assert!(is_gone_for_good(DisconnectReason::ClientInitiated));
+        assert!(!is_gone_for_good(DisconnectReason::ConnectionTimeout));
+        assert!(!is_gone_for_good(DisconnectReason::SignalClose));
+    }
+}

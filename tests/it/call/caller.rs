@@ -1,0 +1,228 @@
+//! A person in a room: speaks, listens, reads and types, through a connection of their own.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::StreamExt;
+use livekit::options::TrackPublishOptions;
+use livekit::prelude::*;
+use livekit::webrtc::audio_frame::AudioFrame as RtcAudioFrame;
+use livekit::webrtc::audio_source::native::NativeAudioSource;
+use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
+use livekit::webrtc::audio_stream::native::NativeAudioStream;
+use livekit::{SendTextOptions, StreamReader, TextStreamReader};
+use livekit_api::access_token::{AccessToken, VideoGrants};
+use tokio::time::Instant;
+use voxpool::audio::AudioFrame;
+
+use crate::common::eventually;
+use crate::common::livekit::{API_KEY, API_SECRET};
+
+/// Sound louder than this is somebody's voice; the silence between is digital.
+const LOUD: i16 = 200;
+
+/// One text stream of the topic `lk.transcription`, as it stands.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Line {
+    pub(crate) speaker: String,
+    pub(crate) text: String,
+    pub(crate) is_final: bool,
+    pub(crate) segment: String,
+    pub(crate) track: String,
+}
+
+#[derive(Default)]
+struct Seen {
+    lines: Vec<Line>,
+    states: Vec<String>,
+    /// When the agent's loud sound was last heard, and how many frames of it.
+    last_loud: Option<Instant>,
+    n_loud: usize,
+}
+
+pub(crate) struct Caller {
+    pub(crate) room: Arc<Room>,
+    microphone: NativeAudioSource,
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl Caller {
+    pub(crate) async fn join(url: &str, room: &str) -> Self {
+        let token = AccessToken::with_api_key(API_KEY, API_SECRET)
+            .with_identity("caller")
+            .with_grants(VideoGrants {
+                room_join: true,
+                room: room.to_owned(),
+                ..VideoGrants::default()
+            })
+            .to_jwt()
+            .expect("a token");
+        let (room, mut events) = Room::connect(url, &token, RoomOptions::default())
+            .await
+            .expect("the caller joins");
+        let seen = Arc::<Mutex<Seen>>::default();
+        let watching = Arc::clone(&seen);
+        tokio::spawn(async move {
+            while let Some(event) = events.recv().await {
+                watch(&watching, event);
+            }
+        });
+        let microphone = NativeAudioSource::new(AudioSourceOptions::default(), 24_000, 1, 200);
+        let track = LocalAudioTrack::create_audio_track(
+            "microphone",
+            RtcAudioSource::Native(microphone.clone()),
+        );
+        let options = TrackPublishOptions {
+            source: TrackSource::Microphone,
+            ..TrackPublishOptions::default()
+        };
+        room.local_participant()
+            .publish_track(LocalTrack::Audio(track), options)
+            .await
+            .expect("the caller's microphone is published");
+        Self {
+            room: Arc::new(room),
+            microphone,
+            seen,
+        }
+    }
+
+    /// Says it, at its pace.
+    pub(crate) async fn say(&self, sound: &AudioFrame) {
+        let frame = RtcAudioFrame {
+            data: Cow::Borrowed(&sound.samples),
+            sample_rate: sound.sample_rate_hz,
+            num_channels: 1,
+            samples_per_channel: u32::try_from(sound.samples.len()).expect("a short sound"),
+        };
+        self.microphone
+            .capture_frame(&frame)
+            .await
+            .expect("the microphone takes it");
+    }
+
+    pub(crate) async fn type_text(&self, text: &str) {
+        let options = SendTextOptions::new_with_topic("lk.chat");
+        self.room
+            .local_participant()
+            .send_text(text, options)
+            .await
+            .expect("the text is sent");
+    }
+
+    /// Waits for a finished line of the speaker that contains `words`.
+    pub(crate) async fn reads(&self, is_agent: bool, words: &str) -> Line {
+        let who = if is_agent { "agent" } else { "caller" };
+        let what = format!("a final transcript of the {who} with '{words}'");
+        eventually(&what, async || {
+            let seen = self.seen.lock().expect("no panic while reading");
+            let line = seen.lines.iter().find(|line| {
+                (line.speaker != "caller") == is_agent && line.is_final && line.text.contains(words)
+            });
+            line.cloned()
+        })
+        .await
+    }
+
+    /// Waits until the agent's voice is heard, that long after now in frames of 10 ms.
+    pub(crate) async fn hears(&self, n_frames: usize) {
+        let before = self.n_loud();
+        eventually("the agent is heard", async || {
+            (self.n_loud() >= before + n_frames).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until the agent has been silent for half a second; returns when its last sound was.
+    pub(crate) async fn hears_silence(&self) -> Instant {
+        eventually("the agent falls silent", async || {
+            let last = self
+                .seen
+                .lock()
+                .expect("no panic while reading")
+                .last_loud?;
+            (last.elapsed() > Duration::from_millis(500)).then_some(last)
+        })
+        .await
+    }
+
+    pub(crate) fn n_loud(&self) -> usize {
+        self.seen.lock().expect("no panic while reading").n_loud
+    }
+
+    /// The values of `lk.agent.state` that were seen, in order.
+    pub(crate) fn states(&self) -> Vec<String> {
+        self.seen
+            .lock()
+            .expect("no panic while reading")
+            .states
+            .clone()
+    }
+
+    pub(crate) fn agent(&self) -> Option<RemoteParticipant> {
+        let participants = self.room.remote_participants();
+        participants.into_values().next()
+    }
+}
+
+fn watch(seen: &Arc<Mutex<Seen>>, event: RoomEvent) {
+    let seen = Arc::clone(seen);
+    match event {
+        RoomEvent::TrackSubscribed {
+            track: RemoteTrack::Audio(track),
+            ..
+        } => {
+            let mut frames = NativeAudioStream::new(track.rtc_track(), 24_000, 1);
+            tokio::spawn(async move {
+                while let Some(frame) = frames.next().await {
+                    if frame
+                        .data
+                        .iter()
+                        .any(|sample| sample.saturating_abs() > LOUD)
+                    {
+                        let mut seen = seen.lock().expect("no panic while reading");
+                        seen.last_loud = Some(Instant::now());
+                        seen.n_loud += 1;
+                    }
+                }
+            });
+        }
+        RoomEvent::TextStreamOpened {
+            reader,
+            topic,
+            participant_identity,
+        } if topic == "lk.transcription" => {
+            let reader = reader.take().expect("taken once");
+            tokio::spawn(read(seen, reader, participant_identity.to_string()));
+        }
+        RoomEvent::ParticipantAttributesChanged {
+            changed_attributes, ..
+        } => {
+            if let Some(state) = changed_attributes.get("lk.agent.state") {
+                let mut seen = seen.lock().expect("no panic while reading");
+                seen.states.push(state.clone());
+            }
+        }
+        _ => {}
+    }
+}
+
+async fn read(seen: Arc<Mutex<Seen>>, mut reader: TextStreamReader, speaker: String) {
+    let mut line = Line {
+        speaker,
+        ..Line::default()
+    };
+    while let Some(Ok(delta)) = reader.next().await {
+        line.text += &delta;
+    }
+    let attributes = reader.info().attributes();
+    let attribute = |key: &str| attributes.get(key).cloned().unwrap_or_default();
+    line.is_final = attribute("lk.transcription_final") == "true";
+    line.segment = attribute("lk.segment_id");
+    line.track = attribute("lk.transcribed_track_id");
+    seen.lock()
+        .expect("no panic while reading")
+        .lines
+        .push(line);
+}

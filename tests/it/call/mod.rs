@@ -1,0 +1,187 @@
+//! Spoken calls: a real LiveKit server, the worker with its agent, services that speak and hear, and
+//! a caller on a connection of their own.
+
+mod caller;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use livekit::prelude::PerformRpcData;
+use offline_openai::{Fixed, Server, ServerHandle};
+use tokio::time::Instant;
+use voxpool::agent::AgentJobs;
+use voxpool::audio::AudioFrame;
+use voxpool::session::{Agent, Greeting, Settings};
+use voxpool::tools::{CleanupConnectionPool, GetConnectionPoolStats, ToolSet};
+use voxpool::tts::Tts;
+use voxpool::worker::{Stop, WorkerEnd};
+
+use crate::common::livekit::LiveKit;
+use crate::common::running::{RunningWorker, quick};
+use crate::common::within;
+use crate::pool::stages::Stages;
+use caller::Caller;
+
+/// Everything of a call but the caller.
+struct House {
+    server: LiveKit,
+    services: ServerHandle,
+    stages: Stages,
+    worker: RunningWorker,
+}
+
+impl House {
+    async fn open(fixed: Option<Fixed>, greeting: &str) -> Self {
+        let config = offline_openai::Config {
+            fixed,
+            ..offline_openai::Config::default()
+        };
+        let (_, services) = Server::bind(config).await.expect("the stand-in starts");
+        let stages = Stages::new(&services.base_url());
+        let ours = Stages::new(&services.base_url());
+        let agent = Agent {
+            instructions: "You are a friendly voice assistant.".to_owned(),
+            greeting: Greeting {
+                text: greeting.to_owned(),
+                ..Greeting::default()
+            },
+            stt: Arc::new(ours.stt),
+            llm: Arc::new(ours.llm),
+            tts: Arc::new(ours.tts),
+            tools: ToolSet::new(vec![
+                Arc::new(GetConnectionPoolStats(ours.pool.clone())),
+                Arc::new(CleanupConnectionPool(ours.pool)),
+            ]),
+        };
+        let rpc_tools = voxpool::agent::Config::default().rpc_tools;
+        let jobs = Arc::new(AgentJobs::new(agent, Settings::default(), rpc_tools));
+        let server = LiveKit::start().await;
+        let worker = RunningWorker::registered(server.server_config(), quick(""), jobs).await;
+        Self {
+            server,
+            services,
+            stages,
+            worker,
+        }
+    }
+
+    /// The words as the stand-in's voice says them, with silence around.
+    async fn speech(&self, words: &str) -> AudioFrame {
+        let mut frames = self.stages.tts.speak(words.to_owned());
+        let mut samples = vec![0; 4_800];
+        while let Some(frame) = frames.next().await {
+            samples.extend(frame.expect("the stand-in speaks").samples);
+        }
+        samples.extend(vec![0; 4_800]);
+        AudioFrame {
+            samples,
+            sample_rate_hz: 24_000,
+        }
+    }
+
+    async fn close(self) {
+        self.worker.stop(Stop::Drain).await;
+        assert_eq!(self.worker.ended().await, WorkerEnd::Drained);
+        self.services.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_is_greeted_understood_and_answered_by_voice_and_text() {
+    let house = House::open(None, "Hello, how can I help you?").await;
+    let hello = house.speech("hello there").await;
+    let caller = Caller::join(&house.server.url(), "spoken").await;
+
+    caller.hears(20).await;
+    let greeting = caller.reads(true, "how can I help").await;
+    let agent = caller.agent().expect("the agent is there");
+    assert_eq!(agent.kind(), livekit::participant::ParticipantKind::Agent);
+    assert_eq!(greeting.speaker, agent.identity().to_string());
+    let publications = agent.track_publications();
+    let voice = publications.values().next().expect("the agent's voice");
+    assert_eq!(voice.name(), "roomio_audio");
+    assert_eq!(voice.source(), livekit::prelude::TrackSource::Microphone);
+    assert_eq!(greeting.track, voice.sid().to_string());
+
+    caller.hears_silence().await;
+    let n_loud = caller.n_loud();
+    caller.say(&hello).await;
+    let words = caller.reads(false, "hello there").await;
+    assert!(words.segment.starts_with("SG_"), "{words:?}");
+    caller.hears(20).await;
+    caller.hears_silence().await;
+    assert!(caller.n_loud() > n_loud + 20, "the answer is heard");
+
+    let states = caller.states();
+    for state in ["listening", "thinking", "speaking"] {
+        assert!(states.iter().any(|seen| seen == state), "{states:?}");
+    }
+
+    caller.type_text("what is two plus two").await;
+    caller.hears(20).await;
+    caller.room.close().await.expect("the caller hangs up");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interruption_silences_the_agent() {
+    let fixed = Fixed {
+        transcript: "please stop talking".to_owned(),
+        reply: Some("I see. ".to_owned()),
+        tone: Duration::from_secs(20),
+        ..Fixed::default()
+    };
+    let house = House::open(Some(fixed), "A very long greeting.").await;
+    // Three seconds of voice, from the real engine of another stand-in.
+    let speaking = House::speech_of("one two three four five six seven eight nine").await;
+    let caller = Caller::join(&house.server.url(), "interrupted").await;
+    caller.hears(50).await;
+    let began = Instant::now();
+    let (last, ()) = tokio::join!(caller.hears_silence(), caller.say(&speaking));
+    let took = last - began;
+    // 0.2 s of silence before the voice, 0.5 s of voice, 0.2 s to fall silent, the network, the VAD.
+    eprintln!("silent {took:?} after the recording began");
+    assert!(took < Duration::from_millis(2500), "{took:?}");
+    caller.room.close().await.expect("the caller hangs up");
+    house.close().await;
+}
+
+impl House {
+    /// Speech of the real engine, when the house's own services are fixed.
+    async fn speech_of(words: &str) -> AudioFrame {
+        let (_, services) = Server::bind(offline_openai::Config::default())
+            .await
+            .expect("the stand-in starts");
+        let stages = Stages::new(&services.base_url());
+        let mut samples = vec![0; 4_800];
+        let mut frames = stages.tts.speak(words.to_owned());
+        while let Some(frame) = frames.next().await {
+            samples.extend(frame.expect("the stand-in speaks").samples);
+        }
+        services.stop().await;
+        AudioFrame {
+            samples,
+            sample_rate_hz: 24_000,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pool_statistics_are_a_method_of_the_agents_participant() {
+    let house = House::open(Some(Fixed::default()), "Hello.").await;
+    let caller = Caller::join(&house.server.url(), "methods").await;
+    caller.hears(20).await;
+    let agent = caller.agent().expect("the agent is there");
+    let answer = caller.room.local_participant().perform_rpc(PerformRpcData {
+        destination_identity: agent.identity().to_string(),
+        method: "getConnectionPoolStats".to_owned(),
+        ..PerformRpcData::default()
+    });
+    let answer = within("the method answers", answer)
+        .await
+        .expect("an answer");
+    assert!(answer.contains("connection"), "{answer}");
+    caller.room.close().await.expect("the caller hangs up");
+    house.close().await;
+}
