@@ -7,4 +7,5 @@
 
 mod common;
 mod pool;
+mod program;
 mod worker;
