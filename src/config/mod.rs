@@ -22,7 +22,8 @@ pub use self::environment::{Environment, VARIABLES, process_environment};
 pub use self::sources::{Flag, Source, Sources};
 pub use self::supabase::Config as SupabaseConfig;
 
-use crate::{llm, pool, stt, telemetry, tts, worker};
+use crate::audio::speech;
+use crate::{agent, llm, pool, session, stt, telemetry, tts, turn, worker};
 
 /// All settings with their defaults and documentation.
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
@@ -52,6 +53,14 @@ pub struct Config {
     pub llm: llm::openai::Config,
     /// The voice.
     pub tts: tts::openai::Config,
+    /// Voice activity on the caller's microphone.
+    pub vad: speech::Config,
+    /// Who speaks when.
+    pub turn: turn::Config,
+    /// Limits of a conversation.
+    pub session: session::Config,
+    /// Who talks.
+    pub agent: agent::Config,
     /// The memory in Supabase.
     pub supabase: SupabaseConfig,
 }
@@ -102,6 +111,10 @@ impl Config {
             self.stt.problems(),
             self.llm.problems(),
             self.tts.problems(),
+            self.vad.problems(),
+            self.turn.problems(),
+            self.session.problems(),
+            self.agent.problems(),
             self.supabase.problems(),
         ]
         .concat();

@@ -8,5 +8,6 @@
 mod call;
 mod common;
 mod pool;
+mod program;
 mod session;
 mod worker;

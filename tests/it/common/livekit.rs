@@ -1,8 +1,10 @@
 //! A real LiveKit server of the test's own, and what a customer's backend would ask of it.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use livekit_api::services::agent_dispatch::AgentDispatchClient;
 use livekit_api::services::room::{CreateRoomOptions, RoomClient};
@@ -11,6 +13,7 @@ use tempfile::TempDir;
 use voxpool::redact::Pii;
 use voxpool::worker::ServerConfig;
 
+use super::jobs::{Jobs, RunningJob};
 use super::{eventually, free_port, tool};
 
 pub(crate) const API_KEY: &str = "devkey";
@@ -146,6 +149,7 @@ impl LiveKit {
                 room: room.to_owned(),
                 agent_name: agent_name.to_owned(),
                 metadata: metadata.to_owned(),
+                attributes: HashMap::from([("lang".to_owned(), "en".to_owned())]),
                 ..Default::default()
             })
             .await
@@ -190,6 +194,41 @@ impl LiveKit {
                     })
             },
         )
+        .await
+    }
+}
+
+impl LiveKit {
+    /// Waits until the server has noted that so many jobs found no worker.
+    pub(crate) async fn refused_jobs(&self, count: usize) {
+        eventually("the server notes refused jobs", async || {
+            let log = std::fs::read_to_string(self.log_path()).ok()?;
+            let refused = log.lines().filter(|line| {
+                line.contains("failed to send job request")
+                    || line.contains("not dispatching agent job since no worker is available")
+            });
+            (refused.count() >= count).then_some(())
+        })
+        .await;
+    }
+
+    /// Dispatches until a job comes: a server that has just started, or a worker that has just got
+    /// room, takes a moment until they know of each other.
+    pub(crate) async fn dispatch_until_taken(
+        &self,
+        room: &str,
+        agent_name: &str,
+        jobs: &mut Jobs,
+    ) -> RunningJob {
+        let mut tries = 0;
+        eventually("a job starts", async || {
+            tries += 1;
+            self.dispatch(&format!("{room}-{tries}"), agent_name, "")
+                .await;
+            tokio::time::timeout(Duration::from_secs(2), jobs.next())
+                .await
+                .ok()
+        })
         .await
     }
 }

@@ -1,0 +1,318 @@
+//! The real binary: exit codes, mistakes, `check`, the HTTP endpoint, signals.
+
+use std::process::{Output, Stdio};
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::get;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+
+use crate::common::livekit::{API_KEY, API_SECRET, LiveKit};
+use crate::common::{free_port, within};
+
+/// The program in an empty directory, with no environment but what the test gives it.
+fn voxpool(
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+    directory: &tempfile::TempDir,
+) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_voxpool"));
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .current_dir(directory.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
+    let directory = tempfile::tempdir().unwrap();
+    run_in(arguments, variables, &directory).await
+}
+
+async fn run_in(
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+    directory: &tempfile::TempDir,
+) -> (i32, String, String) {
+    let output: Output = within(
+        "voxpool ends",
+        voxpool(arguments, variables, directory).output(),
+    )
+    .await
+    .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        output.status.code().unwrap(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+/// An OpenAI-compatible service that knows one key.
+async fn openai() -> String {
+    let models = |headers: HeaderMap| async move {
+        let is_known = headers
+            .get("authorization")
+            .is_some_and(|key| key == "Bearer right");
+        if is_known {
+            (StatusCode::OK, "{\"object\":\"list\",\"data\":[]}")
+        } else {
+            (StatusCode::UNAUTHORIZED, "{\"error\":{\"message\":\"no\"}}")
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let routes = Router::new().route("/v1/models", get(models));
+    tokio::spawn(axum::serve(listener, routes).into_future());
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_mistakes_exit_64_and_help_exits_0() {
+    assert_eq!(run(&["nonsense"], &[]).await.0, 64);
+    assert_eq!(run(&["connect"], &[]).await.0, 64, "--room is missing");
+    let (code, out, _) = run(&["--help"], &[]).await;
+    assert_eq!(code, 0);
+    for command in ["start", "dev", "connect", "check"] {
+        assert!(out.contains(command), "{command} not in {out}");
+    }
+    assert_eq!(run(&["--version"], &[]).await.0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn start_names_every_mistake_at_once_and_exits_64() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(
+        directory.path().join("voxpool.toml"),
+        "[worker]\nslot_max = 1\n",
+    )
+    .unwrap();
+    std::fs::write(
+        directory.path().join(".env"),
+        "LIVEKIT_AGENT_NAME=\"two words\"\n",
+    )
+    .unwrap();
+    let variables = [("VOXPOOL__HTTP__PORT", "99999"), ("LIVEKIT_API_KEY", "key")];
+    let (code, _, err) = run_in(
+        &["start", "--drain-timeout", "soon"],
+        &variables,
+        &directory,
+    )
+    .await;
+    assert_eq!(code, 64);
+    for part in [
+        "worker.slot_max (file voxpool.toml): there is no such setting; did you mean worker.slots_max?",
+        "worker.agent_name (environment variable LIVEKIT_AGENT_NAME): must be",
+        "http.port (environment variable VOXPOOL__HTTP__PORT): must be a whole number",
+        "worker.drain_timeout_seconds (flag --drain-timeout): must be a number",
+        "livekit.url: missing; set LIVEKIT_URL",
+        "livekit.api_secret: missing; set LIVEKIT_API_SECRET",
+        "openai.api_key: missing; set OPENAI_API_KEY",
+    ] {
+        assert!(err.contains(part), "{part}\nnot in\n{err}");
+    }
+    assert!(!err.contains("livekit.api_key"), "it is set: {err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dot_env_never_overrides_what_is_set() {
+    let directory = tempfile::tempdir().unwrap();
+    let dot_env = "LIVEKIT_URL=ws://from-file\nLIVEKIT_AGENT_NAME=from-file\n";
+    std::fs::write(directory.path().join(".env"), dot_env).unwrap();
+    let nowhere = format!("ws://127.0.0.1:{}", free_port());
+    let variables = [
+        ("LIVEKIT_URL", nowhere.as_str()),
+        ("OPENAI_BASE_URL", "http://127.0.0.1:9"),
+    ];
+    let (_, out, _) = run_in(&["check", "--dev"], &variables, &directory).await;
+    assert!(out.contains(&nowhere) && out.contains("from-file"), "{out}");
+    assert!(!out.contains("ws://from-file"), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_shows_the_settings_without_secrets_and_finds_what_is_fine() {
+    let server = LiveKit::start().await;
+    let openai = openai().await;
+    let url = server.url();
+    let variables = [
+        ("LIVEKIT_URL", url.as_str()),
+        ("LIVEKIT_API_KEY", API_KEY),
+        ("LIVEKIT_API_SECRET", API_SECRET),
+        ("OPENAI_BASE_URL", &openai),
+        ("OPENAI_API_KEY", "right"),
+    ];
+    let (code, out, err) = run(&["check"], &variables).await;
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(
+        out.contains("slots_max = 100") && out.contains("[redacted]"),
+        "{out}"
+    );
+    assert!(!out.contains(API_SECRET) && !out.contains("right"), "{out}");
+    assert!(out.contains("ok      livekit at"), "{out}");
+    assert!(out.contains("ok      stt, llm, tts at"), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_says_what_is_wrong_with_each_service() {
+    let server = LiveKit::start().await;
+    let openai = openai().await;
+    let url = server.url();
+    let variables = [
+        ("LIVEKIT_URL", url.as_str()),
+        ("LIVEKIT_API_KEY", API_KEY),
+        (
+            "LIVEKIT_API_SECRET",
+            "wrong-secret-of-at-least-32-characters",
+        ),
+        ("OPENAI_BASE_URL", &openai),
+        ("OPENAI_API_KEY", "wrong"),
+    ];
+    let (code, out, _) = run(&["check"], &variables).await;
+    assert_eq!(code, 1);
+    let failed: Vec<&str> = out
+        .lines()
+        .filter(|line| line.starts_with("FAILED"))
+        .collect();
+    assert_eq!(failed.len(), 2, "{out}");
+    assert!(failed[0].contains("LIVEKIT_API_SECRET"), "{out}");
+    assert!(failed[1].contains("OPENAI_API_KEY"), "{out}");
+}
+
+/// A worker process, its log as it comes, and its HTTP endpoint.
+struct Started {
+    process: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    http: String,
+    _directory: tempfile::TempDir,
+}
+
+impl Started {
+    async fn start(server_url: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let variables = [
+            ("LIVEKIT_URL", server_url),
+            ("LIVEKIT_API_KEY", API_KEY),
+            ("LIVEKIT_API_SECRET", API_SECRET),
+            ("LIVEKIT_AGENT_NAME", "front-desk"),
+            ("OPENAI_API_KEY", "unused"),
+            ("VOXPOOL__HTTP__HOST", "127.0.0.1"),
+            ("VOXPOOL__WORKER__LOAD_THRESHOLD", "1"),
+        ];
+        let mut process = voxpool(&["start", "--port", "0"], &variables, &directory)
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(process.stderr.take().unwrap()).lines();
+        let mut started = Self {
+            process,
+            log,
+            http: String::new(),
+            _directory: directory,
+        };
+        let line = started.logged("\"http\":").await;
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        started.http = format!("http://{}", line["http"].as_str().unwrap());
+        started
+    }
+
+    /// The next line of the log with this in it.
+    async fn logged(&mut self, part: &str) -> String {
+        within(&format!("{part} is logged"), async {
+            loop {
+                let line = self
+                    .log
+                    .next_line()
+                    .await
+                    .unwrap()
+                    .expect("the process has ended");
+                if line.contains(part) {
+                    return line;
+                }
+            }
+        })
+        .await
+    }
+
+    async fn get(&self, path: &str) -> (u16, String) {
+        let response = reqwest::get(format!("{}{path}", self.http)).await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.process.id().unwrap().to_string();
+        let status = std::process::Command::new("kill")
+            .args(["-s", name, &pid])
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    async fn exit_code(mut self) -> i32 {
+        let mut rest = String::new();
+        let ended = async {
+            self.log.get_mut().read_to_string(&mut rest).await.unwrap();
+            self.process.wait().await.unwrap()
+        };
+        within("the process ends", ended).await.code().unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn start_serves_health_worker_and_metrics_and_drains_on_sigterm() {
+    let server = LiveKit::start().await;
+    let mut worker = Started::start(&server.url()).await;
+    worker.logged("registered").await;
+
+    assert_eq!(worker.get("/").await, (200, "OK".to_owned()));
+    let (status, body) = worker.get("/worker").await;
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(status, 200);
+    assert_eq!(body["worker_type"], "JT_ROOM");
+    assert_eq!(body["agent_name"], "front-desk");
+    assert_eq!(body["active_jobs"], 0);
+    assert_eq!(body["protocol_version"], 1);
+    assert!(
+        body["sdk_version"].is_string() && body["worker_load"].is_number(),
+        "{body}"
+    );
+    let (_, metrics) = worker.get("/metrics").await;
+    assert!(
+        metrics.contains("voice_agent_worker_registered 1"),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains("lk_agents_active_job_count 0"),
+        "{metrics}"
+    );
+
+    worker.signal("TERM");
+    assert_eq!(worker.exit_code().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreachable_server_is_503_with_the_reason_and_sigint_still_ends_it() {
+    let nowhere = format!("ws://127.0.0.1:{}", free_port());
+    let mut worker = Started::start(&nowhere).await;
+    worker.logged("cannot register").await;
+    let (status, why) = worker.get("/").await;
+    assert_eq!(status, 503);
+    assert!(why.contains("cannot be reached"), "{why}");
+    worker.signal("INT");
+    assert_eq!(worker.exit_code().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_taken_is_a_start_up_failure() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let (code, _, err) = run(&["dev", "--port", &port], &[]).await;
+    assert_eq!(code, 1);
+    assert!(
+        err.contains("cannot listen on 127.0.0.1") && err.contains("--port"),
+        "{err}"
+    );
+}

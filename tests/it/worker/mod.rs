@@ -1,0 +1,7 @@
+//! The worker against a real LiveKit server, and against one that misbehaves.
+
+mod dispatch;
+mod drain;
+mod failure;
+mod hostile;
+mod reconnect;
