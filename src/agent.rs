@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audio::vad::EarshotVad;
 use crate::chat::ToolCall;
+use crate::pool::{ConnectionPool, Endpoint};
 use crate::room::{Joined, RpcMethod, Voice, join};
 use crate::session::{Agent, Greeting, Session, SessionEnd, Settings};
 use crate::worker::{JobContext, JobHandler, JobOutcome};
@@ -45,26 +46,45 @@ impl Config {
     }
 }
 
+/// The clients that all jobs share, and where they lead.
+pub struct Services {
+    /// The one way out of the process.
+    pub pool: ConnectionPool,
+    /// The hosts whose connections a job will want.
+    pub endpoints: Vec<Endpoint>,
+}
+
 /// Runs every job with the same agent, on the process's shared services.
 pub struct AgentJobs {
     agent: Agent,
     settings: Settings,
+    services: Services,
     rpc_tools: Vec<String>,
 }
 
 impl AgentJobs {
     /// An agent with its settings.
-    pub fn new(agent: Agent, settings: Settings, rpc_tools: Vec<String>) -> Self {
+    pub fn new(
+        agent: Agent,
+        settings: Settings,
+        services: Services,
+        rpc_tools: Vec<String>,
+    ) -> Self {
         Self {
             agent,
             settings,
+            services,
             rpc_tools,
         }
     }
 
+    /// Opens connections that the next job would have to wait for.
+    pub async fn prewarm(&self) {
+        self.services.pool.prewarm(&self.services.endpoints).await;
+    }
+
     async fn talk(&self, job: JobContext) -> JobOutcome {
-        // The greeting is made while the room is joined. The shared clients are not waited for:
-        // whatever is not warm yet is opened by its first call.
+        // The greeting is made while the room is joined.
         let voice = Arc::new(Voice::new(self.agent.tts.sample_rate_hz()));
         let session = Session::prepare(
             self.settings.clone(),
@@ -130,7 +150,23 @@ async fn converse(session: Session, mut joined: Joined, shutdown: CancellationTo
 
 impl JobHandler for AgentJobs {
     fn run(&self, job: JobContext) -> BoxFuture<'_, JobOutcome> {
-        self.talk(job).boxed()
+        // Nobody waits for the connections: what is not warm yet is opened by its first call.
+        alongside(self.talk(job), self.prewarm()).boxed()
+    }
+}
+
+/// Runs `main` to its end; what `side` has not done by then is dropped.
+pub(crate) async fn alongside<T>(
+    main: impl Future<Output = T>,
+    side: impl Future<Output = ()>,
+) -> T {
+    let endless = async {
+        side.await;
+        std::future::pending().await
+    };
+    tokio::select! {
+        output = main => output,
+        never = endless => never,
     }
 }
 

@@ -5,14 +5,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use futures::FutureExt;
-use futures::future::BoxFuture;
 
+use crate::agent::{AgentJobs, Services, alongside};
 use crate::check;
 use crate::cli::Command;
 use crate::config::{Config, Profile};
+use crate::llm::openai::OpenAiLlm;
+use crate::pool::ConnectionPool;
+use crate::session::{Agent, Settings};
+use crate::stt::openai::OpenAiStt;
 use crate::telemetry::{HttpServer, Metrics, Views};
-use crate::worker::{DirectJob, JobContext, JobHandler, JobOutcome, Worker, WorkerEnd, signals};
+use crate::tools::{CleanupConnectionPool, GetConnectionPoolStats, ToolSet};
+use crate::tts::openai::OpenAiTts;
+use crate::worker::{DirectJob, JobOutcome, Worker, WorkerEnd, signals};
 
 /// Exit code when the command line or the configuration is wrong (`EX_USAGE`).
 pub const EXIT_USAGE: u8 = 64;
@@ -36,8 +41,12 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
     warn_without_key(&config);
     let is_drained = !config.worker.drain_timeout.is_zero();
     let stops = signals(is_drained).context("signals cannot be listened to")?;
-    let handler = agent(&config);
-    let worker = Worker::new(config.livekit.clone(), config.worker.clone(), handler);
+    let jobs = Arc::new(agent(&config)?);
+    let worker = Worker::new(
+        config.livekit.clone(),
+        config.worker.clone(),
+        Arc::clone(&jobs) as _,
+    );
     let views = Views {
         worker: worker.snapshots(),
         metrics: Metrics::new(worker.snapshots()),
@@ -57,7 +66,7 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
         "voxpool"
     );
     let end = tokio::select! {
-        end = worker.run(stops) => end,
+        end = alongside(worker.run(stops), jobs.prewarm()) => end,
         broken = http.serve() => {
             broken.context("the HTTP endpoint broke")?;
             anyhow::bail!("the HTTP endpoint ended");
@@ -81,7 +90,7 @@ async fn connect(config: Config, room: &str, identity: Option<&str>) -> anyhow::
         room,
         "joining without a dispatch"
     );
-    match job.run(agent(&config), stops).await {
+    match job.run(Arc::new(agent(&config)?), stops).await {
         JobOutcome::Success => Ok(ExitCode::SUCCESS),
         JobOutcome::Failed(why) => anyhow::bail!("the job failed: {why}"),
     }
@@ -120,17 +129,39 @@ fn warn_without_key(config: &Config) {
     }
 }
 
-/// What runs the jobs.
-fn agent(_config: &Config) -> Arc<dyn JobHandler> {
-    Arc::new(NoSession)
-}
-
-/// Stands where the session comes in: every job fails and says so.
-struct NoSession;
-
-impl JobHandler for NoSession {
-    fn run(&self, _job: JobContext) -> BoxFuture<'_, JobOutcome> {
-        let why = "this build has no session".to_owned();
-        async move { JobOutcome::Failed(why) }.boxed()
-    }
+/// The shared clients, and on them the agent that runs every job.
+fn agent(config: &Config) -> anyhow::Result<AgentJobs> {
+    let pool = ConnectionPool::new(config.pool.clone()).context("no HTTP client could be made")?;
+    let stt = OpenAiStt::new(pool.clone(), &config.openai, config.stt.clone()).context("stt")?;
+    let llm = OpenAiLlm::new(pool.clone(), &config.openai, config.llm.clone()).context("llm")?;
+    let tts = OpenAiTts::new(pool.clone(), &config.openai, config.tts.clone()).context("tts")?;
+    let endpoints = vec![
+        stt.endpoint().clone(),
+        llm.endpoint().clone(),
+        tts.endpoint().clone(),
+    ];
+    let tools = ToolSet::new(vec![
+        Arc::new(GetConnectionPoolStats(pool.clone())),
+        Arc::new(CleanupConnectionPool(pool.clone())),
+    ]);
+    let agent = Agent {
+        instructions: config.agent.instructions.clone(),
+        greeting: config.agent.greeting.clone(),
+        stt: Arc::new(stt),
+        llm: Arc::new(llm),
+        tts: Arc::new(tts),
+        tools,
+    };
+    let settings = Settings {
+        session: config.session.clone(),
+        vad: config.vad.clone(),
+        turn: config.turn.clone(),
+    };
+    let services = Services { pool, endpoints };
+    Ok(AgentJobs::new(
+        agent,
+        settings,
+        services,
+        config.agent.rpc_tools.clone(),
+    ))
 }

@@ -52,7 +52,10 @@ impl Hearing {
         }
         self.quiet_frames += 1;
         if !self.is_sounding {
-            let excess = self.samples.len().saturating_sub(LEAD_IN_FRAMES * FRAME_SAMPLES);
+            let excess = self
+                .samples
+                .len()
+                .saturating_sub(LEAD_IN_FRAMES * FRAME_SAMPLES);
             self.samples.drain(..excess);
         } else if self.quiet_frames as u128 * 10 >= SILENCE_MAX.as_millis() {
             self.is_sounding = false;
@@ -101,7 +104,9 @@ mod tests {
         assert!(feed(&mut hearing, &QUIET, 100).is_empty());
         assert!(feed(&mut hearing, &LOUD, 50).is_empty());
         let heard = feed(&mut hearing, &QUIET, 300);
-        let [Heard::Speech { samples }] = heard.as_slice() else { panic!("{heard:?}") };
+        let [Heard::Speech { samples }] = heard.as_slice() else {
+            panic!("{heard:?}")
+        };
         let loud = samples.iter().filter(|&&sample| sample == 3_000).count();
         assert_eq!(loud, 100 * FRAME_SAMPLES);
         assert!(samples.len() <= (100 + 100 + 2 * LEAD_IN_FRAMES) * FRAME_SAMPLES);

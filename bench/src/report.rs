@@ -38,8 +38,16 @@ impl TurnReport {
             Some(ms) => format!("{:.2} s", ms as f64 / 1_000.0),
             None => "no answer".to_owned(),
         };
-        let mark = if self.ok { "" } else { "   ✗ not what was expected" };
+        let mark = if self.ok {
+            ""
+        } else {
+            "   ✗ not what was expected"
+        };
         let agent = format!("agent  [{latency}]  {}{mark}", self.heard);
-        if self.said.is_empty() { agent } else { format!("caller {}\n{agent}", self.said) }
+        if self.said.is_empty() {
+            agent
+        } else {
+            format!("caller {}\n{agent}", self.said)
+        }
     }
 }

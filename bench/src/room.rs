@@ -56,13 +56,15 @@ impl Call {
         let (room, events) = Room::connect(url, token, RoomOptions::default())
             .await
             .with_context(|| format!("cannot join a room on {url}"))?;
-        let source =
-            NativeAudioSource::new(AudioSourceOptions::default(), SAMPLE_RATE_HZ, 1, 0);
+        let source = NativeAudioSource::new(AudioSourceOptions::default(), SAMPLE_RATE_HZ, 1, 0);
         let track = LocalAudioTrack::create_audio_track(
             "microphone",
             RtcAudioSource::Native(source.clone()),
         );
-        let options = TrackPublishOptions { source: TrackSource::Microphone, ..Default::default() };
+        let options = TrackPublishOptions {
+            source: TrackSource::Microphone,
+            ..Default::default()
+        };
         room.local_participant()
             .publish_track(LocalTrack::Audio(track), options)
             .await
@@ -74,7 +76,12 @@ impl Call {
             tokio::spawn(send_voice(source, utterances)),
             tokio::spawn(listen(events, ear_sender)),
         ];
-        Ok(Self { room, microphone, ear, tasks })
+        Ok(Self {
+            room,
+            microphone,
+            ear,
+            tasks,
+        })
     }
 
     /// Says something; returns when its last loud frame was sent.
@@ -92,7 +99,10 @@ impl Call {
 
     /// The next thing heard; `None` when nothing came within `patience` or the line is dead.
     pub async fn hear(&mut self, patience: Duration) -> Option<HeardAt> {
-        tokio::time::timeout(patience, self.ear.recv()).await.ok().flatten()
+        tokio::time::timeout(patience, self.ear.recv())
+            .await
+            .ok()
+            .flatten()
     }
 
     /// Hangs up.
@@ -139,7 +149,7 @@ async fn send_voice(source: NativeAudioSource, mut utterances: mpsc::Receiver<Ut
         }
         if is_done && let Some((utterance, ..)) = speaking.take() {
             // Nobody waits any more when the call is being ended.
-            drop(utterance.spoken.send(Instant::now()));
+            utterance.spoken.send(Instant::now()).ok();
         }
     }
 }

@@ -35,15 +35,32 @@ impl Line {
 pub fn demo() -> Vec<Line> {
     vec![
         Line::new("hello there", &[]),
-        Line::new("my name is John and I live in London", &["john", "jon", "london", "meet"]),
+        Line::new(
+            "my name is John and I live in London",
+            &["john", "jon", "london", "meet"],
+        ),
         Line::new("what is my name", &["john", "jon"]),
         Line::new(
             "show me the connection statistics",
-            &["connection", "connections", "open", "opened", "requests", "request"],
+            &[
+                "connection",
+                "connections",
+                "open",
+                "opened",
+                "requests",
+                "request",
+            ],
         ),
         Line::new(
             "please clean up your connections",
-            &["clean", "cleaned", "connection", "connections", "closed", "done"],
+            &[
+                "clean",
+                "cleaned",
+                "connection",
+                "connections",
+                "closed",
+                "done",
+            ],
         ),
     ]
 }

@@ -13,7 +13,12 @@ pub struct Server {
     #[arg(long, env = "LIVEKIT_API_KEY", default_value = "devkey")]
     pub api_key: String,
     /// API secret.
-    #[arg(long, env = "LIVEKIT_API_SECRET", default_value = "secret", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "LIVEKIT_API_SECRET",
+        default_value = "secret",
+        hide_env_values = true
+    )]
     pub api_secret: String,
 }
 
@@ -23,7 +28,11 @@ impl Server {
     /// # Errors
     /// When the key or secret cannot sign.
     pub fn token(&self, room: &str, identity: &str) -> Result<String> {
-        let grants = VideoGrants { room_join: true, room: room.to_owned(), ..Default::default() };
+        let grants = VideoGrants {
+            room_join: true,
+            room: room.to_owned(),
+            ..Default::default()
+        };
         AccessToken::with_api_key(&self.api_key, &self.api_secret)
             .with_identity(identity)
             .with_grants(grants)

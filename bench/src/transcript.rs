@@ -25,12 +25,17 @@ impl Transcriber {
     /// # Errors
     /// When the endpoint cannot be reached or refuses.
     pub async fn transcribe(&self, samples: &[i16]) -> Result<String> {
-        let file = Part::bytes(wav(samples)?).file_name("heard.wav").mime_str("audio/wav")?;
+        let file = Part::bytes(wav(samples)?)
+            .file_name("heard.wav")
+            .mime_str("audio/wav")?;
         let form = Form::new()
             .text("model", self.model.clone())
             .text("response_format", "json")
             .part("file", file);
-        let url = format!("{}/audio/transcriptions", self.base_url.trim_end_matches('/'));
+        let url = format!(
+            "{}/audio/transcriptions",
+            self.base_url.trim_end_matches('/')
+        );
         let answer: serde_json::Value = self
             .http
             .post(&url)
@@ -42,7 +47,11 @@ impl Transcriber {
             .error_for_status()?
             .json()
             .await?;
-        Ok(answer["text"].as_str().unwrap_or_default().trim().to_owned())
+        Ok(answer["text"]
+            .as_str()
+            .unwrap_or_default()
+            .trim()
+            .to_owned())
     }
 }
 

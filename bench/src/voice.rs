@@ -21,7 +21,10 @@ pub async fn speak(text: &str) -> Result<Vec<i16>> {
         .await
         .context("cannot run flite: install the Debian package `flite`")?;
     if !output.status.success() {
-        bail!("flite failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "flite failed: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     let wav = hound::WavReader::new(Cursor::new(fix_length(output.stdout)))
         .context("flite wrote no readable WAV")?;

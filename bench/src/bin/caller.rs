@@ -23,10 +23,19 @@ struct Arguments {
     #[arg(long, default_value = "demo")]
     room: String,
     /// Base URL of the service that transcribes what is heard.
-    #[arg(long, env = "OPENAI_BASE_URL", default_value = "https://api.openai.com/v1")]
+    #[arg(
+        long,
+        env = "OPENAI_BASE_URL",
+        default_value = "https://api.openai.com/v1"
+    )]
     stt_url: String,
     /// Its key.
-    #[arg(long, env = "OPENAI_API_KEY", default_value = "none", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "OPENAI_API_KEY",
+        default_value = "none",
+        hide_env_values = true
+    )]
     stt_key: String,
     /// Its model.
     #[arg(long, default_value = "gpt-4o-mini-transcribe")]
@@ -51,14 +60,21 @@ async fn main() -> Result<std::process::ExitCode> {
     }
     let report = converse(&arguments).await?;
     say(&serde_json::to_string(&report)?);
-    Ok(if report.ok { std::process::ExitCode::SUCCESS } else { std::process::ExitCode::FAILURE })
+    Ok(if report.ok {
+        std::process::ExitCode::SUCCESS
+    } else {
+        std::process::ExitCode::FAILURE
+    })
 }
 
 async fn converse(arguments: &Arguments) -> Result<Report> {
     let lines = if arguments.say.is_empty() {
         script::demo()
     } else {
-        let spoken = |text: &String| Line { say: text.clone(), expect_any: Vec::new() };
+        let spoken = |text: &String| Line {
+            say: text.clone(),
+            expect_any: Vec::new(),
+        };
         arguments.say.iter().map(spoken).collect()
     };
     // All voices first: synthesis must not steal time from the conversation.
@@ -70,15 +86,24 @@ async fn converse(arguments: &Arguments) -> Result<Report> {
         base_url: arguments.stt_url.clone(),
         api_key: arguments.stt_key.clone(),
         model: arguments.stt_model.clone(),
-        http: reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?,
+        http: reqwest::Client::builder()
+            .timeout(Duration::from_secs(60))
+            .build()?,
     };
 
     let started = Instant::now();
-    let mut call = Call::join(&arguments.server.url, &arguments.server.token(&arguments.room, "caller")?).await?;
+    let mut call = Call::join(
+        &arguments.server.url,
+        &arguments.server.token(&arguments.room, "caller")?,
+    )
+    .await?;
     let join = started.elapsed();
     let patience = Duration::from_secs(arguments.patience_seconds);
 
-    let any = Line { say: String::new(), expect_any: Vec::new() };
+    let any = Line {
+        say: String::new(),
+        expect_any: Vec::new(),
+    };
     let greeting = answer(&mut call, &any, started, patience, &transcriber).await?;
     say(&greeting.dialogue());
     let mut turns = Vec::with_capacity(lines.len());
@@ -90,7 +115,12 @@ async fn converse(arguments: &Arguments) -> Result<Report> {
     }
     call.hang_up().await?;
     let ok = greeting.ok && turns.iter().all(|turn| turn.ok);
-    Ok(Report { ok, join_ms: millis(join), greeting, turns })
+    Ok(Report {
+        ok,
+        join_ms: millis(join),
+        greeting,
+        turns,
+    })
 }
 
 /// Hears one answer to its end and understands it.

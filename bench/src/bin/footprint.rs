@@ -84,8 +84,14 @@ fn mib(usage: Usage) -> f64 {
 
 #[expect(clippy::print_stdout, reason = "the figures are this program's output")]
 fn print(footprint: &Footprint) -> Result<()> {
-    println!("idle worker        {:7.1} MiB   {:6.2} % of a core", footprint.idle_pss_mib, footprint.idle_cpu_percent);
-    println!("per listening call {:7.2} MiB   {:6.2} % of a core   ({} calls)", footprint.pss_mib_per_call, footprint.cpu_percent_per_call, footprint.calls);
+    println!(
+        "idle worker        {:7.1} MiB   {:6.2} % of a core",
+        footprint.idle_pss_mib, footprint.idle_cpu_percent
+    );
+    println!(
+        "per listening call {:7.2} MiB   {:6.2} % of a core   ({} calls)",
+        footprint.pss_mib_per_call, footprint.cpu_percent_per_call, footprint.calls
+    );
     println!("{}", serde_json::to_string(footprint)?);
     Ok(())
 }

@@ -10,7 +10,7 @@ use futures::StreamExt;
 use livekit::prelude::PerformRpcData;
 use offline_openai::{Fixed, Server, ServerHandle};
 use tokio::time::Instant;
-use voxpool::agent::AgentJobs;
+use voxpool::agent::{AgentJobs, Services};
 use voxpool::audio::AudioFrame;
 use voxpool::session::{Agent, Greeting, Settings};
 use voxpool::tools::{CleanupConnectionPool, GetConnectionPoolStats, ToolSet};
@@ -51,11 +51,20 @@ impl House {
             tts: Arc::new(ours.tts),
             tools: ToolSet::new(vec![
                 Arc::new(GetConnectionPoolStats(ours.pool.clone())),
-                Arc::new(CleanupConnectionPool(ours.pool)),
+                Arc::new(CleanupConnectionPool(ours.pool.clone())),
             ]),
         };
         let rpc_tools = voxpool::agent::Config::default().rpc_tools;
-        let jobs = Arc::new(AgentJobs::new(agent, Settings::default(), rpc_tools));
+        let services = Services {
+            pool: ours.pool,
+            endpoints: Vec::new(),
+        };
+        let jobs = Arc::new(AgentJobs::new(
+            agent,
+            Settings::default(),
+            services,
+            rpc_tools,
+        ));
         let server = LiveKit::start().await;
         let worker = RunningWorker::registered(server.server_config(), quick(""), jobs).await;
         Self {
