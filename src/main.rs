@@ -69,7 +69,10 @@ fn explain(error: &clap::Error) -> ExitCode {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    tracing::error!("{error:#}");
-    eprintln!("voxpool: {error:#}");
+    if tracing::enabled!(tracing::Level::ERROR) {
+        tracing::error!(error = format!("{error:#}"), "voxpool cannot go on");
+    } else {
+        eprintln!("voxpool: {error:#}");
+    }
     ExitCode::FAILURE
 }

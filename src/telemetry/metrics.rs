@@ -1,6 +1,6 @@
 //! The numbers for Prometheus. The parts of the program keep them; here they get their names.
 //!
-//! A new row of the worker is one line in [`Collector::encode`]; a new part is a collector of its
+//! A new row of the worker is one line in `gauges` or `counters`; a new part is a collector of its
 //! own, given to [`Metrics::register`]. Names are `voice_agent_<noun>_<unit>`; labels come from
 //! closed sets.
 
@@ -52,82 +52,71 @@ struct WorkerCollector(watch::Receiver<Snapshot>);
 impl Collector for WorkerCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let worker = self.0.borrow().clone();
-        let active_jobs = worker.active_jobs as f64;
-        let gauges = [
-            (
-                "voice_agent_worker_load_ratio",
-                "Load as reported to LiveKit, 0 to 1",
-                f64::from(worker.load),
-            ),
-            (
-                "voice_agent_worker_registered",
-                "1 while registered with LiveKit",
-                f64::from(u8::from(worker.worker_id.is_some())),
-            ),
-            (
-                "voice_agent_worker_draining",
-                "1 while no new jobs are taken",
-                f64::from(u8::from(worker.is_draining)),
-            ),
-            ("voice_agent_active_jobs", "Jobs running now", active_jobs),
-            (
-                "voice_agent_slots_taken",
-                "Jobs running or accepted",
-                worker.slots_taken as f64,
-            ),
-            (
-                "voice_agent_slots_max",
-                "Jobs held at once at most",
-                worker.slots_max as f64,
-            ),
-            // The names of livekit-agents, for dashboards that exist already.
-            // Source: livekit-agents 1.7 `telemetry/metrics.py`.
-            (
-                "lk_agents_worker_load",
-                "Load as reported to LiveKit, 0 to 1",
-                f64::from(worker.load),
-            ),
-            (
-                "lk_agents_active_job_count",
-                "Jobs running now",
-                active_jobs,
-            ),
-        ];
-        for (name, help, value) in gauges {
+        for (name, help, value) in gauges(&worker) {
             let row = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(value).encode(row)?;
         }
-        let counters = [
-            (
-                "voice_agent_worker_reconnects",
-                "Registrations after the first",
-                worker.reconnects,
-            ),
-            (
-                "voice_agent_job_panics",
-                "Jobs that a bug ended",
-                worker.job_panics,
-            ),
-        ];
-        for (name, help, value) in counters {
+        for (name, help, value) in counters(&worker) {
             let row = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             ConstCounter::new(value).encode(row)?;
         }
-        let mut jobs = encoder.encode_descriptor(
-            "voice_agent_jobs",
-            "Jobs ended",
-            None,
-            MetricType::Counter,
-        )?;
-        for (outcome, value) in [
+        let name = "voice_agent_jobs";
+        let mut jobs = encoder.encode_descriptor(name, "Jobs ended", None, MetricType::Counter)?;
+        let outcomes = [
             ("success", worker.jobs_succeeded),
             ("failed", worker.jobs_failed),
-        ] {
+        ];
+        for (outcome, value) in outcomes {
             let labels = [("outcome", outcome)];
             ConstCounter::new(value).encode(jobs.encode_family(&labels)?)?;
         }
         Ok(())
     }
+}
+
+type Row<T> = (&'static str, &'static str, T);
+
+/// The last two have livekit-agents' names, for dashboards that exist already.
+///
+/// Source: livekit-agents 1.7 `telemetry/metrics.py`.
+fn gauges(worker: &Snapshot) -> [Row<f64>; 8] {
+    let load_help = "Load as reported to LiveKit, 0 to 1";
+    let load = f64::from(worker.load);
+    let jobs = worker.active_jobs as f64;
+    let flag = |is_so: bool| f64::from(u8::from(is_so));
+    let registered = flag(worker.worker_id.is_some());
+    let draining = flag(worker.is_draining);
+    let (taken, max) = (worker.slots_taken as f64, worker.slots_max as f64);
+    [
+        ("voice_agent_worker_load_ratio", load_help, load),
+        (
+            "voice_agent_worker_registered",
+            "1 while registered with LiveKit",
+            registered,
+        ),
+        (
+            "voice_agent_worker_draining",
+            "1 while no new jobs are taken",
+            draining,
+        ),
+        ("voice_agent_active_jobs", "Jobs running now", jobs),
+        ("voice_agent_slots_taken", "Jobs running or accepted", taken),
+        ("voice_agent_slots_max", "Jobs held at once at most", max),
+        ("lk_agents_worker_load", load_help, load),
+        ("lk_agents_active_job_count", "Jobs running now", jobs),
+    ]
+}
+
+fn counters(worker: &Snapshot) -> [Row<u64>; 2] {
+    let (reconnects, panics) = (worker.reconnects, worker.job_panics);
+    [
+        (
+            "voice_agent_worker_reconnects",
+            "Registrations after the first",
+            reconnects,
+        ),
+        ("voice_agent_job_panics", "Jobs that a bug ended", panics),
+    ]
 }
 
 #[cfg(test)]

@@ -63,11 +63,14 @@ impl Peer {
 
     /// The next message that `pick` wants.
     async fn find<T>(&mut self, pick: impl Fn(FromWorker) -> Option<T>) -> T {
-        loop {
-            if let Some(found) = pick(self.next().await) {
-                return found;
+        let found = async {
+            loop {
+                if let Some(found) = pick(self.next().await) {
+                    return found;
+                }
             }
-        }
+        };
+        within("the worker says what is awaited", found).await
     }
 
     async fn offer(&mut self, job_id: &str) -> wire::AvailabilityResponse {
