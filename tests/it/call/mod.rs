@@ -182,7 +182,8 @@ async fn pool_statistics_are_a_method_of_the_agents_participant() {
     let caller = Caller::join(&house.server.url(), "methods").await;
     caller.hears(20).await;
     let agent = caller.agent().expect("the agent is there");
-    let answer = caller.room.local_participant().perform_rpc(PerformRpcData {
+    let participant = caller.room.local_participant();
+    let answer = participant.perform_rpc(PerformRpcData {
         destination_identity: agent.identity().to_string(),
         method: "getConnectionPoolStats".to_owned(),
         ..PerformRpcData::default()
