@@ -115,20 +115,12 @@ impl Input {
             E::TrackPublished {
                 publication,
                 participant,
-            } => {
-                if self.link.is_user(&participant.identity()) {
-                    listen_to(&publication);
-                }
-            }
+            } if self.link.is_user(&participant.identity()) => listen_to(&publication),
             E::TrackSubscribed {
                 track: RemoteTrack::Audio(track),
                 participant,
                 ..
-            } => {
-                if self.link.is_user(&participant.identity()) {
-                    self.set_microphone(Some(&track));
-                }
-            }
+            } if self.link.is_user(&participant.identity()) => self.set_microphone(Some(&track)),
             E::TrackUnsubscribed { track, .. } => {
                 let sid = track.sid();
                 if self.microphone.as_ref().is_some_and(|(own, _)| *own == sid) {
@@ -140,10 +132,8 @@ impl Input {
                 reader,
                 topic,
                 participant_identity,
-            } => {
-                if topic == CHAT_TOPIC && self.link.is_user(&participant_identity) {
-                    self.read(reader.take());
-                }
+            } if topic == CHAT_TOPIC && self.link.is_user(&participant_identity) => {
+                self.read(reader.take())
             }
             E::Disconnected { reason } => {
                 tracing::info!(reason = reason.as_str_name(), "disconnected from the room");

@@ -12,6 +12,9 @@ use crate::turn::{self, SessionTime, TurnInput, TurnMachine, TurnOutput};
 /// Frames come every 10 ms; without any for this long (a muted track) there is silence.
 const SILENT_WITHOUT_FRAMES: Duration = Duration::from_millis(300);
 
+/// Silence that stands for a longer gap: more than the prefix of an utterance.
+const GAP_MAX: Duration = Duration::from_secs(2);
+
 const WINDOW: Duration =
     Duration::from_micros(WINDOW_SAMPLES as u64 * 1_000_000 / SAMPLE_RATE_HZ as u64);
 
@@ -43,6 +46,7 @@ impl Listener {
     /// Takes the next frame of the user's microphone.
     pub(super) fn hear(&mut self, now: SessionTime, frame: &AudioFrame) -> Vec<TurnOutput> {
         debug_assert_eq!(frame.sample_rate_hz, SAMPLE_RATE_HZ);
+        self.fill_gap(now);
         self.last_frame_at = now;
         self.utterance.push(&frame.samples);
         let (vad, gate) = (&mut self.vad, &mut self.gate);
@@ -71,6 +75,7 @@ impl Listener {
         let mut outputs = Vec::new();
         let missing = now.since(self.last_frame_at);
         if self.gate.is_speech() && missing >= SILENT_WITHOUT_FRAMES {
+            self.fill_gap(now);
             self.last_frame_at = now;
             let n_windows = missing.as_micros() / WINDOW.as_micros();
             for _ in 0..n_windows {
@@ -81,6 +86,16 @@ impl Listener {
         }
         outputs.extend(self.machine.input(now, TurnInput::Tick));
         outputs
+    }
+
+    /// Where frames were missing there was silence: without it, what is said after a mute would be
+    /// transcribed together with what was said before.
+    fn fill_gap(&mut self, now: SessionTime) {
+        let missing = now.since(self.last_frame_at);
+        if missing >= SILENT_WITHOUT_FRAMES {
+            let n_samples = missing.min(GAP_MAX).as_millis() as usize * SAMPLE_RATE_HZ as usize;
+            self.utterance.push(&vec![0; n_samples / 1000]);
+        }
     }
 
     /// When [`Self::tick`] is wanted at the latest.

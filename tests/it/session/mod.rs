@@ -1,5 +1,10 @@
 //! Whole conversations with a scripted user, room and services, on Tokio's paused clock.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests are tests; the lint only knows test functions"
+)]
+
 mod fakes;
 
 use std::sync::Arc;
@@ -24,24 +29,13 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
+#[derive(Default)]
 struct Setup {
     settings: Settings,
     greeting: &'static str,
     llm: FakeLlm,
     tts: FakeTts,
     stt_failures: Vec<ErrorKind>,
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self {
-            settings: Settings::default(),
-            greeting: "",
-            llm: FakeLlm::default(),
-            tts: FakeTts::default(),
-            stt_failures: Vec::new(),
-        }
-    }
 }
 
 /// A conversation that runs, and everything to drive and look at it.
@@ -366,6 +360,24 @@ async fn a_model_cut_off_in_the_middle_is_heard_that_far_and_apologised_for() {
     assert_eq!(context[..2], ["user: tell me", "agent: It is true. |"]);
     assert!(context[2].starts_with("agent: I'm sorry"));
     call.hang_up().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_failures_of_the_model_in_a_row_end_the_session_with_a_farewell() {
+    let mut call = Setup::default()
+        .answer("hello", Answer::Fails(ErrorKind::Unauthorized))
+        .start()
+        .await;
+    for n_failures in 1..=3 {
+        call.user.say("hello", ms(400)).await;
+        assert!(matches!(call.turn().await.outcome, ReplyOutcome::Failed(_)));
+        let apology = call.turn().await;
+        let is_farewell = apology.heard.expose().ends_with("Goodbye.");
+        assert_eq!(is_farewell, n_failures == 3, "{n_failures}");
+    }
+    let end = call.session.await.unwrap();
+    assert!(matches!(end, SessionEnd::Failed(_)), "{end:?}");
+    nothing_is_left_running().await;
 }
 
 #[tokio::test(start_paused = true)]
