@@ -15,7 +15,7 @@ demo: ## talk to the agent: server, stand-in, worker and a scripted caller (ONCE
 
 test: ## everything: lint, unit, engine, integration with real servers, LiveKit's own end-to-end tests
 	@scripts/setup test
-	@$(MAKE) --no-print-directory lint unit
+	@$(MAKE) --no-print-directory lint unit e2e
 
 setup: ## install what the two commands need
 	@scripts/setup test

@@ -29,7 +29,7 @@ pub const EXIT_USAGE: u8 = 64;
 pub async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
     let profile = command.profile();
     match command {
-        Command::Start { .. } | Command::Dev { .. } => serve(config, profile).await,
+        Command::Start { .. } | Command::Dev { .. } => Box::pin(serve(config, profile)).await,
         Command::Connect { room, identity } => connect(config, &room, identity.as_deref()).await,
         Command::Check { .. } => check(config).await,
     }

@@ -74,8 +74,7 @@ pub fn speech_end(samples: &[i16]) -> usize {
     samples
         .chunks(FRAME_SAMPLES)
         .enumerate()
-        .filter(|(_, frame)| rms(frame) >= SOUND_RMS_MIN)
-        .last()
+        .rfind(|(_, frame)| rms(frame) >= SOUND_RMS_MIN)
         .map_or(0, |(index, frame)| index * FRAME_SAMPLES + frame.len())
 }
 

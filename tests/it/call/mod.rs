@@ -55,14 +55,14 @@ impl House {
             ]),
         };
         let rpc_tools = voxpool::agent::Config::default().rpc_tools;
-        let services = Services {
+        let shared = Services {
             pool: ours.pool,
             endpoints: Vec::new(),
         };
         let jobs = Arc::new(AgentJobs::new(
             agent,
             Settings::default(),
-            services,
+            shared,
             rpc_tools,
         ));
         let server = LiveKit::start().await;

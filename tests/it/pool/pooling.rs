@@ -12,6 +12,7 @@ use super::stages::{Stages, utterance};
 async fn stand_in() -> ServerHandle {
     let config = Config {
         fixed: Some(Fixed {
+            reply: Some(REPLY.to_owned()),
             tone: Duration::from_millis(100),
             ..Fixed::default()
         }),
@@ -26,6 +27,9 @@ async fn stand_in() -> ServerHandle {
     Server::bind(config).await.unwrap().1
 }
 
+/// What the stand-in answers to everything.
+const REPLY: &str = "Hello. How can I help you?";
+
 /// Conversations that run side by side.
 const AT_ONCE: usize = 8;
 
@@ -37,7 +41,7 @@ async fn converse(stages: Arc<Stages>) {
             1 => {
                 let (text, error) = stages.chat("hello").await;
                 assert!(error.is_none(), "{error:?}");
-                assert_eq!(text, "Hello. How can I help you?");
+                assert_eq!(text, REPLY);
             }
             _ => {
                 let (samples, error) = stages.speak("hello").await;
