@@ -59,7 +59,7 @@ async fn openai() -> String {
     let models = |headers: HeaderMap| async move {
         let is_known = headers
             .get("authorization")
-            .is_some_and(|key| key == "Bearer right");
+            .is_some_and(|key| key == "Bearer key-that-fits");
         if is_known {
             (StatusCode::OK, "{\"object\":\"list\",\"data\":[]}")
         } else {
@@ -145,7 +145,7 @@ async fn check_shows_the_settings_without_secrets_and_finds_what_is_fine() {
         ("LIVEKIT_API_KEY", API_KEY),
         ("LIVEKIT_API_SECRET", API_SECRET),
         ("OPENAI_BASE_URL", &openai),
-        ("OPENAI_API_KEY", "right"),
+        ("OPENAI_API_KEY", "key-that-fits"),
     ];
     let (code, out, err) = run(&["check"], &variables).await;
     assert_eq!(code, 0, "{out}{err}");
@@ -153,7 +153,10 @@ async fn check_shows_the_settings_without_secrets_and_finds_what_is_fine() {
         out.contains("slots_max = 100") && out.contains("[redacted]"),
         "{out}"
     );
-    assert!(!out.contains(API_SECRET) && !out.contains("right"), "{out}");
+    assert!(
+        !out.contains(API_SECRET) && !out.contains("key-that-fits"),
+        "{out}"
+    );
     assert!(out.contains("ok      livekit at"), "{out}");
     assert!(out.contains("ok      stt, llm, tts at"), "{out}");
 }
