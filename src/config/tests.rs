@@ -194,6 +194,15 @@ fn the_development_profile_sets_known_settings_and_is_valid() {
 }
 
 #[test]
+fn every_variable_is_in_the_readme_with_its_setting() {
+    let readme = include_str!("../../README.md");
+    for (variable, key) in VARIABLES {
+        let row = format!("| `{variable}` | `{key}` |");
+        assert!(readme.contains(&row), "the README's table lacks {row}");
+    }
+}
+
+#[test]
 fn variables_are_the_ones_of_env_example_and_set_known_settings() {
     let example = include_str!("../../.env.example");
     let listed: BTreeSet<&str> = example
