@@ -154,7 +154,7 @@ impl Connection {
 
     /// A server did not help.
     pub(super) fn server_failed(&self, error: IceCandidateError) {
-        log::info!("ICE server {}: {}", error.url, error.error_text);
+        log::debug!("ICE server {}: {}", error.url, error.error_text);
         let mut state = self.state.lock();
         state.gathering.servers_open = state.gathering.servers_open.saturating_sub(1);
         state.notices.push(Notice::CandidateError(error));
