@@ -8,6 +8,7 @@ use axum::routing::get;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 
+use crate::call::caller::Caller;
 use crate::common::livekit::{API_KEY, API_SECRET, LiveKit};
 use crate::common::{free_port, within};
 
@@ -318,4 +319,33 @@ async fn a_port_that_is_taken_is_a_start_up_failure() {
         err.contains("cannot listen on 127.0.0.1") && err.contains("--port"),
         "{err}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connect_joins_a_room_that_nobody_dispatched_to() {
+    let server = LiveKit::start().await;
+    let config = offline_openai::Config {
+        fixed: Some(offline_openai::Fixed::default()),
+        ..offline_openai::Config::default()
+    };
+    let (_, services) = offline_openai::Server::bind(config).await.unwrap();
+    let (url, openai) = (server.url(), services.base_url());
+    let variables = [
+        ("LIVEKIT_URL", url.as_str()),
+        ("LIVEKIT_API_KEY", API_KEY),
+        ("LIVEKIT_API_SECRET", API_SECRET),
+        ("OPENAI_BASE_URL", openai.as_str()),
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    let caller = Caller::join(&url, "direct").await;
+    let mut agent = voxpool(&["connect", "--room", "direct"], &variables, &directory)
+        .spawn()
+        .unwrap();
+    caller.hears(20).await;
+    let kind = caller.agent().unwrap().kind();
+    assert_eq!(kind, livekit::participant::ParticipantKind::Agent);
+    caller.room.close().await.unwrap();
+    let status = within("connect ends with the call", agent.wait()).await;
+    assert!(status.unwrap().success());
+    services.stop().await;
 }

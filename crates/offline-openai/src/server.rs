@@ -105,6 +105,11 @@ impl ServerHandle {
         self.app.faults.add(rule)
     }
 
+    /// Forgets the faults that have not happened yet.
+    pub fn clear_faults(&self) {
+        self.app.faults.clear();
+    }
+
     /// Accepts no more, lets answers under way finish for up to 2 s, then closes what is left.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);

@@ -1,7 +1,8 @@
 //! Spoken calls: a real LiveKit server, the worker with its agent, services that speak and hear, and
 //! a caller on a connection of their own.
 
-mod caller;
+pub(crate) mod caller;
+mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;

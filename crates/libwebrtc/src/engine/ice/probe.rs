@@ -148,6 +148,27 @@ mod tests {
         assert_eq!(probe.read(&bytes[..HEADER_BYTES]), None);
     }
 
+    proptest::proptest! {
+        /// Whatever a server sends, with or without the right start.
+        #[test]
+        fn no_answer_can_do_harm(
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..600),
+            with_header in proptest::prelude::any::<bool>(),
+        ) {
+            let probe = probe(Instant::now());
+            let mut packet = bytes;
+            if with_header {
+                let mut header = response(&probe)[..HEADER_BYTES].to_vec();
+                let length = u16::try_from(packet.len() / 4 * 4).unwrap();
+                header[2..4].copy_from_slice(&length.to_be_bytes());
+                packet.truncate(length.into());
+                packet.splice(0..0, header);
+                proptest::prop_assert!(probe.is_answer(&packet));
+            }
+            probe.read(&packet);
+        }
+    }
+
     #[test]
     fn a_question_is_repeated_and_then_given_up() {
         let start = Instant::now();
