@@ -19,17 +19,40 @@ pub enum Service {
     OpenAi,
     /// The LiveKit server.
     LiveKit,
+    /// Any other HTTP service that a tool talks to.
+    Http,
+    /// Supabase's data API (PostgREST).
+    Supabase,
+    /// Postgres, spoken to directly.
+    Postgres,
+    /// The embedded database.
+    Sqlite,
+    /// The cache that workers share.
+    Redis,
 }
 
 impl Service {
     /// Every service there is.
-    pub const ALL: [Self; 2] = [Self::OpenAi, Self::LiveKit];
+    pub const ALL: [Self; 7] = [
+        Self::OpenAi,
+        Self::LiveKit,
+        Self::Http,
+        Self::Supabase,
+        Self::Postgres,
+        Self::Sqlite,
+        Self::Redis,
+    ];
 
     /// The label in metrics, logs and stats.
     pub const fn label(self) -> &'static str {
         match self {
             Self::OpenAi => "openai",
             Self::LiveKit => "livekit",
+            Self::Http => "http",
+            Self::Supabase => "supabase",
+            Self::Postgres => "postgres",
+            Self::Sqlite => "sqlite",
+            Self::Redis => "redis",
         }
     }
 }

@@ -7,7 +7,7 @@
 //! - [`worker`]: registration with LiveKit, admission, jobs, drain. Knows no session.
 //! - [`agent`]: one job from entry to end, in order.
 //! - [`session`]: one conversation: a loop over one closed enum of events.
-//! - [`room`], [`tools`], [`stt`], [`llm`], [`tts`], `cache`: each outside thing behind a small trait.
+//! - [`room`], [`tools`], [`stt`], [`llm`], [`tts`], [`memory`]: each outside thing behind a small trait.
 //! - [`pool`]: the shared clients and the one way out of the process.
 //! - [`audio`], [`turn`], [`chat`], [`text`], [`redact`], [`error`]: plain code without I/O or clocks.
 
@@ -23,6 +23,7 @@ pub mod agent;
 pub mod session;
 
 pub mod llm;
+pub mod memory;
 pub mod room;
 pub mod stt;
 pub mod tools;

@@ -8,6 +8,7 @@
 //! **Invariant:** no caller's words or sounds pass through here into a log; errors carry codes.
 //! What a request looks like is the providers' business (`stt`, `llm`, `tts`), not the pool's.
 
+mod backend;
 mod call;
 mod classify;
 mod cleanup;
@@ -33,6 +34,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 use tower::ServiceExt;
 
+pub use self::backend::Backend;
 pub use self::call::{CallSpec, Lease};
 pub use self::classify::Refusal;
 pub(crate) use self::classify::{from_openai, refusal_in_stream};
@@ -67,6 +69,7 @@ struct Inner {
     started: Instant,
     cleanups: Mutex<cleanup::Log>,
     prewarming: tokio::sync::Mutex<()>,
+    backends: backend::Backends,
 }
 
 /// What an attempt needs.
@@ -106,6 +109,7 @@ impl ConnectionPool {
             started,
             cleanups: Mutex::default(),
             prewarming: tokio::sync::Mutex::default(),
+            backends: backend::Backends::default(),
         })))
     }
 
@@ -137,7 +141,9 @@ impl ConnectionPool {
             .await
             .unwrap_or_default();
         let of_service = |service: Service| {
-            let connections = by_service.get(&service).copied().unwrap_or_default();
+            let own = self.0.backends.get(service).map(|it| it.connections());
+            let connections =
+                own.unwrap_or_else(|| by_service.get(&service).copied().unwrap_or_default());
             self.recorder(service).stats(connections)
         };
         PoolStats {
