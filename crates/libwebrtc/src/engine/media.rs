@@ -9,7 +9,8 @@ use str0m::{
 };
 
 use super::{
-    describe::Numbers, negotiation::MediaPlan, receiver::RemoteAudio, transceiver::Transceiver,
+    describe::Numbers, negotiation::MediaPlan, receiver::RemoteAudio, sender::Agreed,
+    transceiver::Transceiver,
 };
 use crate::MediaType;
 
@@ -64,6 +65,7 @@ pub(crate) fn apply(
         mid,
         direction,
         redundant,
+        dtx,
         sources,
         ..
     } = plan;
@@ -87,7 +89,12 @@ pub(crate) fn apply(
             api.declare_stream_tx(ssrc, None, mid, None);
         }
     }
-    sender.set_agreed(direction.sends(), redundant, numbers);
+    let agreed = Agreed {
+        redundant,
+        dtx,
+        numbers,
+    };
+    sender.set_agreed(direction.sends(), agreed);
 
     let old = transceiver.receiver.replace_sources(sources.clone());
     for (ssrc, _) in &old {

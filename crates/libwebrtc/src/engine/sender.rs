@@ -35,6 +35,16 @@ use crate::{
 /// rather than once in 400.
 const RED_DISTANCE: usize = 2;
 
+/// How to send, as negotiated.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Agreed {
+    /// The peer prefers redundant audio (RFC 2198).
+    pub(crate) redundant: bool,
+    /// The peer wants next to nothing sent during silence.
+    pub(crate) dtx: bool,
+    pub(crate) numbers: Numbers,
+}
+
 #[derive(Default)]
 struct State {
     track: Option<MediaStreamTrack>,
@@ -43,8 +53,7 @@ struct State {
     parameters: RtpParameters,
     /// Name of the first track, which later offers repeat even when another one is sent.
     msid_track: Option<String>,
-    numbers: Numbers,
-    redundant: bool,
+    agreed: Agreed,
     /// What the peer last reported.
     reported: Option<Box<MediaEgressStats>>,
 }
@@ -91,7 +100,7 @@ impl Sender {
             parameters,
             ..State::default()
         };
-        let format = send_format(Numbers::default(), false);
+        let format = send_format(Agreed::default());
         // RFC 3711, 3.3.1: a first sequence number in the lower half cannot be taken for a wrap.
         let sequence = u64::from(rand::random::<u16>() >> 2);
         Arc::new_cyclic(|own| Self {
@@ -158,12 +167,8 @@ impl Sender {
     }
 
     /// What negotiation agreed on. The next packet follows it.
-    pub(crate) fn set_agreed(&self, sends: bool, redundant: bool, numbers: Numbers) {
-        {
-            let mut state = self.state.lock();
-            state.redundant = redundant;
-            state.numbers = numbers;
-        }
+    pub(crate) fn set_agreed(&self, sends: bool, agreed: Agreed) {
+        self.state.lock().agreed = agreed;
         self.agreed.store(sends, Ordering::Release);
     }
 
@@ -176,7 +181,7 @@ impl Sender {
         let Some(connection) = self.connection.upgrade() else {
             return;
         };
-        let (is_muted, is_active, bitrate_bps, format) = {
+        let (is_muted, is_active, bitrate_bps, agreed) = {
             let state = self.state.lock();
             let encoding = state.parameters.encodings.first();
             let bitrate = encoding.and_then(|e| e.max_bitrate);
@@ -184,7 +189,7 @@ impl Sender {
                 !state.track.as_ref().is_some_and(MediaStreamTrack::enabled),
                 encoding.is_none_or(|e| e.active),
                 bitrate.map(|bps| u32::try_from(bps).unwrap_or(u32::MAX)),
-                send_format(state.numbers, state.redundant),
+                state.agreed,
             )
         };
         let mut audio = self.audio.lock();
@@ -192,9 +197,10 @@ impl Sender {
             audio.pause();
             return;
         }
-        audio.set_format(format);
+        audio.set_format(send_format(agreed));
         let settings = EncoderSettings {
             bitrate_bps,
+            dtx: agreed.dtx,
             ..EncoderSettings::default()
         };
         if let Err(error) = audio.set_encoder(settings) {
@@ -254,7 +260,10 @@ impl Sender {
     }
 }
 
-fn send_format(numbers: Numbers, redundant: bool) -> SendFormat {
+fn send_format(agreed: Agreed) -> SendFormat {
+    let Agreed {
+        numbers, redundant, ..
+    } = agreed;
     let red = SendRed {
         payload_type: numbers.red,
         distance: RED_DISTANCE,

@@ -20,6 +20,8 @@ const TICKS_PER_PACKET: u32 = RTP_CLOCK_HZ / 1000 * PACKET_MS as u32;
 /// A source silent for longer has paused: its timestamps jump, so that the other side keeps its
 /// delay. Shorter gaps are uneven delivery.
 const PAUSE: Duration = Duration::from_millis(150);
+/// In a silence (DTX) one packet in so many is sent, every 400 ms: as libopus does.
+const DTX_INTERVAL_PACKETS: u32 = 20;
 /// How far a source that delivers faster than real time may run ahead of its clock.
 const AHEAD_MAX: Duration = Duration::from_secs(1);
 
@@ -76,8 +78,8 @@ pub(crate) struct AudioSend {
     sequence: u64,
     timestamp: u32,
     marker: bool,
-    /// The last packet said that silence goes on.
-    is_silent: bool,
+    /// Set while silence goes on (DTX).
+    silence: Option<Silence>,
     /// When the source's next sound is due.
     due: Option<Instant>,
     /// Packets that libopus could not encode.
@@ -99,7 +101,7 @@ impl AudioSend {
             sequence,
             timestamp,
             marker: true,
-            is_silent: false,
+            silence: None,
             due: None,
             encode_errors: 0,
         }
@@ -120,6 +122,7 @@ impl AudioSend {
             return Ok(());
         }
         self.settings = settings;
+        self.silence = None;
         self.encoder
             .as_mut()
             .map_or(Ok(()), |encoder| encoder.apply(&settings))
@@ -222,20 +225,35 @@ impl AudioSend {
             pcm.fill(0);
         }
         let level = AudioLevel::of(pcm);
-        let encoder = self
-            .encoder
-            .as_mut()
-            .expect("`prepare` runs before each encode");
-        let Ok(opus) = encoder.encode(pcm) else {
-            self.encode_errors += 1;
-            return;
+        let opus = match &mut self.silence {
+            // Nothing to encode: an agent that listens is silent most of its time.
+            Some(silence) if pcm.iter().all(|&sample| sample == 0) => {
+                silence.packets += 1;
+                if !silence.packets.is_multiple_of(DTX_INTERVAL_PACKETS) {
+                    self.marker = true;
+                    return;
+                }
+                &silence.payload[..silence.bytes]
+            }
+            silence => {
+                let encoder = self
+                    .encoder
+                    .as_mut()
+                    .expect("`prepare` runs before each encode");
+                let Ok(opus) = encoder.encode(pcm) else {
+                    self.encode_errors += 1;
+                    return;
+                };
+                // The first packet of a silence tells the other side that there is one.
+                let was_silent = silence.is_some();
+                *silence = Silence::of(opus);
+                if was_silent && silence.is_some() {
+                    self.marker = true;
+                    return;
+                }
+                opus
+            }
         };
-        // The first packet of a silence tells the other side that there is one (DTX).
-        let was_silent = std::mem::replace(&mut self.is_silent, is_dtx(opus));
-        if was_silent && self.is_silent {
-            self.marker = true;
-            return;
-        }
         let (payload_type, payload) = match (&mut self.red, self.format.red) {
             (Some(packer), Some(red)) => {
                 packer.pack(timestamp, opus, &mut self.packet);
@@ -253,6 +271,30 @@ impl AudioSend {
             level,
             payload,
         });
+    }
+}
+
+/// A silence that the other side was told of.
+#[derive(Debug, Clone, Copy)]
+struct Silence {
+    /// The packet that says so.
+    payload: [u8; 2],
+    bytes: usize,
+    /// How many packets of it were not encoded.
+    packets: u32,
+}
+
+impl Silence {
+    fn of(opus: &[u8]) -> Option<Self> {
+        let mut payload = [0; 2];
+        is_dtx(opus).then(|| {
+            payload[..opus.len()].copy_from_slice(opus);
+            Self {
+                payload,
+                bytes: opus.len(),
+                packets: 0,
+            }
+        })
     }
 }
 

@@ -232,3 +232,36 @@ fn nothing_is_sent_for_sound_without_a_format() {
             .unwrap();
     }
 }
+
+#[test]
+fn silence_costs_a_packet_every_400_ms_and_speech_after_it_is_complete() {
+    for format in [OPUS, RED] {
+        let mut send = AudioSend::new(format, 0, 0);
+        let settings = EncoderSettings {
+            dtx: true,
+            ..EncoderSettings::default()
+        };
+        send.set_encoder(settings).unwrap();
+        let mut source = Source::new(24_000, 1);
+        source.push(&mut send, 100);
+        source.is_muted = true;
+        source.push(&mut send, 100);
+        let silent = source.push(&mut send, 400);
+        assert!(
+            (8..=12).contains(&silent.len()),
+            "{} packets in 4 s",
+            silent.len()
+        );
+        for two in silent.windows(2) {
+            assert_eq!(two[1].sequence, two[0].sequence + 1);
+            assert_eq!(two[1].timestamp - two[0].timestamp, 20 * TICKS_PER_PACKET);
+        }
+        source.is_muted = false;
+        let resumed = source.push(&mut send, 20);
+        // libopus takes a steady tone for noise now and then, and leaves out a packet of it.
+        assert!(resumed.len() >= 8, "{} packets", resumed.len());
+        assert!(resumed[0].marker && !resumed[1].marker);
+        let last = silent.last().unwrap();
+        assert_eq!(resumed[0].sequence, last.sequence + 1);
+    }
+}

@@ -67,6 +67,8 @@ pub(crate) struct MediaPlan {
     pub(crate) direction: Direction,
     /// The peer prefers redundant audio (RFC 2198).
     pub(crate) redundant: bool,
+    /// The peer wants next to nothing sent during silence (RFC 7587, 6.1, `usedtx`).
+    pub(crate) dtx: bool,
     /// Sources that the peer announced, each with the source of its retransmissions.
     pub(crate) sources: Vec<(u32, Option<u32>)>,
 }
@@ -117,6 +119,9 @@ pub(super) fn plan(
     );
     let red = theirs.payload_type_of("red");
     let redundant = red.is_some() && theirs.payload_types().next() == red;
+    let opus = theirs.payload_type_of("opus");
+    let parameters = opus.and_then(|opus| theirs.fmtp(opus)).unwrap_or_default();
+    let dtx = parameters.split(';').any(|it| it.trim() == "usedtx=1");
     let sources = if direction.receives() {
         sources(theirs)
     } else {
@@ -127,6 +132,7 @@ pub(super) fn plan(
         mid: mid.to_owned(),
         direction,
         redundant,
+        dtx,
         sources,
     }
 }

@@ -219,6 +219,28 @@ fn answer_of_a_server(ufrag: &str, lines: &str) -> SessionDescription {
 }
 
 #[test]
+fn silence_is_not_sent_if_the_answer_wants_that() {
+    for (parameters, expected) in [
+        ("minptime=10;useinbandfec=1;usedtx=1", true),
+        ("usedtx=1; minptime=10", true),
+        ("minptime=10;usedtx=0", false),
+        ("minptime=10;nousedtx=1", false),
+    ] {
+        let mut a = negotiation("aaaa");
+        let offer = a.create_offer(&[sends(5)], false, false, never);
+        a.set_local(offer, &[sends(5)]).unwrap();
+        let lines = format!("a=fmtp:111 {parameters}\r\na=recvonly");
+        let answer = answer_of_a_server("cccc", &lines);
+        let actions = a.set_remote(answer, &[sends(5)], never).unwrap();
+        let dtx = actions.iter().find_map(|action| match action {
+            Action::Media(plan) => Some(plan.dtx),
+            _ => None,
+        });
+        assert_eq!(dtx, Some(expected), "{parameters}");
+    }
+}
+
+#[test]
 fn redundancy_is_used_if_the_answer_prefers_it() {
     for (order, expected) in [("63 111", true), ("111 63", false), ("111", false)] {
         let mut a = negotiation("aaaa");
