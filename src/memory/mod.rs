@@ -5,13 +5,19 @@
 //! **Invariant:** every operation names one user, and touches that user's rows only.
 //! **Invariant:** what callers say is [`Pii`] from the first to the last place it is held.
 
+mod batch;
 mod op;
+mod volatile;
 
 use futures::future::BoxFuture;
 
+pub use self::batch::{BatchStats, Batcher, Config as BatchConfig};
 pub use self::op::{Category, Memory, MemoryAnswer, MemoryOp, Selection, UserId};
+pub use self::volatile::VolatileStore;
 
 use crate::error::CallError;
+#[cfg(doc)]
+use crate::redact::Pii;
 
 /// Keeps memories. All implementations pass one contract test suite.
 pub trait Store: Send + Sync {
