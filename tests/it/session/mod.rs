@@ -103,7 +103,8 @@ impl Setup {
             vocabulary,
             room: room_in,
         };
-        user.send(RoomEvent::UserJoined).await;
+        user.send(RoomEvent::UserJoined(Pii::new("user".to_owned())))
+            .await;
         Call {
             user,
             room,
