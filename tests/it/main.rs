@@ -7,6 +7,7 @@
 
 mod call;
 mod common;
+mod memory_tools;
 mod pool;
 mod program;
 mod session;

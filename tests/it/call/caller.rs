@@ -43,14 +43,19 @@ struct Seen {
 
 pub(crate) struct Caller {
     pub(crate) room: Arc<Room>,
+    identity: String,
     microphone: NativeAudioSource,
     seen: Arc<Mutex<Seen>>,
 }
 
 impl Caller {
     pub(crate) async fn join(url: &str, room: &str) -> Self {
+        Self::join_as("caller", url, room).await
+    }
+
+    pub(crate) async fn join_as(identity: &str, url: &str, room: &str) -> Self {
         let token = AccessToken::with_api_key(API_KEY, API_SECRET)
-            .with_identity("caller")
+            .with_identity(identity)
             .with_grants(VideoGrants {
                 room_join: true,
                 room: room.to_owned(),
@@ -83,6 +88,7 @@ impl Caller {
             .expect("the caller's microphone is published");
         Self {
             room: Arc::new(room),
+            identity: identity.to_owned(),
             microphone,
             seen,
         }
@@ -118,7 +124,9 @@ impl Caller {
         eventually(&what, async || {
             let seen = self.seen.lock().expect("no panic while reading");
             let line = seen.lines.iter().find(|line| {
-                (line.speaker != "caller") == is_agent && line.is_final && line.text.contains(words)
+                (line.speaker != self.identity) == is_agent
+                    && line.is_final
+                    && line.text.contains(words)
             });
             line.cloned()
         })
