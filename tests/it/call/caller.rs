@@ -48,21 +48,26 @@ pub(crate) struct Caller {
     seen: Arc<Mutex<Seen>>,
 }
 
+/// Leave to join a room.
+pub(crate) fn token(identity: &str, room: &str) -> String {
+    AccessToken::with_api_key(API_KEY, API_SECRET)
+        .with_identity(identity)
+        .with_grants(VideoGrants {
+            room_join: true,
+            room: room.to_owned(),
+            ..VideoGrants::default()
+        })
+        .to_jwt()
+        .expect("a token")
+}
+
 impl Caller {
     pub(crate) async fn join(url: &str, room: &str) -> Self {
         Self::join_as("caller", url, room).await
     }
 
     pub(crate) async fn join_as(identity: &str, url: &str, room: &str) -> Self {
-        let token = AccessToken::with_api_key(API_KEY, API_SECRET)
-            .with_identity(identity)
-            .with_grants(VideoGrants {
-                room_join: true,
-                room: room.to_owned(),
-                ..VideoGrants::default()
-            })
-            .to_jwt()
-            .expect("a token");
+        let token = token(identity, room);
         let (room, mut events) = Room::connect(url, &token, RoomOptions::default())
             .await
             .expect("the caller joins");

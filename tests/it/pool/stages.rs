@@ -7,6 +7,7 @@ use voxpool::audio::AudioFrame;
 use voxpool::chat::{ChatContext, ChatItem};
 use voxpool::error::CallError;
 use voxpool::llm::{ChatRequest, Llm, LlmEvent, openai::OpenAiLlm};
+use voxpool::overview::Overview;
 use voxpool::pool::{Config, ConnectionPool, EndpointConfig};
 use voxpool::redact::Pii;
 use voxpool::stt::{Stt, openai::OpenAiStt};
@@ -48,6 +49,12 @@ impl Default for Options {
 }
 
 impl Stages {
+    pub(crate) fn overview(&self) -> Overview {
+        Overview {
+            pool: self.pool.clone(),
+        }
+    }
+
     pub(crate) fn new(base_url: &str) -> Self {
         Self::with(base_url, Options::default())
     }
