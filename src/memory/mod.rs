@@ -1,15 +1,29 @@
 //! What the agent remembers of its callers: facts by category and key, per user.
 //!
 //! A [`Store`] keeps them; every store works on batches, so that many calls share one statement.
+//! [`open`] chooses one: SQLite, Postgres or Supabase. Each is three bulk statements (`bulk`).
 //!
 //! **Invariant:** every operation names one user, and touches that user's rows only.
-//! **Invariant:** what callers say is [`Pii`] from the first to the last place it is held.
+//! **Invariant:** what callers say is [`Pii`](crate::redact::Pii) from the first to the last place
+//! it is held, but for the rows of a statement, which cannot be printed.
 
+mod bulk;
+mod config;
+mod connections;
 mod op;
+mod open;
+mod postgres;
+mod refused;
+mod rows;
+mod sqlite;
 
 use futures::future::BoxFuture;
 
+pub use self::config::{Config, PostgresConfig, StoreKind};
 pub use self::op::{Category, Memory, MemoryAnswer, MemoryOp, Selection, UserId};
+pub use self::open::{OpenError, open};
+pub use self::postgres::PostgresStore;
+pub use self::sqlite::SqliteStore;
 
 use crate::error::CallError;
 

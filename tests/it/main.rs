@@ -7,6 +7,7 @@
 
 mod call;
 mod common;
+mod memory;
 mod pool;
 mod program;
 mod session;

@@ -2,6 +2,8 @@
 
 pub(crate) mod jobs;
 pub(crate) mod livekit;
+pub(crate) mod postgres;
+pub(crate) mod process;
 pub(crate) mod running;
 
 use std::net::TcpListener;
