@@ -1,4 +1,4 @@
-//! Settings of the memory (`[memory]`).
+//! Settings of the memory (`[memory]`, `[supabase]`).
 
 use std::time::Duration;
 
@@ -98,6 +98,36 @@ impl Default for PostgresConfig {
             pooler: false,
             migrate: true,
         }
+    }
+}
+
+/// The Supabase project (`[supabase]`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SupabaseConfig {
+    /// Address of the project; empty: no Supabase.
+    pub url: String,
+    /// Service role or secret key, or the anonymous key where the table's policies allow it.
+    pub key: Pii<String>,
+}
+
+impl SupabaseConfig {
+    /// Every invalid value, as `key: what is wrong and what is allowed`.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !self.url.is_empty()
+            && !self.url.starts_with("https://")
+            && !self.url.starts_with("http://")
+        {
+            problems.push("supabase.url: must start with https:// or http://".to_owned());
+        }
+        if !self.url.is_empty() && self.key.expose().is_empty() {
+            problems.push(
+                "supabase.key: missing; set SUPABASE_SERVICE_ROLE_KEY (or SUPABASE_ANON_KEY)"
+                    .to_owned(),
+            );
+        }
+        problems
     }
 }
 

@@ -16,14 +16,16 @@ mod postgres;
 mod refused;
 mod rows;
 mod sqlite;
+mod supabase;
 
 use futures::future::BoxFuture;
 
-pub use self::config::{Config, PostgresConfig, StoreKind};
+pub use self::config::{Config, PostgresConfig, StoreKind, SupabaseConfig};
 pub use self::op::{Category, Memory, MemoryAnswer, MemoryOp, Selection, UserId};
 pub use self::open::{OpenError, open};
 pub use self::postgres::PostgresStore;
 pub use self::sqlite::SqliteStore;
+pub use self::supabase::SupabaseStore;
 
 use crate::error::CallError;
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::Store;
-use super::config::{Config, StoreKind};
+use super::config::{Config, StoreKind, SupabaseConfig};
 use super::postgres::PostgresStore;
 use super::sqlite::SqliteStore;
+use super::supabase::SupabaseStore;
 use crate::error::CallError;
 use crate::pool::ConnectionPool;
 
@@ -26,6 +27,9 @@ pub enum OpenError {
          postgres://user:password@host:5432/database, with special characters percent-encoded"
     )]
     DatabaseUrl,
+    /// The address or the key of the Supabase project.
+    #[error("supabase.{0}")]
+    Supabase(String),
 }
 
 /// Opens the store that the configuration asks for and shows it to the pool; `None` when it asks
@@ -38,13 +42,19 @@ pub enum OpenError {
 /// When the settings cannot work, or the file of the embedded database cannot be used.
 pub async fn open(
     config: &Config,
+    supabase: &SupabaseConfig,
     pool: &ConnectionPool,
 ) -> Result<Option<Arc<dyn Store>>, OpenError> {
-    match which(config) {
+    match which(config, supabase) {
         StoreKind::Postgres => {
             let store = PostgresStore::new(config, pool.clone())?;
             pool.register(Arc::new(store.clone()));
             note("postgres", store.ready().await);
+            Ok(Some(Arc::new(store)))
+        }
+        StoreKind::Supabase => {
+            let store = SupabaseStore::new(config, supabase, pool.clone())?;
+            note("supabase", store.ready().await);
             Ok(Some(Arc::new(store)))
         }
         StoreKind::None => Ok(None),
@@ -58,9 +68,10 @@ pub async fn open(
 }
 
 /// The store that `auto` stands for.
-fn which(config: &Config) -> StoreKind {
+fn which(config: &Config, supabase: &SupabaseConfig) -> StoreKind {
     match config.store {
         StoreKind::Auto if !config.postgres.url.expose().trim().is_empty() => StoreKind::Postgres,
+        StoreKind::Auto if !supabase.url.trim().is_empty() => StoreKind::Supabase,
         StoreKind::Auto => StoreKind::Sqlite,
         kind => kind,
     }
@@ -76,5 +87,36 @@ fn note(store: &'static str, is_ready: Result<(), CallError>) {
             why = error.cause.map(|cause| cause.to_string()),
             "the memory cannot be reached; calls go on without it until it can"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::PostgresConfig;
+    use super::*;
+    use crate::redact::Pii;
+
+    #[test]
+    fn auto_takes_what_is_configured() {
+        let supabase = SupabaseConfig {
+            url: "https://x.example".to_owned(),
+            key: Pii::new("k".to_owned()),
+        };
+        let nothing = SupabaseConfig::default();
+        let postgres = Config {
+            postgres: PostgresConfig {
+                url: Pii::new("postgres://x.example/db".to_owned()),
+                ..PostgresConfig::default()
+            },
+            ..Config::default()
+        };
+        assert_eq!(which(&Config::default(), &nothing), StoreKind::Sqlite);
+        assert_eq!(which(&Config::default(), &supabase), StoreKind::Supabase);
+        assert_eq!(which(&postgres, &supabase), StoreKind::Postgres);
+        let none = Config {
+            store: StoreKind::None,
+            ..postgres
+        };
+        assert_eq!(which(&none, &supabase), StoreKind::None);
     }
 }

@@ -29,35 +29,41 @@ pub(crate) struct Postgres {
     process: Option<Guarded>,
     directory: TempDir,
     port: u16,
+    /// Such a server is never dropped: what removes its directory is the end of its process.
+    is_shared: bool,
 }
 
 /// The server of this test process.
 pub(crate) async fn shared() -> &'static Postgres {
     static SHARED: OnceCell<Postgres> = OnceCell::const_new();
-    SHARED.get_or_init(Postgres::start).await
+    SHARED.get_or_init(|| Postgres::start_with("", true)).await
 }
 
 impl Postgres {
     /// Starts a server of the test's own.
     pub(crate) async fn start() -> Self {
-        Self::start_with(&[]).await
+        Self::start_with("", false).await
     }
 
-    /// The same with settings such as `max_connections=5`.
-    pub(crate) async fn start_with(settings: &[&str]) -> Self {
+    /// The same with settings, a line for each.
+    pub(crate) async fn with(settings: &str) -> Self {
+        Self::start_with(settings, false).await
+    }
+
+    async fn start_with(settings: &str, is_shared: bool) -> Self {
         let mut server = Self {
             process: None,
             directory: tempfile::tempdir().expect("a temporary directory"),
             port: 0,
+            is_shared,
         };
         let initialised = {
             let path = server.directory.path().to_owned();
             tokio::task::spawn_blocking(move || initialise(&path)).await
         };
         initialised.expect("initdb does not panic");
-        let lines: String = settings.iter().map(|line| format!("{line}\n")).collect();
         let extra = server.directory.path().join("data/test.conf");
-        std::fs::write(extra, lines).expect("a settings file");
+        std::fs::write(extra, settings).expect("a settings file");
         for _ in 0..5 {
             server.port = free_port();
             if server.try_launch().await {
@@ -77,7 +83,13 @@ impl Postgres {
         command.extend([postgres.as_os_str(), OsStr::new("-D"), data.as_os_str()]);
         command.extend([OsStr::new("-p"), OsStr::new(&port)]);
         let log = self.directory.path().join("log");
-        self.process = Some(Guarded::start(command[0], &command[1..], "QUIT", &log));
+        self.process = Some(Guarded::start(
+            command[0],
+            &command[1..],
+            "QUIT",
+            &log,
+            self.is_shared.then(|| self.directory.path()),
+        ));
         eventually("postgres answers or exits", async || {
             if self.process.as_mut().is_some_and(Guarded::has_ended) {
                 return Some(false);
@@ -126,13 +138,6 @@ impl Postgres {
         let mut owner = self.connect(database).await.expect("postgres answers");
         let done = owner.execute(AssertSqlSafe(sql.to_owned())).await;
         done.expect("the statements are right");
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        self.kill();
-        // What belongs to another user is not ours to remove, unless we are root.
     }
 }
 
@@ -206,7 +211,7 @@ impl PgBouncer {
         let pgbouncer = installed("pgbouncer");
         command.extend([pgbouncer.as_os_str(), path.as_os_str()]);
         let log = directory.path().join("log");
-        let process = Guarded::start(command[0], &command[1..], "KILL", &log);
+        let process = Guarded::start(command[0], &command[1..], "KILL", &log, None);
         eventually("pgbouncer listens", async || {
             tokio::net::TcpStream::connect(("127.0.0.1", port))
                 .await

@@ -7,22 +7,25 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// Runs a command until its standard input is closed, which the system does when this process
-/// ends; then it is sent the signal.
+/// ends; then it is sent the signal, and its folder is removed if it has one of its own.
 const UNTIL_CLOSED: &str = r#"signal=$1; shift; exec 3<&0
 "$@" 3<&- & child=$!
 (cat <&3 >/dev/null; kill -s "$signal" $child 2>/dev/null) &
-exec 3<&-; wait $child"#;
+exec 3<&-; wait $child
+[ -z "$FOLDER" ] || rm -rf "$FOLDER""#;
 
 /// A process that ends with the value, and also when the value is never dropped.
 pub(crate) struct Guarded(Child);
 
 impl Guarded {
-    /// Starts a program; `signal` is how it is told to end. Its output goes to `log`.
+    /// Starts a program; `signal` is how it is told to end. Its output goes to `log`. `folder` is
+    /// removed when the program has ended.
     pub(crate) fn start(
         program: impl AsRef<OsStr>,
         arguments: &[&OsStr],
         signal: &str,
         log: &Path,
+        folder: Option<&Path>,
     ) -> Self {
         let log = File::options().create(true).append(true).open(log);
         let log = log.expect("a log file");
@@ -30,6 +33,7 @@ impl Guarded {
             .args(["-c", UNTIL_CLOSED, "sh", signal])
             .arg(program)
             .args(arguments)
+            .env("FOLDER", folder.unwrap_or(Path::new("")))
             .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)

@@ -39,6 +39,7 @@ contract! {
     sqlite = Place::sqlite();
     postgres = Place::postgres().await;
     pgbouncer = Place::pooled().await;
+    supabase = Place::supabase().await;
     [
         the_latest_saved_is_found_first,
         what_is_saved_again_is_replaced,
@@ -321,6 +322,10 @@ async fn a_thousand_rows_are_one_statement(place: Place) {
     let saves = (0..1000).map(|at| save(&name(at), &format!("k{at}"), "v"));
     told(store, saves.collect()).await;
     assert_eq!(opened.statements("memory.save").await, 1);
+    if let Place::Supabase { api, .. } = &place {
+        // One to see whether the project is there.
+        assert_eq!(api.requests(), 2);
+    }
     assert_eq!(place.count().await, 1000);
     let gets = (0..1000).map(|at| MemoryOp::Get(user(&name(at)), Selection::All, 3));
     let found = told(store, gets.collect()).await;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
 use tempfile::TempDir;
 use voxpool::error::Service;
-use voxpool::memory::{Config, PostgresConfig, Store, open};
+use voxpool::memory::{Config, PostgresConfig, Store, SupabaseConfig, open};
 use voxpool::pool::{self, ConnectionPool, ServiceStats};
 use voxpool::redact::Pii;
 
 use crate::common::postgres::{PgBouncer, shared};
+use crate::common::postgrest::{SERVICE_ROLE_KEY, SUPABASE_SQL, Supabase};
 
 /// A place that is empty at first.
 pub(super) enum Place {
@@ -24,6 +25,8 @@ pub(super) enum Place {
         database: String,
         bouncer: PgBouncer,
     },
+    /// The same behind Supabase's data API.
+    Supabase { database: String, api: Supabase },
 }
 
 /// A store with the pool that it works on.
@@ -51,8 +54,17 @@ impl Place {
         }
     }
 
+    pub(super) async fn supabase() -> Self {
+        let server = shared().await;
+        let database = server.database().await;
+        server.execute(&database, SUPABASE_SQL).await;
+        let api = Supabase::start(server, &database).await;
+        Self::Supabase { database, api }
+    }
+
     fn service(&self) -> Service {
         match self {
+            Self::Supabase { .. } => Service::Supabase,
             Self::Sqlite(_) | Self::InMemory => Service::Sqlite,
             Self::Postgres { .. } | Self::Pooled { .. } => Service::Postgres,
         }
@@ -78,13 +90,24 @@ impl Place {
             },
             Self::Postgres { database } => postgres(shared().await.url(database), false),
             Self::Pooled { database, bouncer } => postgres(bouncer.url(database), true),
+            Self::Supabase { .. } => Config::default(),
+        }
+    }
+
+    fn supabase_config(&self) -> SupabaseConfig {
+        match self {
+            Self::Supabase { api, .. } => SupabaseConfig {
+                url: api.url(),
+                key: Pii::new(SERVICE_ROLE_KEY.to_owned()),
+            },
+            _ => SupabaseConfig::default(),
         }
     }
 
     /// A store on a pool of its own, as another worker would have.
     pub(super) async fn open(&self) -> Opened {
         let pool = ConnectionPool::new(pool::Config::default()).expect("a pool");
-        let store = open(&self.config().await, &pool).await;
+        let store = open(&self.config().await, &self.supabase_config(), &pool).await;
         Opened {
             store: store.expect("it opens").expect("there is one"),
             pool,
@@ -108,7 +131,9 @@ impl Place {
                 file.execute(trigger).await.expect("a trigger");
             }
             Self::InMemory => unreachable!("nobody else gets at it"),
-            Self::Postgres { database } | Self::Pooled { database, .. } => {
+            Self::Postgres { database }
+            | Self::Pooled { database, .. }
+            | Self::Supabase { database, .. } => {
                 let check = "ALTER TABLE voxpool_memories ADD CHECK (value <> 'poison')";
                 shared().await.execute(database, check).await;
             }
@@ -128,7 +153,9 @@ impl Place {
                     .unwrap()
             }
             Self::InMemory => unreachable!("nobody else gets at it"),
-            Self::Postgres { database } | Self::Pooled { database, .. } => {
+            Self::Postgres { database }
+            | Self::Pooled { database, .. }
+            | Self::Supabase { database, .. } => {
                 let mut owner = shared().await.connect(database).await.unwrap();
                 sqlx::query_scalar(AssertSqlSafe(count))
                     .fetch_one(&mut owner)
