@@ -1,6 +1,7 @@
 //! One job, in order: everything it needs starts together, then the conversation, then the end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -15,6 +16,9 @@ use crate::room::{Joined, RoomEvent, RpcMethod, Voice, join};
 use crate::session::{Agent, Greeting, Session, SessionEnd, Settings};
 use crate::tools::memory_tools;
 use crate::worker::{JobContext, JobHandler, JobOutcome};
+
+/// What the end of the process waits for memories to be saved.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Settings of the agent itself.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -93,6 +97,13 @@ impl AgentJobs {
     /// Opens connections that the next job would have to wait for.
     pub async fn prewarm(&self) {
         self.services.pool.prewarm(&self.services.endpoints).await;
+    }
+
+    /// Saves what the calls have left to be saved, for the end of the process.
+    pub async fn close(&self) {
+        if let Some(memories) = &self.memories {
+            memories.close(CLOSE_WITHIN).await;
+        }
     }
 
     async fn talk(&self, job: JobContext) -> JobOutcome {

@@ -12,7 +12,6 @@ mod environment;
 mod known;
 mod merge;
 mod sources;
-mod supabase;
 
 use std::fmt;
 
@@ -20,7 +19,6 @@ use serde::{Deserialize, Serialize};
 
 pub use self::environment::{Environment, VARIABLES, process_environment};
 pub use self::sources::{Flag, Source, Sources};
-pub use self::supabase::Config as SupabaseConfig;
 
 use crate::audio::speech;
 use crate::{agent, llm, memory, pool, session, stt, telemetry, tts, turn, worker};
@@ -61,10 +59,10 @@ pub struct Config {
     pub session: session::Config,
     /// Who talks.
     pub agent: agent::Config,
-    /// What is remembered of callers.
+    /// What callers are remembered by.
     pub memory: memory::Config,
     /// The memory in Supabase.
-    pub supabase: SupabaseConfig,
+    pub supabase: memory::SupabaseConfig,
 }
 
 /// What the program is about to do: it decides which settings may be missing.

@@ -34,24 +34,51 @@ pub struct CallSpec {
     pub timeout: Duration,
     /// One attempt.
     pub attempt_timeout: Duration,
+    /// Whether a second attempt does no harm when the first one may have had its effect.
+    pub is_repeatable: bool,
 }
 
 impl CallSpec {
-    /// A call to an OpenAI-compatible endpoint that may use its whole time for one attempt.
-    pub fn openai(operation: &'static str, endpoint: &Endpoint, timeout: Duration) -> Self {
+    /// A call that may use its whole time for one attempt. Without a `host` the service has a pool
+    /// of its own (a [`Backend`](super::Backend)) and takes none of the HTTP places.
+    pub fn new(
+        service: Service,
+        operation: &'static str,
+        host: Option<Arc<str>>,
+        timeout: Duration,
+    ) -> Self {
         Self {
-            service: Service::OpenAi,
+            service,
             operation,
-            host: Some(Arc::clone(endpoint.host())),
+            host,
             timeout,
             attempt_timeout: timeout,
+            is_repeatable: true,
         }
+    }
+
+    /// A call to an HTTP endpoint, of whichever service it is.
+    pub fn to(operation: &'static str, endpoint: &Endpoint, timeout: Duration) -> Self {
+        let host = Some(Arc::clone(endpoint.host()));
+        Self::new(endpoint.service(), operation, host, timeout)
+    }
+
+    /// A call to an OpenAI-compatible endpoint.
+    pub fn openai(operation: &'static str, endpoint: &Endpoint, timeout: Duration) -> Self {
+        Self::to(operation, endpoint, timeout)
     }
 
     /// The same call with a limit for each attempt.
     #[must_use]
     pub fn attempt_timeout(mut self, attempt_timeout: Duration) -> Self {
         self.attempt_timeout = attempt_timeout;
+        self
+    }
+
+    /// The same call, made once at most: for effects that must not happen twice.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.is_repeatable = false;
         self
     }
 
@@ -95,7 +122,11 @@ impl Call {
 
     /// One attempt: the innermost service of the stack.
     pub(super) async fn attempt(self, shared: Arc<Shared>) -> Result<(), CallError> {
-        let permit = shared.limits.acquire(self.spec.host.as_ref()).await;
+        // Without a host there is a pool behind the service that has its own limit.
+        let permit = match &self.spec.host {
+            Some(host) => Some(shared.limits.acquire(host).await),
+            None => None,
+        };
         self.progress.was_admitted.store(true, Ordering::Relaxed);
         let lease = Lease(Arc::new(Leased {
             _permit: permit,
@@ -117,7 +148,7 @@ pub struct Lease(Arc<Leased>);
 /// Holds no client: a stream that lives long must not keep the idle connections of one that was
 /// replaced.
 struct Leased {
-    _permit: Permit,
+    _permit: Option<Permit>,
     shared: Arc<Shared>,
     spec: CallSpec,
     progress: Arc<Progress>,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use futures::future;
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 
 use super::call::{CallSpec, Lease};
 use super::endpoint::Endpoint;
@@ -48,15 +48,20 @@ impl ConnectionPool {
         }
     }
 
-    /// Asks an endpoint for its models: is it there, and does it know our key?
+    /// Asks an endpoint for something small (OpenAI's for its models): is it there, and does it
+    /// know our key?
     ///
-    /// A server that has no such list counts as there.
+    /// A server that has no such thing counts as there.
     ///
     /// # Errors
     /// When it cannot be reached, fails, or does not accept the key.
     pub async fn probe(&self, endpoint: &Endpoint) -> Result<(), CallError> {
         let timeout = 2 * self.0.shared.config.connect_timeout;
-        let spec = CallSpec::openai("models", endpoint, timeout);
+        let operation = match endpoint.service() {
+            Service::OpenAi => "models",
+            _ => "health",
+        };
+        let spec = CallSpec::to(operation, endpoint, timeout);
         let endpoint = endpoint.clone();
         self.call(spec, move |lease| ask(lease, endpoint.clone()))
             .await
@@ -65,7 +70,9 @@ impl ConnectionPool {
 
 async fn ask(lease: Lease, endpoint: Endpoint) -> Result<(), CallError> {
     let request = lease
-        .request(Method::GET, &endpoint, "/models")
+        .builder()
+        .get(endpoint.health_url())
+        .headers(endpoint.headers().clone())
         .build()
         .map_err(|error| lease.broken(error))?;
     let response = lease.execute_any(request).await?;

@@ -2,6 +2,9 @@
 
 pub(crate) mod jobs;
 pub(crate) mod livekit;
+pub(crate) mod postgres;
+pub(crate) mod postgrest;
+pub(crate) mod process;
 pub(crate) mod running;
 
 use std::net::TcpListener;
