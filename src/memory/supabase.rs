@@ -179,6 +179,11 @@ fn explained(operation: &'static str, error: CallError) -> CallError {
         "" if matches!(status, 401 | 403) => {
             new(ErrorKind::Unauthorized, Refused::new("", KEY_ADVICE))
         }
+        // What PostgREST says when its connection to the database ends under a request.
+        "" if status == 400 => new(
+            ErrorKind::Unavailable,
+            Refused::new("", "the data API lost its database"),
+        ),
         "" if status == 404 => new(
             ErrorKind::Rejected,
             Refused::new("", "no data API answers at SUPABASE_URL"),

@@ -1,6 +1,7 @@
 //! The memory's stores: one contract for all of them, and what happens when their servers fail.
 
 mod contract;
+mod faults;
 mod place;
 
 use voxpool::error::CallError;
