@@ -4,12 +4,18 @@
 //! (`config/supabase.sql`). The API's own table routes would need a request per caller to read (a
 //! limit is per request), would put callers' identities into addresses that gateways log, and
 //! could not number the saves of a batch and yet write them in an order that cannot deadlock.
+//!
+//! With an anonymous key each caller has a request of their own, which names them in a header for
+//! the table's policies to compare: a mistake here then reaches no other caller's rows.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, try_join_all};
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
@@ -25,6 +31,39 @@ use crate::pool::{CallSpec, ConnectionPool, Endpoint, Lease, Refusal};
 
 /// Most of an answer that is read: 1,000 reads of long memories.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// A function of the database that takes one array.
+struct Function {
+    operation: &'static str,
+    path: &'static str,
+    argument: &'static str,
+}
+
+const SAVE: Function = Function {
+    operation: "memory.save",
+    path: "/rpc/voxpool_save",
+    argument: "rows",
+};
+
+const DELETE: Function = Function {
+    operation: "memory.delete",
+    path: "/rpc/voxpool_delete",
+    argument: "wanted",
+};
+
+const GET: Function = Function {
+    operation: "memory.get",
+    path: "/rpc/voxpool_get",
+    argument: "wanted",
+};
+
+const PROBE: Function = Function {
+    operation: "memory.probe",
+    ..GET
+};
+
+/// Names the caller whose rows a request touches, in base64: headers carry ASCII only.
+const USER_HEADER: &str = "x-voxpool-user";
 
 const SCHEMA_ADVICE: &str = "the project lacks voxpool's table or functions: run \
      config/supabase.sql in its SQL editor";
@@ -42,7 +81,18 @@ pub struct SupabaseStore(Arc<Inner>);
 struct Inner {
     pool: ConnectionPool,
     endpoint: Endpoint,
+    /// Whether each request is for one caller.
+    is_anonymous: bool,
     config: Config,
+}
+
+/// What one request asks for.
+struct Part<T> {
+    /// Whose rows; `None` for those of anybody.
+    user: Option<String>,
+    /// Where the items are in the whole.
+    places: Vec<usize>,
+    items: Vec<T>,
 }
 
 impl SupabaseStore {
@@ -74,6 +124,7 @@ impl SupabaseStore {
             pool,
             // Small, and answered only if the key and the table are right.
             endpoint: endpoint.health_path("/voxpool_memories?select=saved&limit=1"),
+            is_anonymous: is_anonymous(key),
             config: config.clone(),
         })))
     }
@@ -88,33 +139,72 @@ impl SupabaseStore {
     /// # Errors
     /// When it does not.
     pub async fn ready(&self) -> Result<(), CallError> {
-        let wanted = Wanted {
+        let nobody = Wanted {
             user_id: String::new(),
             category: None,
             key: None,
             count_max: 0,
         };
-        self.call::<Vec<Found>>("memory.probe", "/rpc/voxpool_get", &Body::Wanted(&[wanted]))
-            .await
-            .map(drop)
+        let parts = self.parts(vec![nobody], |wanted| &wanted.user_id);
+        self.ask::<_, Vec<Found>>(&PROBE, &parts).await.map(drop)
     }
 
-    async fn call<T: DeserializeOwned + Send + 'static>(
+    /// The requests that `items` take, in their order: one, or one for each caller.
+    fn parts<T>(&self, items: Vec<T>, user: fn(&T) -> &String) -> Vec<Part<T>> {
+        let mut parts: Vec<Part<T>> = Vec::new();
+        for (place, item) in items.into_iter().enumerate() {
+            let user = self.0.is_anonymous.then(|| user(&item).clone());
+            let at = parts.iter().position(|part| part.user == user);
+            let at = at.unwrap_or_else(|| {
+                parts.push(Part {
+                    user,
+                    places: Vec::new(),
+                    items: Vec::new(),
+                });
+                parts.len() - 1
+            });
+            parts[at].places.push(place);
+            parts[at].items.push(item);
+        }
+        parts
+    }
+
+    /// Asks for all parts side by side.
+    async fn ask<T: Serialize, R: DeserializeOwned + Send + 'static>(
         &self,
-        operation: &'static str,
-        path: &'static str,
-        body: &impl Serialize,
-    ) -> Result<T, CallError> {
+        function: &Function,
+        parts: &[Part<T>],
+    ) -> Result<Vec<R>, CallError> {
+        let asking = parts.iter().map(|part| {
+            let body = HashMap::from([(function.argument, &part.items)]);
+            let body = serde_json::to_vec(&body);
+            let body = body.expect("texts and numbers can be written as JSON");
+            self.call(function, part.user.as_deref(), body)
+        });
+        try_join_all(asking).await
+    }
+
+    async fn call<R: DeserializeOwned + Send + 'static>(
+        &self,
+        &Function {
+            operation, path, ..
+        }: &Function,
+        user: Option<&str>,
+        body: Vec<u8>,
+    ) -> Result<R, CallError> {
         let inner = &self.0;
         let spec = CallSpec::to(operation, &inner.endpoint, inner.config.timeout)
             .attempt_timeout(inner.config.attempt_timeout);
-        let body = serde_json::to_vec(body).expect("texts and numbers can be written as JSON");
         let (endpoint, body) = (inner.endpoint.clone(), Bytes::from(body));
+        let user = user.map(|user| STANDARD.encode(user));
         let attempt = move |lease: Lease| {
-            let request = lease
+            let mut request = lease
                 .request(Method::POST, &endpoint, path)
                 .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
                 .body(body.clone());
+            if let Some(user) = &user {
+                request = request.header(USER_HEADER, user);
+            }
             async move {
                 let response = lease.send(request).await;
                 let response = response.map_err(|error| explained(operation, error))?;
@@ -146,12 +236,14 @@ fn headers(key: &str) -> Option<HeaderMap> {
     Some(headers)
 }
 
-/// The arguments of a database function.
-#[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Body<'a> {
-    Rows(&'a [Row]),
-    Wanted(&'a [Wanted]),
+/// Whether policies decide what the key may do.
+fn is_anonymous(key: &str) -> bool {
+    let role = || {
+        let claims = URL_SAFE_NO_PAD.decode(key.split('.').nth(1)?).ok()?;
+        let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
+        Some(claims["role"] == "anon")
+    };
+    key.starts_with("sb_publishable_") || role().unwrap_or_default()
 }
 
 /// The same failure with what to do about it. Never with the API's own words: they quote the row.
@@ -214,25 +306,33 @@ impl Table for SupabaseStore {
 
     fn save(&self, rows: Vec<Row>) -> BoxFuture<'_, Result<(), CallError>> {
         async move {
-            let body = Body::Rows(&rows);
-            self.call("memory.save", "/rpc/voxpool_save", &body).await
+            let parts = self.parts(rows, |row| &row.key.user_id);
+            self.ask::<_, ()>(&SAVE, &parts).await.map(drop)
         }
         .boxed()
     }
 
     fn delete(&self, wanted: Vec<Wanted>) -> BoxFuture<'_, Result<Vec<RowKey>, CallError>> {
         async move {
-            let body = Body::Wanted(&wanted);
-            self.call("memory.delete", "/rpc/voxpool_delete", &body)
-                .await
+            let parts = self.parts(wanted, |wanted| &wanted.user_id);
+            let deleted: Vec<Vec<RowKey>> = self.ask(&DELETE, &parts).await?;
+            Ok(deleted.concat())
         }
         .boxed()
     }
 
     fn get(&self, wanted: Vec<Wanted>) -> BoxFuture<'_, Result<Vec<Found>, CallError>> {
         async move {
-            let body = Body::Wanted(&wanted);
-            self.call("memory.get", "/rpc/voxpool_get", &body).await
+            let parts = self.parts(wanted, |wanted| &wanted.user_id);
+            let found: Vec<Vec<Found>> = self.ask(&GET, &parts).await?;
+            let found = found.into_iter().zip(&parts).flat_map(|(found, part)| {
+                let of_the_whole = |row: Found| Found {
+                    place: part.places.get(row.place).copied().unwrap_or(usize::MAX),
+                    ..row
+                };
+                found.into_iter().map(of_the_whole)
+            });
+            Ok(found.collect())
         }
         .boxed()
     }
@@ -257,5 +357,21 @@ mod tests {
         assert_eq!(new["apikey"], "sb_secret_abc_def");
         assert!(!new.contains_key(AUTHORIZATION));
         assert!(headers("a\nb").is_none());
+    }
+
+    #[test]
+    fn an_anonymous_key_is_known_by_its_name_or_its_role() {
+        let token = |claims: &str| format!("eyJh.{}.c2ln", URL_SAFE_NO_PAD.encode(claims));
+        for (key, expected) in [
+            ("sb_publishable_x".to_owned(), true),
+            ("sb_secret_x".to_owned(), false),
+            (token(r#"{"iss":"supabase","role":"anon"}"#), true),
+            (token(r#"{"iss":"supabase","role":"service_role"}"#), false),
+            (token("anon"), false),
+            ("..".to_owned(), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(is_anonymous(&key), expected, "{key}");
+        }
     }
 }

@@ -18,7 +18,7 @@ use voxpool::redact::Pii;
 use super::{get, save, told, why};
 use crate::common::postgres::{PASSWORD, Postgres, shared};
 use crate::common::postgrest::{
-    ANON_KEY, PUBLISHABLE_KEY, SECRET_KEY, SERVICE_ROLE_KEY, SUPABASE_SQL, Supabase,
+    ANON_KEY, PUBLISHABLE_KEY, SECRET_KEY, SERVICE_ROLE_KEY, SUPABASE_SQL, Supabase, anonymous_sql,
 };
 use crate::common::{eventually, free_port, within};
 
@@ -435,7 +435,7 @@ async fn supabase_knows_the_older_and_the_newer_keys() {
             why(&error)
         );
     }
-    // A token that is signed by somebody else passes no gateway but ours.
+    // Keys that are right, in a project without policies for them.
     for key in [ANON_KEY, PUBLISHABLE_KEY] {
         let store = supabase(&api, key, &pool);
         let error = save_one(&store, "k").await.unwrap_err();
@@ -444,6 +444,39 @@ async fn supabase_knows_the_older_and_the_newer_keys() {
         assert!(why.contains("policies") && why.contains("42501"), "{why}");
     }
     assert_eq!(stats(&pool, Service::Supabase).await.retries, 0);
+}
+
+#[tokio::test]
+async fn with_an_anonymous_key_the_database_itself_holds_a_request_to_one_caller() {
+    let server = shared().await;
+    let (database, api) = project_on(server).await;
+    server.execute(&database, &anonymous_sql()).await;
+    let pool = pool();
+    let store = supabase(&api, PUBLISHABLE_KEY, &pool);
+    told(
+        &store,
+        vec![save("alice", "k", "hers"), save("bob", "k", "his")],
+    )
+    .await;
+    // What a mistake of the worker's would send: another caller's rows, or no caller at all.
+    let ask = |header: Option<&'static str>| {
+        let request = reqwest::Client::builder().build().unwrap();
+        let mut request = request
+            .post(format!("{}/rest/v1/rpc/voxpool_get", api.url()))
+            .header("apikey", PUBLISHABLE_KEY)
+            .header("content-type", "application/json")
+            .body(r#"{"wanted":[{"user_id":"alice","count_max":9}]}"#);
+        if let Some(header) = header {
+            request = request.header("x-voxpool-user", header);
+        }
+        async move { request.send().await.unwrap().text().await.unwrap() }
+    };
+    assert!(
+        ask(Some("YWxpY2U=")).await.contains("hers"),
+        "alice for alice"
+    );
+    assert_eq!(ask(Some("Ym9i")).await, "[]", "bob for alice");
+    assert_eq!(ask(None).await, "[]", "nobody for alice");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use voxpool::pool::{self, ConnectionPool, ServiceStats};
 use voxpool::redact::Pii;
 
 use crate::common::postgres::{PgBouncer, shared};
-use crate::common::postgrest::{SERVICE_ROLE_KEY, SUPABASE_SQL, Supabase};
+use crate::common::postgrest::{ANON_KEY, SERVICE_ROLE_KEY, SUPABASE_SQL, Supabase, anonymous_sql};
 
 /// A place that is empty at first.
 pub(super) enum Place {
@@ -26,7 +26,11 @@ pub(super) enum Place {
         bouncer: PgBouncer,
     },
     /// The same behind Supabase's data API.
-    Supabase { database: String, api: Supabase },
+    Supabase {
+        database: String,
+        api: Supabase,
+        key: &'static str,
+    },
 }
 
 /// A store with the pool that it works on.
@@ -59,7 +63,19 @@ impl Place {
         let database = server.database().await;
         server.execute(&database, SUPABASE_SQL).await;
         let api = Supabase::start(server, &database).await;
-        Self::Supabase { database, api }
+        let key = SERVICE_ROLE_KEY;
+        Self::Supabase { database, api, key }
+    }
+
+    /// The same with an anonymous key, held to one caller's rows by policies.
+    pub(super) async fn anonymous() -> Self {
+        let server = shared().await;
+        let database = server.database().await;
+        server.execute(&database, SUPABASE_SQL).await;
+        server.execute(&database, &anonymous_sql()).await;
+        let api = Supabase::start(server, &database).await;
+        let key = ANON_KEY;
+        Self::Supabase { database, api, key }
     }
 
     fn service(&self) -> Service {
@@ -96,9 +112,9 @@ impl Place {
 
     fn supabase_config(&self) -> SupabaseConfig {
         match self {
-            Self::Supabase { api, .. } => SupabaseConfig {
+            Self::Supabase { api, key, .. } => SupabaseConfig {
                 url: api.url(),
-                key: Pii::new(SERVICE_ROLE_KEY.to_owned()),
+                key: Pii::new((*key).to_owned()),
             },
             _ => SupabaseConfig::default(),
         }
