@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
+use futures::FutureExt;
+use futures::future::join;
 
 use crate::agent::{AgentJobs, Services, alongside};
 use crate::check;
@@ -65,13 +67,15 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
         http = %address,
         "voxpool"
     );
+    let upkeep = join(jobs.prewarm(), jobs.monitor()).map(drop);
     let end = tokio::select! {
-        end = alongside(worker.run(stops), jobs.prewarm()) => end,
+        end = alongside(worker.run(stops), upkeep) => end,
         broken = http.serve() => {
             broken.context("the HTTP endpoint broke")?;
             anyhow::bail!("the HTTP endpoint ended");
         }
     };
+    jobs.close().await;
     // A developer's Ctrl-C is how a session ends; in production it is calls that were cut off.
     Ok(match (end, profile) {
         (WorkerEnd::Stopped, Profile::Production) => ExitCode::FAILURE,
@@ -90,7 +94,10 @@ async fn connect(config: Config, room: &str, identity: Option<&str>) -> anyhow::
         room,
         "joining without a dispatch"
     );
-    match job.run(Arc::new(agent(&config)?), stops).await {
+    let jobs = Arc::new(agent(&config)?);
+    let outcome = alongside(job.run(Arc::clone(&jobs) as _, stops), jobs.monitor()).await;
+    jobs.close().await;
+    match outcome {
         JobOutcome::Success => Ok(ExitCode::SUCCESS),
         JobOutcome::Failed(why) => anyhow::bail!("the job failed: {why}"),
     }

@@ -19,6 +19,9 @@ impl ConnectionPool {
     ///
     /// Trouble is logged and is no reason to stop: the first call will meet it again and say so.
     pub async fn prewarm(&self, endpoints: &[Endpoint]) {
+        if !self.0.shared.config.enabled {
+            return;
+        }
         // Jobs that start together need one set of connections, not one each.
         let Ok(_turn) = self.0.prewarming.try_lock() else {
             return;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::breaker::BreakerState;
 use super::connections::ConnectionStats;
 use super::dns::DnsStats;
 use super::histogram::Histogram;
@@ -56,6 +57,8 @@ pub struct ServiceStats {
     pub cancelled: u64,
     /// Second and later tries.
     pub retries: u64,
+    /// Attempts made beside one that was late.
+    pub hedges: u64,
     /// Failed calls by kind; a stream that broke half way counts here too.
     pub errors: BTreeMap<&'static str, u64>,
     /// Time to the answer, or to the first item of a stream, of the last minutes.
@@ -64,12 +67,61 @@ pub struct ServiceStats {
     pub operations: BTreeMap<&'static str, OperationStats>,
     /// Connections that carried at least one answer of this service.
     pub connections: ConnectionStats,
+    /// Each host that was called or is watched; for a service with a pool of its own, one line
+    /// without a name.
+    pub hosts: Vec<HostStats>,
     /// Since the last answer.
     pub last_success_seconds_ago: Option<f64>,
     /// Since the last failure.
     pub last_failure_seconds_ago: Option<f64>,
     /// Kind of the last failure.
     pub last_failure: Option<&'static str>,
+}
+
+/// One host of a service.
+#[derive(Clone, Debug, Serialize)]
+pub struct HostStats {
+    /// Name and port.
+    pub host: Option<String>,
+    /// The circuit breaker; `None` when it is switched off or nothing was called yet.
+    pub breaker: Option<BreakerStats>,
+    /// The adaptive limit; `None` when it is switched off or nothing was called yet.
+    pub limit: Option<LimitStats>,
+    /// The last health check.
+    pub last_check: Option<CheckStats>,
+}
+
+/// A circuit breaker.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct BreakerStats {
+    /// Whether calls pass.
+    pub state: BreakerState,
+    /// How often it has opened.
+    pub opened: u64,
+    /// How long calls are still refused.
+    pub retry_in_seconds: Option<f64>,
+}
+
+/// An adaptive limit.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct LimitStats {
+    /// Calls that may be under way.
+    pub limit: usize,
+    /// Calls that are.
+    pub in_use: usize,
+}
+
+/// A health check.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct CheckStats {
+    /// When.
+    pub seconds_ago: f64,
+    /// `ok`, or the kind of the failure.
+    pub result: &'static str,
+    /// Checks made so far.
+    pub checks: u64,
+    /// Checks that failed.
+    pub failures: u64,
 }
 
 /// One operation of a service.
@@ -96,6 +148,15 @@ impl ServiceStats {
     /// Failed calls of every kind.
     pub fn errors_total(&self) -> u64 {
         self.errors.values().sum()
+    }
+
+    /// The state of the breaker that is in most trouble.
+    pub fn worst_breaker(&self) -> BreakerState {
+        let states = || (self.hosts.iter()).filter_map(|host| Some(host.breaker?.state));
+        [BreakerState::Open, BreakerState::HalfOpen]
+            .into_iter()
+            .find(|worst| states().any(|state| state == *worst))
+            .unwrap_or(BreakerState::Closed)
     }
 }
 
@@ -126,7 +187,11 @@ impl PoolStats {
             if let Some(p50) = service.latency.p50_ms {
                 text += &format!(", half of the answers within {p50:.0} milliseconds");
             }
-            text += ".";
+            text += match service.worst_breaker() {
+                BreakerState::Closed => ".",
+                BreakerState::Open => ". It keeps failing and is not asked for the moment.",
+                BreakerState::HalfOpen => ". It was failing and is being tried again.",
+            };
         }
         text
     }
@@ -162,6 +227,7 @@ struct Counts {
     in_flight: u64,
     cancelled: u64,
     retries: u64,
+    hedges: u64,
     errors: BTreeMap<ErrorKind, u64>,
     latency: Histogram,
     operations: BTreeMap<&'static str, Operation>,
@@ -219,13 +285,21 @@ impl Recorder {
         self.lock().retries += 1;
     }
 
+    pub(super) fn hedged(&self) {
+        self.lock().hedges += 1;
+    }
+
     /// When the service last answered.
     pub(super) fn last_success(&self) -> Option<Instant> {
         self.lock().last_success
     }
 
     /// The numbers so far; `None` before the first call.
-    pub(super) fn stats(&self, connections: ConnectionStats) -> Option<ServiceStats> {
+    pub(super) fn stats(
+        &self,
+        connections: ConnectionStats,
+        hosts: Vec<HostStats>,
+    ) -> Option<ServiceStats> {
         let now = Instant::now();
         let since_start = now - self.0.start;
         let mut counts = self.lock();
@@ -251,6 +325,7 @@ impl Recorder {
             in_flight: counts.in_flight,
             cancelled: counts.cancelled,
             retries: counts.retries,
+            hedges: counts.hedges,
             errors: counts
                 .errors
                 .iter()
@@ -259,6 +334,7 @@ impl Recorder {
             latency: LatencyStats::of(&mut counts.latency, since_start),
             operations,
             connections,
+            hosts,
             last_success_seconds_ago: counts.last_success.map(ago),
             last_failure_seconds_ago: counts.last_failure.map(|(moment, _)| ago(moment)),
             last_failure: counts.last_failure.map(|(_, kind)| kind.label()),
@@ -323,7 +399,9 @@ mod tests {
         let in_flight = recorder.begin("chat.stream");
         recorder.answered("chat.stream", Duration::from_millis(200));
         recorder.failed("chat.stream", ErrorKind::Timeout);
-        let stats = recorder.stats(ConnectionStats::default()).unwrap();
+        let stats = recorder
+            .stats(ConnectionStats::default(), Vec::new())
+            .unwrap();
         drop(in_flight);
         let spoken = pool(vec![stats]).spoken();
         assert!(spoken.contains("up for 2 minutes"), "{spoken}");
@@ -343,7 +421,7 @@ mod tests {
         let second = recorder.begin("b");
         let in_flight = || {
             recorder
-                .stats(ConnectionStats::default())
+                .stats(ConnectionStats::default(), Vec::new())
                 .unwrap()
                 .in_flight
         };
@@ -365,7 +443,9 @@ mod tests {
             drop(recorder.begin("speech"));
             recorder.failed("speech", kind);
         }
-        let stats = recorder.stats(ConnectionStats::default()).unwrap();
+        let stats = recorder
+            .stats(ConnectionStats::default(), Vec::new())
+            .unwrap();
         assert_eq!(
             stats.errors,
             BTreeMap::from([("timeout", 2), ("rate_limited", 1)])
@@ -378,7 +458,9 @@ mod tests {
     fn the_json_names_services_by_label() {
         let recorder = Recorder::new(Service::OpenAi, Instant::now());
         drop(recorder.begin("models"));
-        let stats = recorder.stats(ConnectionStats::default()).unwrap();
+        let stats = recorder
+            .stats(ConnectionStats::default(), Vec::new())
+            .unwrap();
         let json = serde_json::to_value(pool(vec![stats])).unwrap();
         assert_eq!(json["services"][0]["service"], "openai");
         assert_eq!(json["connections"]["open"], 1);
