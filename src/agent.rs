@@ -83,6 +83,11 @@ impl AgentJobs {
         self.services.pool.prewarm(&self.services.endpoints).await;
     }
 
+    /// The one way out of the process.
+    pub fn pool(&self) -> &ConnectionPool {
+        &self.services.pool
+    }
+
     /// Watches the health of what the jobs share, for ever.
     pub async fn monitor(&self) {
         self.services.pool.watch(&self.services.endpoints);

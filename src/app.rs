@@ -16,7 +16,7 @@ use crate::llm::openai::OpenAiLlm;
 use crate::pool::ConnectionPool;
 use crate::session::{Agent, Settings};
 use crate::stt::openai::OpenAiStt;
-use crate::telemetry::{HttpServer, Metrics, Views};
+use crate::telemetry::{HttpServer, Metrics, PoolCollector, Views};
 use crate::tools::{CleanupConnectionPool, GetConnectionPoolStats, ToolSet};
 use crate::tts::openai::OpenAiTts;
 use crate::worker::{DirectJob, JobOutcome, Worker, WorkerEnd, signals};
@@ -49,9 +49,11 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
         config.worker.clone(),
         Arc::clone(&jobs) as _,
     );
+    let mut metrics = Metrics::new(worker.snapshots());
+    metrics.register(Box::new(PoolCollector(jobs.pool().clone())));
     let views = Views {
         worker: worker.snapshots(),
-        metrics: Metrics::new(worker.snapshots()),
+        metrics,
     };
     let http = HttpServer::bind(&config.http, views)
         .await

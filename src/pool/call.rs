@@ -18,7 +18,7 @@ use super::classify;
 use super::endpoint::Endpoint;
 use super::gate::Entry;
 use super::limits::Permit;
-use super::stats::InFlight;
+use super::recorder::InFlight;
 use crate::error::{CallError, ErrorKind, Service};
 
 /// What a call is: who is asked for what, and how long it may take.

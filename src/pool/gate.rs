@@ -47,7 +47,9 @@ impl Gates {
         let key = (spec.service, spec.host.clone());
         let mut gates = self.lock();
         if gates.len() >= GATES_MAX && !gates.contains_key(&key) {
-            let is_needed = |gate: &Arc<Gate>| Arc::strong_count(gate) > 1 || !gate.is_closed();
+            // One that is open closes by itself with time, and is forgotten then.
+            let is_open = |gate: &Arc<Gate>| gate.state() == BreakerState::Open;
+            let is_needed = |gate: &Arc<Gate>| Arc::strong_count(gate) > 1 || is_open(gate);
             gates.retain(|_, gate| is_needed(gate));
         }
         let gate = gates.entry(key.clone()).or_insert_with(|| {
@@ -169,10 +171,6 @@ impl Gate {
     pub(super) fn limit_stats(&self) -> Option<LimitStats> {
         let (limit, in_use) = self.places.as_ref()?.stats();
         Some(LimitStats { limit, in_use })
-    }
-
-    fn is_closed(&self) -> bool {
-        self.state() == BreakerState::Closed
     }
 
     fn admit(&self) -> Result<Option<Ticket>, Duration> {

@@ -187,11 +187,15 @@ async fn an_open_breaker_refuses_at_once_and_the_monitor_closes_it() {
     assert_eq!(error.kind, ErrorKind::CircuitOpen);
     assert!(error.retry_after.unwrap() >= 5 * SECOND);
     assert_eq!((began.elapsed(), backend.attempts()), (Duration::ZERO, 5));
+    let spoken = backend.pool.stats().await.spoken();
+    assert!(spoken.contains("is not asked for the moment"), "{spoken}");
 
     backend.down(None);
     monitored(&backend, 8).await;
     assert_eq!(backend.state().await, BreakerState::Closed);
     assert_eq!(backend.attempts(), 7, "two probes, and no caller's call");
+    let spoken = backend.pool.stats().await.spoken();
+    assert!(!spoken.contains("failing"), "{spoken}");
     backend.call().await.unwrap();
 }
 

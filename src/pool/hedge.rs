@@ -6,7 +6,7 @@ use futures::future::{self, Either};
 
 use super::Shared;
 use super::call::Call;
-use super::stats::Recorder;
+use super::recorder::Recorder;
 use crate::error::CallError;
 
 /// Makes an attempt and, for a call that asks for it, a second one beside it when it is late. The

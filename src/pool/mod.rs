@@ -31,6 +31,7 @@ mod openai;
 mod parallel;
 mod places;
 mod prewarm;
+mod recorder;
 mod retry;
 mod sse;
 mod stack;
@@ -66,8 +67,8 @@ pub use self::stats::{
 pub use self::stream::{IDLE_TIMEOUT_MIN, Items};
 
 use self::call::Call;
+use self::recorder::{InFlight, Recorder};
 use self::stack::Stack;
-use self::stats::{InFlight, Recorder};
 use crate::error::{CallError, Service};
 
 /// The pool could not be built; the text says why.

@@ -27,8 +27,8 @@ use super::Shared;
 use super::call::Call;
 use super::guard::Guard;
 use super::hedge;
+use super::recorder::Recorder;
 use super::retry::{RetryPolicy, Rules};
-use super::stats::Recorder;
 use crate::error::{CallError, ErrorKind};
 
 /// A service's way out.

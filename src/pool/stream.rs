@@ -7,7 +7,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 
 use super::ConnectionPool;
 use super::call::{CallSpec, Held, Lease};
-use super::stats::Recorder;
+use super::recorder::Recorder;
 use crate::error::{CallError, ErrorKind};
 
 /// Least idle timeout that makes sense: longer than an answer that is complete may linger.
