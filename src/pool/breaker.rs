@@ -216,7 +216,7 @@ impl Breaker {
                     Verdict::Bad => true,
                     Verdict::Unknown => return None,
                 };
-                let is_too_much = window.record(&self.rules, now, is_failure);
+                let is_too_much = window.record(&self.rules, now, 1, is_failure);
                 is_too_much.then(|| self.open(now, jitter))
             }
             State::HalfOpen { probing, succeeded } => {
@@ -247,7 +247,8 @@ impl Breaker {
         }
         match &mut self.state {
             State::Closed(window) => {
-                let is_too_much = window.record(&self.rules, now, true);
+                // The call was counted when it was settled.
+                let is_too_much = window.record(&self.rules, now, 0, true);
                 is_too_much.then(|| self.open(now, jitter))
             }
             State::HalfOpen { .. } => Some(self.open(now, jitter)),
@@ -313,8 +314,8 @@ struct Slot {
 }
 
 impl Window {
-    /// Takes an outcome; returns whether there are now too many failures.
-    fn record(&mut self, rules: &Config, now: Instant, is_failure: bool) -> bool {
+    /// Takes the outcome of so many calls; returns whether there are now too many failures.
+    fn record(&mut self, rules: &Config, now: Instant, calls: u32, is_failure: bool) -> bool {
         while (self.slots.front()).is_some_and(|slot| now - slot.began >= rules.window) {
             self.slots.pop_front();
         }
@@ -323,15 +324,14 @@ impl Window {
         }
         let width = rules.window / SLOTS;
         if (self.slots.back()).is_none_or(|slot| now - slot.began >= width) {
-            let (calls, failures) = (0, 0);
             self.slots.push_back(Slot {
                 began: now,
-                calls,
-                failures,
+                calls: 0,
+                failures: 0,
             });
         }
         if let Some(slot) = self.slots.back_mut() {
-            slot.calls = slot.calls.saturating_add(1);
+            slot.calls = slot.calls.saturating_add(calls);
             slot.failures = slot.failures.saturating_add(u32::from(is_failure));
         }
         if !is_failure {

@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 
 use super::super::config::Config;
 use super::super::connections::ConnectionStats;
-use super::super::{BreakerConfig, CallSpec, HostStats};
+use super::super::{AdaptiveConfig, BreakerConfig, CallSpec, HostStats};
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -318,10 +318,18 @@ async fn closing_closes_the_backends() {
 
 #[tokio::test(start_paused = true)]
 async fn without_breaker_and_limit_every_call_passes() {
-    let mut config = Config::default();
-    config.retries_max = 0;
-    config.breaker.enabled = false;
-    config.adaptive.enabled = false;
+    let config = Config {
+        retries_max: 0,
+        breaker: BreakerConfig {
+            enabled: false,
+            ..BreakerConfig::default()
+        },
+        adaptive: AdaptiveConfig {
+            enabled: false,
+            ..AdaptiveConfig::default()
+        },
+        ..Config::default()
+    };
     let pool = ConnectionPool::new(config).unwrap();
     for _ in 0..50 {
         let spec = CallSpec::new(Service::Postgres, "select", None, SECOND);

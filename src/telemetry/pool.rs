@@ -27,7 +27,8 @@ impl Collector for PoolCollector {
         let stats = self.0.stats_blocking();
         let mut page = Page(encoder);
         whole(&mut page, &stats)?;
-        services(&mut page, &stats)?;
+        service_counters(&mut page, &stats)?;
+        service_gauges(&mut page, &stats)?;
         hosts(&mut page, &stats)
     }
 }
@@ -109,7 +110,12 @@ fn whole(page: &mut Page<'_>, stats: &PoolStats) -> Result<(), fmt::Error> {
     Ok(())
 }
 
-fn services(page: &mut Page<'_>, stats: &PoolStats) -> Result<(), fmt::Error> {
+/// Every service, with its label.
+fn services(stats: &PoolStats) -> impl Iterator<Item = (Labels<'_>, &ServiceStats)> {
+    (stats.services.iter()).map(|it| (vec![("service", it.service.label())], it))
+}
+
+fn service_counters(page: &mut Page<'_>, stats: &PoolStats) -> Result<(), fmt::Error> {
     type Count = fn(&ServiceStats) -> Option<u64>;
     let counters: [(&str, &str, Count); 7] = [
         (
@@ -144,31 +150,34 @@ fn services(page: &mut Page<'_>, stats: &PoolStats) -> Result<(), fmt::Error> {
             |it| Some(it.hedges),
         ),
     ];
-    let each = || (stats.services.iter()).map(|it| (vec![("service", it.service.label())], it));
     for (name, help, count) in counters {
-        let samples = each().filter_map(|(labels, it)| Some((labels, count(it)?)));
+        let samples = services(stats).filter_map(|(labels, it)| Some((labels, count(it)?)));
         page.counters(name, help, samples.collect())?;
     }
-    let errors = each().flat_map(|(labels, it)| {
+    let errors = services(stats).flat_map(|(labels, it)| {
         let errors = it.errors.iter();
         errors.map(move |(kind, count)| ([labels.clone(), vec![("kind", *kind)]].concat(), *count))
     });
     let name = "voice_agent_request_errors";
-    page.counters(name, "Calls that failed", errors.collect())?;
-    let open = each().filter_map(|(labels, it)| Some((labels, it.connections.open? as f64)));
+    page.counters(name, "Calls that failed", errors.collect())
+}
+
+fn service_gauges(page: &mut Page<'_>, stats: &PoolStats) -> Result<(), fmt::Error> {
+    let open =
+        services(stats).filter_map(|(labels, it)| Some((labels, it.connections.open? as f64)));
     page.gauges(
         "voice_agent_connections_open",
         "Connections open",
         open.collect(),
     )?;
-    let in_flight = each().map(|(labels, it)| (labels, it.in_flight as f64));
+    let in_flight = services(stats).map(|(labels, it)| (labels, it.in_flight as f64));
     let name = "voice_agent_requests_in_flight";
     page.gauges(
         name,
         "Calls under way, streams included",
         in_flight.collect(),
     )?;
-    let latencies = each().flat_map(|(labels, it)| {
+    let latencies = services(stats).flat_map(|(labels, it)| {
         (it.operations.iter()).flat_map(move |(operation, stats)| {
             let quantiles = [
                 ("0.5", stats.latency.p50_ms),
