@@ -291,3 +291,7 @@ fn verdict(kind: ErrorKind) -> Verdict {
         _ => Verdict::Good,
     }
 }
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod tests;

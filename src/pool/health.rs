@@ -66,12 +66,11 @@ impl Signs {
             BreakerState::HalfOpen => return true,
             BreakerState::Closed => {}
         }
-        if self.is_failing {
-            return self.last_answer <= self.last_check;
+        let has_answered_since = self.last_answer > self.last_check;
+        if self.is_failing && !has_answered_since {
+            return true;
         }
-        self.last_answer
-            .max(self.last_check)
-            .is_none_or(|last| now - last >= check_after)
+        (self.last_answer.max(self.last_check)).is_none_or(|last| now - last >= check_after)
     }
 }
 

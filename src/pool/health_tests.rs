@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 
 use super::super::config::Config;
 use super::super::connections::ConnectionStats;
-use super::super::{AdaptiveConfig, BreakerConfig, CallSpec, HostStats};
+use super::super::{BreakerConfig, CallSpec, HostStats, Lease};
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -31,7 +31,7 @@ impl Switched {
         let (pool, is_down) = (self.pool.clone(), Arc::clone(&self.is_down));
         let counts = Arc::clone(&self.counts);
         async move {
-            let ask = move |lease: super::super::Lease| {
+            let ask = move |lease: Lease| {
                 counts.attempts.fetch_add(1, Ordering::SeqCst);
                 let failure = *is_down.lock().unwrap();
                 let result = failure.map_or(Ok(()), |kind| Err(lease.spec().error(kind)));
@@ -163,6 +163,21 @@ async fn what_is_down_is_asked_every_minute_until_it_is_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_caller_found_to_be_back_is_asked_again_when_it_is_silent() {
+    let backend = backend();
+    backend.down(Some(ErrorKind::Unavailable));
+    monitored(&backend, 60).await;
+    backend.down(None);
+    backend.call().await.unwrap();
+    assert_eq!(backend.attempts(), 2);
+    monitored(&backend, 290).await;
+    assert_eq!(backend.attempts(), 2, "it has answered");
+    monitored(&backend, 300).await;
+    assert_eq!(backend.attempts(), 3);
+    assert_eq!(backend.host().await.last_check.unwrap().result, "ok");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_key_drops_no_connections() {
     let backend = backend();
     backend.down(Some(ErrorKind::Unauthorized));
@@ -232,113 +247,8 @@ async fn a_service_that_stays_down_is_probed_ever_more_rarely() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropped_calls_are_no_failures_and_keep_nothing() {
-    let backend = backend();
-    let forever = || {
-        let spec = CallSpec::new(Service::Postgres, "select", None, SECOND);
-        let never = |_| std::future::pending::<Result<(), CallError>>();
-        backend.pool.call(spec, never)
-    };
-    for _ in 0..100 {
-        assert!(forever().now_or_never().is_none());
-    }
-    let host = backend.host().await;
-    assert_eq!(host.breaker.unwrap().state, BreakerState::Closed);
-    assert_eq!(host.limit.unwrap().in_use, 0);
-    assert_eq!(host.limit.unwrap().limit, 30);
-
-    // Also as probes of a breaker that is half-open.
-    backend.down(Some(ErrorKind::Unavailable));
-    for _ in 0..5 {
-        backend.call().await.unwrap_err();
-    }
-    sleep(6 * SECOND).await;
-    for _ in 0..100 {
-        assert!(forever().now_or_never().is_none());
-    }
-    backend.down(None);
-    backend.call().await.unwrap();
-    backend.call().await.unwrap();
-    assert_eq!(backend.state().await, BreakerState::Closed);
-}
-
-#[tokio::test(start_paused = true)]
-async fn overload_lowers_the_limit_and_waiting_for_a_place_is_within_the_deadline() {
-    let backend = backend();
-    for _ in 0..10 {
-        backend.down(Some(ErrorKind::RateLimited));
-        backend.call().await.unwrap_err();
-        sleep(SECOND).await;
-    }
-    assert_eq!(backend.host().await.limit.unwrap().limit, 4);
-    assert_eq!(
-        backend.state().await,
-        BreakerState::Closed,
-        "a 429 is an answer"
-    );
-
-    let spec = CallSpec::new(Service::Postgres, "select", None, SECOND);
-    let never = |_| std::future::pending::<Result<(), CallError>>();
-    let calls = (0..6).map(|_| backend.pool.call(spec.clone(), never));
-    let results = join_all(calls).await;
-    let kinds: Vec<_> = (results.into_iter())
-        .map(|it| it.unwrap_err().kind)
-        .collect();
-    let of = |kind| kinds.iter().filter(|it| **it == kind).count();
-    assert_eq!((of(ErrorKind::Timeout), of(ErrorKind::Saturated)), (4, 2));
-    assert_eq!(backend.host().await.limit.unwrap().in_use, 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_late_attempt_is_hedged_and_the_first_answer_wins() {
-    let backend = backend();
-    let attempts = Arc::new(AtomicU64::new(0));
-    let counted = Arc::clone(&attempts);
-    let spec = CallSpec::new(Service::Postgres, "select", None, 10 * SECOND).hedge_after(SECOND);
-    let began = Instant::now();
-    let answer = backend.pool.call(spec, move |_| {
-        let number = counted.fetch_add(1, Ordering::SeqCst);
-        async move {
-            sleep(if number == 0 { 5 * SECOND } else { SECOND }).await;
-            Ok(number)
-        }
-    });
-    assert_eq!(answer.await.unwrap(), 1, "the second was faster");
-    assert_eq!(began.elapsed(), 2 * SECOND);
-    assert_eq!(attempts.load(Ordering::SeqCst), 2);
-    assert_eq!(backend.pool.stats().await.services[0].hedges, 1);
-}
-
-#[tokio::test(start_paused = true)]
 async fn closing_closes_the_backends() {
     let backend = backend();
     backend.pool.close().await;
     assert_eq!(backend.counts.closed.load(Ordering::SeqCst), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn without_breaker_and_limit_every_call_passes() {
-    let config = Config {
-        retries_max: 0,
-        breaker: BreakerConfig {
-            enabled: false,
-            ..BreakerConfig::default()
-        },
-        adaptive: AdaptiveConfig {
-            enabled: false,
-            ..AdaptiveConfig::default()
-        },
-        ..Config::default()
-    };
-    let pool = ConnectionPool::new(config).unwrap();
-    for _ in 0..50 {
-        let spec = CallSpec::new(Service::Postgres, "select", None, SECOND);
-        let fail = |lease: super::super::Lease| async move {
-            Err::<(), _>(lease.spec().error(ErrorKind::Unavailable))
-        };
-        let error = pool.call(spec, fail).await.unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Unavailable);
-    }
-    let host = &pool.stats().await.services[0].hosts[0];
-    assert!(host.breaker.is_none() && host.limit.is_none());
 }

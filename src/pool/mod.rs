@@ -156,10 +156,9 @@ impl ConnectionPool {
     /// The numbers of this moment.
     pub async fn stats(&self) -> PoolStats {
         let pool = self.clone();
-        match tokio::task::spawn_blocking(move || pool.stats_blocking()).await {
-            Ok(stats) => stats,
-            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-        }
+        let stats = tokio::task::spawn_blocking(move || pool.stats_blocking());
+        // A runtime that shuts down starts no more of them.
+        stats.await.unwrap_or_else(|_| self.stats_blocking())
     }
 
     /// The numbers of this moment. Reads the kernel's socket table, so it is not for a thread of

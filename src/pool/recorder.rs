@@ -74,7 +74,10 @@ impl Recorder {
         let mut counts = self.lock();
         *counts.errors.entry(kind).or_default() += 1;
         counts.operations.entry(operation).or_default().errors += 1;
-        counts.last_failure = Some((Instant::now(), kind));
+        // A refusal of our own would hide what the service did.
+        if kind != ErrorKind::CircuitOpen {
+            counts.last_failure = Some((Instant::now(), kind));
+        }
     }
 
     pub(super) fn cancelled(&self) {

@@ -68,7 +68,7 @@ pub struct ServiceStats {
     pub hosts: Vec<HostStats>,
     /// Since the last answer.
     pub last_success_seconds_ago: Option<f64>,
-    /// Since the last failure.
+    /// Since the last failure, refusals of the circuit breaker left out.
     pub last_failure_seconds_ago: Option<f64>,
     /// Kind of the last failure.
     pub last_failure: Option<&'static str>,

@@ -120,7 +120,7 @@ impl Outage {
         let stats = self.stats().await;
         assert_eq!(stats.errors[expected.label()], u64::from(FAILURES));
         assert_eq!(stats.errors["circuit_open"], 1);
-        assert_eq!(stats.last_failure, Some("circuit_open"));
+        assert_eq!(stats.last_failure, Some(expected.label()));
 
         self.mend().await;
         self.closed().await;
