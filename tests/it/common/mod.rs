@@ -6,6 +6,7 @@ pub(crate) mod postgres;
 pub(crate) mod postgrest;
 pub(crate) mod process;
 pub(crate) mod running;
+pub(crate) mod toxiproxy;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
