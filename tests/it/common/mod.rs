@@ -2,6 +2,7 @@
 
 pub(crate) mod jobs;
 pub(crate) mod livekit;
+pub(crate) mod log;
 pub(crate) mod postgres;
 pub(crate) mod postgrest;
 pub(crate) mod process;

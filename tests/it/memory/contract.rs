@@ -13,6 +13,7 @@ use voxpool::memory::{Category, MemoryOp, Selection};
 
 use super::place::{Opened, Place};
 use super::{delete, get, memory, of_key, save, tell, told, user, why};
+use crate::common::log::Log;
 use crate::common::{eventually, within};
 
 /// Makes the tests of each store.
@@ -57,6 +58,7 @@ contract! {
         what_was_saved_is_there_after_reopening,
         workers_that_start_together_share_a_table,
         connections_are_counted_and_reused,
+        nothing_that_callers_say_reaches_the_log,
     ]
 }
 
@@ -528,6 +530,32 @@ async fn workers_that_start_together_share_a_table(place: Place) {
     join_all(saving).await;
     let found = told(&*workers[0].store, vec![get("alice")]).await;
     assert_eq!(found[0].split(' ').count(), 6, "{found:?}");
+}
+
+async fn nothing_that_callers_say_reaches_the_log(place: Place) {
+    let (log, _guard) = Log::start();
+    let Opened { store, .. } = place.open().await;
+    place.refuse_poison().await;
+    let secret = "my-name-is-John";
+    let of = |key: &str, value: &str| {
+        let (key, value) = (format!("{secret}{key}"), format!("{value}{secret}"));
+        MemoryOp::Save(user(secret), memory(secret, &key, &value))
+    };
+    let ops = vec![
+        of("a", "fine "),
+        of("b", "poison "),
+        of("c", "NUL \0 "),
+        MemoryOp::Get(user(secret), of_key(secret, secret), 1),
+        delete(secret),
+    ];
+    let mut errors = String::new();
+    for error in store.run(ops).await.into_iter().filter_map(Result::err) {
+        errors += &format!("{error} {error:?} {}\n", why(&error));
+    }
+    assert_eq!(errors.lines().count(), 2, "{errors}");
+    for text in [&log.text(), &errors] {
+        assert!(!text.contains("John"), "{text}");
+    }
 }
 
 async fn connections_are_counted_and_reused(place: Place) {

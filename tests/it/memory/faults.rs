@@ -12,7 +12,7 @@ use voxpool::memory::{
     Config, MemoryAnswer, OpenError, PostgresConfig, PostgresStore, SqliteStore, Store,
     SupabaseConfig, SupabaseStore, open,
 };
-use voxpool::pool::{self, Backend, ConnectionPool, ServiceStats};
+use voxpool::pool::{self, Backend, BreakerState, ConnectionPool, ServiceStats};
 use voxpool::redact::Pii;
 
 use super::{get, save, told, why};
@@ -22,8 +22,13 @@ use crate::common::postgrest::{
 };
 use crate::common::{eventually, free_port, within};
 
+/// A pool whose breakers and retries do not let tests wait.
 fn pool() -> ConnectionPool {
-    ConnectionPool::new(pool::Config::default()).expect("a pool")
+    let mut config = pool::Config::default();
+    config.breaker.open = Duration::from_millis(200);
+    config.breaker.open_max = Duration::from_secs(1);
+    config.retries_max = 1;
+    ConnectionPool::new(config).expect("a pool")
 }
 
 /// Impatient settings for one database.
@@ -93,13 +98,13 @@ impl Saver {
         Ok(())
     }
 
-    /// Saves until it fails as it does when a server is away.
+    /// Saves until it fails as it does when a server is away, and then until the breaker is open.
     async fn until_away(&mut self, store: &dyn Store) {
-        eventually("a save fails", async || {
+        eventually("the breaker refuses a save", async || {
             let error = self.one(store).await.err()?;
             let is_away = matches!(error.kind, ErrorKind::Unavailable | ErrorKind::CircuitOpen);
             assert!(is_away, "{error}: {}", why(&error));
-            Some(())
+            (error.kind == ErrorKind::CircuitOpen).then_some(())
         })
         .await;
     }
@@ -120,6 +125,22 @@ impl Saver {
             );
         }
     }
+}
+
+/// The breaker has opened, and closes with the next calls that succeed.
+async fn breaker_is_closed(
+    pool: &ConnectionPool,
+    service: Service,
+    saver: &mut Saver,
+    store: &dyn Store,
+) {
+    eventually("the breaker is closed", async || {
+        saver.one(store).await.ok()?;
+        let breaker = stats(pool, service).await.hosts[0].breaker?;
+        assert!(breaker.opened >= 1);
+        (breaker.state == BreakerState::Closed).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -145,8 +166,10 @@ async fn postgres_is_killed_and_comes_back() {
     }
     saver.check(&store).await;
 
+    breaker_is_closed(&pool, Service::Postgres, &mut saver, &store).await;
     let seen = stats(&pool, Service::Postgres).await;
     assert!(seen.connections.failed > 0, "{:?}", seen.connections);
+    assert!(seen.errors["unavailable"] >= 2 && seen.errors["circuit_open"] >= 2);
     assert_eq!(seen.in_flight, 0);
     let mut owner = server.connect("postgres").await.unwrap();
     let open = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'voxpool'";
@@ -161,7 +184,7 @@ async fn postgres_is_killed_and_comes_back() {
     );
 
     // Nothing is left behind: no connection, no task.
-    store.close().await;
+    pool.close().await;
     eventually("no connection is left", async || {
         let count: i64 = sqlx::query_scalar(open).fetch_one(&mut owner).await.ok()?;
         (count == 0).then_some(())
@@ -411,9 +434,10 @@ async fn supabase_is_killed_and_comes_back() {
     saver.until_away(&store).await;
     server.restart().await;
     saver.until_back(&store).await;
+    breaker_is_closed(&pool, Service::Supabase, &mut saver, &store).await;
     saver.check(&store).await;
     let seen = stats(&pool, Service::Supabase).await;
-    assert!(seen.errors_total() > 0);
+    assert!(seen.errors["unavailable"] >= 2 && seen.errors["circuit_open"] >= 2);
     assert_eq!(seen.in_flight, 0);
 }
 
@@ -593,4 +617,29 @@ async fn a_file_that_another_process_writes_to_is_waited_for() {
     store.probe().await.unwrap();
     store.close().await;
     assert_eq!(store.connections().open, Some(0));
+}
+
+#[tokio::test]
+async fn what_was_answered_with_saved_survives_a_crash() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("memory.db");
+    let store = SqliteStore::open(&sqlite_config(&path), pool())
+        .await
+        .unwrap();
+    let mut saver = Saver::new();
+    for _ in 0..100 {
+        saver.one(&store).await.unwrap();
+    }
+    // The files as they are now are what a process that is killed at this moment leaves.
+    let left = directory.path().join("left");
+    std::fs::create_dir(&left).unwrap();
+    for name in ["memory.db", "memory.db-wal"] {
+        std::fs::copy(directory.path().join(name), left.join(name)).unwrap();
+    }
+    let path = left.join("memory.db");
+    let store = SqliteStore::open(&sqlite_config(&path), pool())
+        .await
+        .unwrap();
+    saver.check(&store).await;
+    assert_eq!(saver.saved.len(), 100);
 }

@@ -136,21 +136,21 @@ impl Place {
         !matches!(self, Self::InMemory)
     }
 
-    /// Makes the database refuse rows with the value `poison`, which the store cannot foresee.
+    /// Makes the database refuse rows whose value begins with `poison`, which the store cannot foresee.
     pub(super) async fn refuse_poison(&self) {
         match self {
             Self::Sqlite(directory) => {
                 let path = format!("sqlite://{}", file(directory));
                 let mut file = SqliteConnection::connect(&path).await.expect("a file");
                 let trigger = "CREATE TRIGGER refuse BEFORE INSERT ON voxpool_memories
-                     WHEN NEW.value = 'poison' BEGIN SELECT RAISE(ABORT, 'no poison'); END";
+                     WHEN NEW.value LIKE 'poison%' BEGIN SELECT RAISE(ABORT, 'no poison'); END";
                 file.execute(trigger).await.expect("a trigger");
             }
             Self::InMemory => unreachable!("nobody else gets at it"),
             Self::Postgres { database }
             | Self::Pooled { database, .. }
             | Self::Supabase { database, .. } => {
-                let check = "ALTER TABLE voxpool_memories ADD CHECK (value <> 'poison')";
+                let check = "ALTER TABLE voxpool_memories ADD CHECK (value NOT LIKE 'poison%')";
                 shared().await.execute(database, check).await;
             }
         }
