@@ -22,7 +22,7 @@ use futures::future::BoxFuture;
 
 pub use self::config::{Config, PostgresConfig, StoreKind, SupabaseConfig};
 pub use self::op::{Category, Memory, MemoryAnswer, MemoryOp, Selection, UserId};
-pub use self::open::{OpenError, open};
+pub use self::open::{OpenError, check, open};
 pub use self::postgres::PostgresStore;
 pub use self::sqlite::SqliteStore;
 pub use self::supabase::SupabaseStore;

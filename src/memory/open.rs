@@ -12,7 +12,7 @@ use super::postgres::PostgresStore;
 use super::sqlite::SqliteStore;
 use super::supabase::SupabaseStore;
 use crate::error::CallError;
-use crate::pool::ConnectionPool;
+use crate::pool::{Backend, ConnectionPool};
 
 /// How long the start waits to see whether a server answers: only to be able to say so.
 const START_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -73,6 +73,36 @@ pub async fn open(
             Ok(Some(Arc::new(store)))
         }
     }
+}
+
+/// Tries the store that the configuration asks for, for somebody who wants to know: which it is, and
+/// what is wrong with it.
+pub async fn check(
+    config: &Config,
+    supabase: &SupabaseConfig,
+    pool: &ConnectionPool,
+) -> Option<(&'static str, Result<(), String>)> {
+    let said = |error: OpenError| error.to_string();
+    let failed = |error: CallError| match &error.cause {
+        Some(cause) => format!("{}: {cause}", error.kind),
+        None => error.kind.to_string(),
+    };
+    let tried = match which(config, supabase) {
+        StoreKind::None => return None,
+        StoreKind::Postgres => match PostgresStore::new(config, pool.clone()) {
+            Ok(store) => ("postgres", store.probe().await.map_err(failed)),
+            Err(error) => ("postgres", Err(said(error))),
+        },
+        StoreKind::Supabase => match SupabaseStore::new(config, supabase, pool.clone()) {
+            Ok(store) => ("supabase", store.ready().await.map_err(failed)),
+            Err(error) => ("supabase", Err(said(error))),
+        },
+        StoreKind::Auto | StoreKind::Sqlite => {
+            let opened = SqliteStore::open(config, pool.clone()).await;
+            ("sqlite", opened.map(drop).map_err(said))
+        }
+    };
+    Some(tried)
 }
 
 /// The store that `auto` stands for.

@@ -592,6 +592,21 @@ async fn a_file_that_cannot_be_used_is_named_with_its_setting() {
 }
 
 #[tokio::test]
+async fn the_file_is_for_its_owner_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("memory.db");
+    let store = SqliteStore::open(&sqlite_config(&path), pool())
+        .await
+        .unwrap();
+    save_one(&store, "k").await.unwrap();
+    for name in ["memory.db", "memory.db-wal"] {
+        let file = std::fs::metadata(directory.path().join(name)).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&file.permissions());
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_another_process_writes_to_is_waited_for() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("memory.db");

@@ -8,26 +8,29 @@
 //! With an anonymous key each caller has a request of their own, which names them in a header for
 //! the table's policies to compare: a mistake here then reaches no other caller's rows.
 
+mod errors;
+mod key;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::{BoxFuture, try_join_all};
 use reqwest::Method;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use self::errors::explained;
 use super::bulk::{self, Table};
 use super::config::{Config, SupabaseConfig};
-use super::refused::{Refused, from_sqlstate};
 use super::rows::{Found, Row, RowKey, Wanted};
 use super::{MemoryAnswer, MemoryOp, OpenError, Store};
-use crate::error::{CallError, ErrorKind, Service};
-use crate::pool::{CallSpec, ConnectionPool, Endpoint, Lease, Refusal};
+use crate::error::{CallError, Service};
+use crate::pool::{CallSpec, ConnectionPool, Endpoint, Lease};
 
 /// Most of an answer that is read: 1,000 reads of long memories.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -64,15 +67,6 @@ const PROBE: Function = Function {
 
 /// Names the caller whose rows a request touches, in base64: headers carry ASCII only.
 const USER_HEADER: &str = "x-voxpool-user";
-
-const SCHEMA_ADVICE: &str = "the project lacks voxpool's table or functions: run \
-     config/supabase.sql in its SQL editor";
-
-const KEY_ADVICE: &str = "the key is not one of this project, or has expired: see \
-     SUPABASE_SERVICE_ROLE_KEY";
-
-const PERMISSION_ADVICE: &str = "the key may not use the table: use the service role key \
-     (SUPABASE_SERVICE_ROLE_KEY), or policies as config/supabase.sql describes them";
 
 /// Memories in a Supabase project. Clones are the same store.
 #[derive(Clone)]
@@ -113,7 +107,7 @@ impl SupabaseStore {
                 "url: missing; set SUPABASE_URL".to_owned(),
             ));
         }
-        let headers = headers(key).ok_or_else(|| {
+        let headers = key::headers(key).ok_or_else(|| {
             OpenError::Supabase("key: holds a character that HTTP cannot carry".to_owned())
         })?;
         let endpoint = Endpoint::of(Service::Supabase, &format!("{project}/rest/v1"), headers)
@@ -124,7 +118,7 @@ impl SupabaseStore {
             pool,
             // Small, and answered only if the key and the table are right.
             endpoint: endpoint.health_path("/voxpool_memories?select=saved&limit=1"),
-            is_anonymous: is_anonymous(key),
+            is_anonymous: key::is_anonymous(key),
             config: config.clone(),
         })))
     }
@@ -219,86 +213,6 @@ impl SupabaseStore {
     }
 }
 
-/// The older keys are tokens (JWT) and name the database role; the newer `sb_…` keys are not, and
-/// the gateway refuses them as tokens.
-///
-/// Source: <https://supabase.com/docs/guides/api/api-keys>
-fn headers(key: &str) -> Option<HeaderMap> {
-    let mut headers = HeaderMap::new();
-    headers.insert(
-        HeaderName::from_static("apikey"),
-        HeaderValue::from_str(key).ok()?,
-    );
-    if key.split('.').count() == 3 {
-        let token = HeaderValue::from_str(&format!("Bearer {key}")).ok()?;
-        headers.insert(AUTHORIZATION, token);
-    }
-    Some(headers)
-}
-
-/// Whether policies decide what the key may do.
-fn is_anonymous(key: &str) -> bool {
-    let role = || {
-        let claims = URL_SAFE_NO_PAD.decode(key.split('.').nth(1)?).ok()?;
-        let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
-        Some(claims["role"] == "anon")
-    };
-    key.starts_with("sb_publishable_") || role().unwrap_or_default()
-}
-
-/// The same failure with what to do about it. Never with the API's own words: they quote the row.
-///
-/// Source: PostgREST 12, "Errors"
-fn explained(operation: &'static str, error: CallError) -> CallError {
-    let cause = error.cause.as_ref();
-    let Some(refusal) = cause.and_then(|cause| cause.downcast_ref::<Refusal>()) else {
-        return error;
-    };
-    let (status, code) = (refusal.status.as_u16(), refusal.code.as_str());
-    let new = |kind, refused| CallError::new(Service::Supabase, operation, kind).because(refused);
-    let explained = match code {
-        "PGRST106" | "PGRST202" | "PGRST203" | "PGRST204" | "PGRST205" => {
-            new(ErrorKind::Rejected, Refused::new(code, SCHEMA_ADVICE))
-        }
-        "PGRST300" | "PGRST301" | "PGRST302" | "PGRST303" => {
-            new(ErrorKind::Unauthorized, Refused::new(code, KEY_ADVICE))
-        }
-        "42501" => new(
-            ErrorKind::Unauthorized,
-            Refused::new(code, PERMISSION_ADVICE),
-        ),
-        _ if is_sqlstate(code) => from_sqlstate(Service::Supabase, operation, code, SCHEMA_ADVICE),
-        "" if matches!(status, 401 | 403) => {
-            new(ErrorKind::Unauthorized, Refused::new("", KEY_ADVICE))
-        }
-        // What PostgREST says when its connection to the database ends under a request.
-        "" if status == 400 => new(
-            ErrorKind::Unavailable,
-            Refused::new("", "the data API lost its database"),
-        ),
-        "" if status == 404 => new(
-            ErrorKind::Rejected,
-            Refused::new("", "no data API answers at SUPABASE_URL"),
-        ),
-        _ if status == 413 => new(
-            ErrorKind::Rejected,
-            Refused::row("413", "the request is too large for the gateway"),
-        ),
-        _ => return error,
-    };
-    CallError {
-        retry_after: error.retry_after,
-        ..explained
-    }
-}
-
-fn is_sqlstate(code: &str) -> bool {
-    code.len() == 5
-        && code
-            .chars()
-            .all(|c| c.is_ascii_digit() || c.is_ascii_uppercase())
-}
-
 impl Table for SupabaseStore {
     fn service(&self) -> Service {
         Service::Supabase
@@ -341,37 +255,5 @@ impl Table for SupabaseStore {
 impl Store for SupabaseStore {
     fn run(&self, ops: Vec<MemoryOp>) -> BoxFuture<'_, Vec<Result<MemoryAnswer, CallError>>> {
         bulk::run(self, self.0.config.limits(), ops).boxed()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_new_key_is_no_token() {
-        let old = headers("eyJh.eyJy.c2ln").unwrap();
-        assert_eq!(old[AUTHORIZATION], "Bearer eyJh.eyJy.c2ln");
-        assert_eq!(old["apikey"], "eyJh.eyJy.c2ln");
-        let new = headers("sb_secret_abc_def").unwrap();
-        assert_eq!(new["apikey"], "sb_secret_abc_def");
-        assert!(!new.contains_key(AUTHORIZATION));
-        assert!(headers("a\nb").is_none());
-    }
-
-    #[test]
-    fn an_anonymous_key_is_known_by_its_name_or_its_role() {
-        let token = |claims: &str| format!("eyJh.{}.c2ln", URL_SAFE_NO_PAD.encode(claims));
-        for (key, expected) in [
-            ("sb_publishable_x".to_owned(), true),
-            ("sb_secret_x".to_owned(), false),
-            (token(r#"{"iss":"supabase","role":"anon"}"#), true),
-            (token(r#"{"iss":"supabase","role":"service_role"}"#), false),
-            (token("anon"), false),
-            ("..".to_owned(), false),
-            (String::new(), false),
-        ] {
-            assert_eq!(is_anonymous(&key), expected, "{key}");
-        }
     }
 }
