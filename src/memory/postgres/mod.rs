@@ -79,7 +79,8 @@ struct Inner {
 }
 
 impl PostgresStore {
-    /// A store that connects when it is first used.
+    /// A store that connects when it is first used. Only within a Tokio runtime: it looks after
+    /// idle connections in a task, which ends with the last clone or when it is closed.
     ///
     /// # Errors
     /// When the address cannot be understood.

@@ -16,7 +16,7 @@ use voxpool::pool::{self, Backend, BreakerState, ConnectionPool, ServiceStats};
 use voxpool::redact::Pii;
 
 use super::{get, save, told, why};
-use crate::common::postgres::{PASSWORD, Postgres, shared};
+use crate::common::postgres::{PASSWORD, PgBouncer, Postgres, shared};
 use crate::common::postgrest::{
     ANON_KEY, PUBLISHABLE_KEY, SECRET_KEY, SERVICE_ROLE_KEY, SUPABASE_SQL, Supabase, anonymous_sql,
 };
@@ -302,6 +302,49 @@ async fn a_missing_table_is_made_or_asked_for() {
     let error = save_one(&store, "k").await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Rejected);
     save_one(&store, "k").await.unwrap();
+}
+
+#[tokio::test]
+async fn in_a_supabase_project_the_table_is_closed_to_the_public_key() {
+    let server = shared().await;
+    let database = server.database().await;
+    // As Supabase sets its projects up.
+    let defaults = "GRANT USAGE ON SCHEMA public TO anon;
+         ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO anon, authenticated;
+         ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON SEQUENCES TO anon, authenticated;
+         CREATE TABLE somebodys (a int)";
+    server.execute(&database, defaults).await;
+    let store = PostgresStore::new(&config(server.url(&database)), pool()).unwrap();
+    save_one(&store, "k").await.unwrap();
+    let mut owner = server.connect(&database).await.unwrap();
+    let may_read = "SELECT has_table_privilege('anon', $1, 'SELECT, INSERT, UPDATE, DELETE')";
+    for (table, expected) in [
+        ("somebodys", true),
+        ("voxpool_memories", false),
+        ("voxpool_migrations", false),
+    ] {
+        let query = sqlx::query_scalar::<_, bool>(may_read).bind(table);
+        assert_eq!(
+            query.fetch_one(&mut owner).await.unwrap(),
+            expected,
+            "{table}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_pooler_that_nobody_mentioned_is_named_with_its_setting() {
+    let server = shared().await;
+    let database = server.database().await;
+    let bouncer = PgBouncer::start(server).await;
+    let store = PostgresStore::new(&config(bouncer.url(&database)), pool()).unwrap();
+    let error = save_one(&store, "k").await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Rejected);
+    assert!(
+        why(&error).contains("memory.postgres.pooler = true"),
+        "{}",
+        why(&error)
+    );
 }
 
 /// A connection that keeps everybody from the table until it is dropped.
