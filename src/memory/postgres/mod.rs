@@ -151,7 +151,7 @@ impl Inner {
 fn is_without_table(error: &CallError) -> bool {
     let cause = error.cause.as_ref();
     let refused = cause.and_then(|cause| cause.downcast_ref::<Refused>());
-    refused.is_some_and(|refused| refused.is_about(SCHEMA_ADVICE))
+    refused.is_some_and(|refused| matches!(refused.code(), "42P01" | "3F000"))
 }
 
 /// The columns of what is wanted.

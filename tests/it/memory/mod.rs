@@ -2,6 +2,7 @@
 
 mod contract;
 mod faults;
+mod model;
 mod place;
 
 use voxpool::error::CallError;
