@@ -4,8 +4,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, Postgres};
 use tokio::time::timeout;
 
 use super::SCHEMA_ADVICE;
@@ -17,8 +18,8 @@ use crate::pool::ConnectionStats;
 
 /// A connection that was idle this long is asked whether it is still there before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(5);
-/// How long a connection may take to say goodbye.
-const CLOSE_MAX: Duration = Duration::from_secs(1);
+/// How long a connection may take to be closed in order, or to be given back.
+const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
 /// What to do with a connection; made anew for every attempt.
 pub(super) type Statement<T> =
@@ -78,21 +79,28 @@ impl Database {
         statement: &Statement<T>,
     ) -> Result<T, CallError> {
         let acquired = self.pool.acquire().await;
-        let mut connection = acquired.map_err(|error| self.not_connected(operation, error))?;
+        let connection = acquired.map_err(|error| self.not_connected(operation, error))?;
         let _in_use = self.connections.in_use();
+        let mut lent = Lent(Some(connection));
+        let connection = lent.0.as_mut().expect("it was just lent");
         let result = if self.config.pooler {
-            self.in_transaction(&mut connection, statement).await
+            self.in_transaction(connection, statement).await
         } else {
-            statement(&mut connection).await
+            statement(connection).await
         };
         let error = match result {
-            Ok(value) => return Ok(value),
+            Ok(value) => {
+                lent.give_back();
+                return Ok(value);
+            }
             Err(error) => error,
         };
         if is_broken(&error) {
             // Its neighbours were most likely cut off with it.
-            drop(connection.detach());
+            drop(lent);
             self.drop_idle().await;
+        } else {
+            lent.give_back();
         }
         Err(call_error(operation, error))
     }
@@ -142,7 +150,30 @@ impl Database {
                 return;
             };
             // One that does not close in time, or fails to, is gone all the same.
-            drop(timeout(CLOSE_MAX, connection.close()).await);
+            drop(timeout(GOODBYE_MAX, connection.close()).await);
+        }
+    }
+}
+
+/// A connection while a statement has it. One that is dropped in between, as happens at a deadline,
+/// is closed: the pool would wait for the rest of its answer, for ever if the network swallowed it.
+struct Lent(Option<PoolConnection<Postgres>>);
+
+impl Lent {
+    /// The pool asks the server once more before it takes a connection back. sqlx does that in a
+    /// task of its own, but without a limit: a place of the pool would be lost for as long as the
+    /// network is silent.
+    fn give_back(mut self) {
+        if let Some(mut connection) = self.0.take() {
+            tokio::spawn(timeout(GOODBYE_MAX, connection.return_to_pool()));
+        }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(connection.detach());
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use sqlx::Connection;
 use tokio::runtime::Handle;
 use voxpool::error::{ErrorKind, Service};
@@ -11,6 +12,7 @@ use voxpool::pool::Backend;
 
 use super::{Saver, breaker_is_closed, config, lock, pool, save_one, stats};
 use crate::common::postgres::{PASSWORD, PgBouncer, Postgres, shared};
+use crate::common::toxiproxy::Link;
 use crate::common::{eventually, within};
 use crate::memory::{get, told, why};
 
@@ -236,6 +238,38 @@ async fn a_slow_postgres_is_a_timeout_and_then_works_again() {
     assert_eq!(seen.errors.get("timeout"), Some(&1));
     assert!(seen.retries >= 1);
     drop(locked.close().await);
+    saver.until_back(&store).await;
+    saver.check(&store).await;
+}
+
+#[tokio::test]
+async fn a_link_that_swallows_everything_costs_no_connection_for_good() {
+    let server = shared().await;
+    let database = server.database().await;
+    let link = Link::to(&server.address()).await;
+    let direct = server.url(&database);
+    let mut own = config(direct.replace(&server.address(), &link.address));
+    own.timeout = Duration::from_millis(500);
+    own.attempt_timeout = Duration::from_millis(400);
+    own.postgres.connections_max = 2;
+    let pool = pool();
+    let store = PostgresStore::new(&own, pool.clone()).unwrap();
+    let mut saver = Saver::new();
+    saver.one(&store).await.unwrap();
+    let silent = json!({"type": "timeout", "attributes": {"timeout": 0}});
+    link.poison(silent).await;
+    // More of them than there are connections.
+    for _ in 0..4 {
+        let error = saver.one(&store).await.unwrap_err();
+        let is_silence = matches!(error.kind, ErrorKind::Timeout | ErrorKind::Unavailable);
+        assert!(is_silence, "{error}: {}", why(&error));
+    }
+    // None is waited for that will never say anything again.
+    eventually("the silent connections are closed", async || {
+        (store.connections().open == Some(0)).then_some(())
+    })
+    .await;
+    link.mend().await;
     saver.until_back(&store).await;
     saver.check(&store).await;
 }
