@@ -95,5 +95,26 @@ GRANT USAGE ON SEQUENCE public.voxpool_memories_saved TO service_role;
 GRANT EXECUTE ON FUNCTION public.voxpool_save(jsonb), public.voxpool_delete(jsonb),
     public.voxpool_get(jsonb) TO service_role;
 
+-- With the anonymous (publishable) key instead of the service role key, run this as well, without the
+-- leading dashes. Each request is then for one caller, whom the header `x-voxpool-user` names (in
+-- base64), and the database lets it touch that caller's rows only.
+--
+-- What that gives: whatever goes wrong in the worker, one caller's request cannot reach another's
+-- rows. What it does not give: a secret. The anonymous key is made to be public, and whoever has it
+-- can name any caller. Use it only where nobody else has the key; on a server the service role key
+-- is the better one, and faster: it needs one request for all callers.
+--
+-- begin: anonymous key
+-- GRANT SELECT, INSERT, UPDATE, DELETE ON public.voxpool_memories TO anon;
+-- GRANT USAGE ON SEQUENCE public.voxpool_memories_saved TO anon;
+-- GRANT EXECUTE ON FUNCTION public.voxpool_save(jsonb), public.voxpool_delete(jsonb),
+--     public.voxpool_get(jsonb) TO anon;
+-- CREATE POLICY voxpool_own_rows ON public.voxpool_memories TO anon
+--     USING (user_id = convert_from(decode(
+--         current_setting('request.headers', true)::json ->> 'x-voxpool-user', 'base64'), 'UTF8'))
+--     WITH CHECK (user_id = convert_from(decode(
+--         current_setting('request.headers', true)::json ->> 'x-voxpool-user', 'base64'), 'UTF8'));
+-- end: anonymous key
+
 -- The API learns of the new functions.
 NOTIFY pgrst, 'reload schema';

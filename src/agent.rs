@@ -99,11 +99,23 @@ impl AgentJobs {
         self.services.pool.prewarm(&self.services.endpoints).await;
     }
 
-    /// Saves what the calls have left to be saved, for the end of the process.
+    /// The one way out of the process.
+    pub fn pool(&self) -> &ConnectionPool {
+        &self.services.pool
+    }
+
+    /// Watches the health of what the jobs share, for ever.
+    pub async fn monitor(&self) {
+        self.services.pool.watch(&self.services.endpoints);
+        self.services.pool.monitor().await;
+    }
+
+    /// Saves what the calls have left to be saved and closes what they shared, after the last of them.
     pub async fn close(&self) {
         if let Some(memories) = &self.memories {
             memories.close(CLOSE_WITHIN).await;
         }
+        self.services.pool.close().await;
     }
 
     async fn talk(&self, job: JobContext) -> JobOutcome {

@@ -40,7 +40,7 @@ pub use self::categories::{Categories, KEY_CHARS_MAX, Refusal, VALUE_CHARS_MAX, 
 pub use self::config::{Config, PostgresConfig, StoreKind, SupabaseConfig};
 pub use self::memories::{Known, Memories, MemoryStats, UserMemories};
 pub use self::op::{Category, Memory, MemoryAnswer, MemoryOp, Selection, UserId};
-pub use self::open::{OpenError, open, service};
+pub use self::open::{OpenError, check, open, service};
 pub use self::postgres::PostgresStore;
 pub use self::recorder::{Config as RecorderConfig, FORGET_TOOL, Recorder, RecorderStats};
 pub use self::sqlite::SqliteStore;

@@ -1,6 +1,10 @@
 //! Which store, and what to do when it is not there yet.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use super::Store;
 use super::config::{Config, StoreKind, SupabaseConfig};
@@ -8,7 +12,10 @@ use super::postgres::PostgresStore;
 use super::sqlite::SqliteStore;
 use super::supabase::SupabaseStore;
 use crate::error::{CallError, Service};
-use crate::pool::ConnectionPool;
+use crate::pool::{Backend, ConnectionPool};
+
+/// How long the start waits to see whether a server answers: only to be able to say so.
+const START_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Why there is no memory. The text says what to change.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,19 +56,20 @@ pub async fn open(
         StoreKind::Postgres => {
             let store = PostgresStore::new(config, pool.clone())?;
             pool.register(Arc::new(store.clone()));
-            note("postgres", store.ready().await);
+            note("postgres", soon(store.ready()).await);
             Ok(Some(Arc::new(store)))
         }
         StoreKind::Supabase => {
             let store = SupabaseStore::new(config, supabase, pool.clone())?;
-            note("supabase", store.ready().await);
+            pool.watch(&[store.endpoint().clone()]);
+            note("supabase", soon(store.ready()).await);
             Ok(Some(Arc::new(store)))
         }
         StoreKind::None => Ok(None),
         _ => {
             let store = SqliteStore::open(config, pool.clone()).await?;
             pool.register(Arc::new(store.clone()));
-            note("sqlite", Ok(()));
+            note("sqlite", Ok(Ok(())));
             Ok(Some(Arc::new(store)))
         }
     }
@@ -76,6 +84,36 @@ pub fn service(config: &Config, supabase: &SupabaseConfig) -> Service {
     }
 }
 
+/// Tries the store that the configuration asks for, for somebody who wants to know: which it is, and
+/// what is wrong with it.
+pub async fn check(
+    config: &Config,
+    supabase: &SupabaseConfig,
+    pool: &ConnectionPool,
+) -> Option<(&'static str, Result<(), String>)> {
+    let said = |error: OpenError| error.to_string();
+    let failed = |error: CallError| match &error.cause {
+        Some(cause) => format!("{}: {cause}", error.kind),
+        None => error.kind.to_string(),
+    };
+    let tried = match which(config, supabase) {
+        StoreKind::None => return None,
+        StoreKind::Postgres => match PostgresStore::new(config, pool.clone()) {
+            Ok(store) => ("postgres", store.probe().await.map_err(failed)),
+            Err(error) => ("postgres", Err(said(error))),
+        },
+        StoreKind::Supabase => match SupabaseStore::new(config, supabase, pool.clone()) {
+            Ok(store) => ("supabase", store.ready().await.map_err(failed)),
+            Err(error) => ("supabase", Err(said(error))),
+        },
+        StoreKind::Auto | StoreKind::Sqlite => {
+            let opened = SqliteStore::open(config, pool.clone()).await;
+            ("sqlite", opened.map(drop).map_err(said))
+        }
+    };
+    Some(tried)
+}
+
 /// The store that `auto` stands for.
 fn which(config: &Config, supabase: &SupabaseConfig) -> StoreKind {
     match config.store {
@@ -86,11 +124,22 @@ fn which(config: &Config, supabase: &SupabaseConfig) -> StoreKind {
     }
 }
 
+/// The worker does not wait for a server that takes its time.
+async fn soon(
+    ready: impl Future<Output = Result<(), CallError>>,
+) -> Result<Result<(), CallError>, Elapsed> {
+    timeout(START_WAIT_MAX, ready).await
+}
+
 /// Says once how it is at the start; later changes are the pool's to tell.
-fn note(store: &'static str, is_ready: Result<(), CallError>) {
+fn note(store: &'static str, is_ready: Result<Result<(), CallError>, Elapsed>) {
     match is_ready {
-        Ok(()) => tracing::info!(store, "callers are remembered"),
-        Err(error) => tracing::warn!(
+        Ok(Ok(())) => tracing::info!(store, "callers are remembered"),
+        Err(_) => tracing::warn!(
+            store,
+            "the memory has not answered yet; calls go on without it until it does"
+        ),
+        Ok(Err(error)) => tracing::warn!(
             store,
             kind = error.kind.label(),
             why = error.cause.map(|cause| cause.to_string()),

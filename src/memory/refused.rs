@@ -46,9 +46,9 @@ impl Refused {
         }
     }
 
-    /// Whether it says so.
-    pub(super) fn is_about(&self, advice: &str) -> bool {
-        self.advice == advice
+    /// The database's own code; empty without one.
+    pub(super) fn code(&self) -> &str {
+        &self.code
     }
 
     /// Whether a statement failed because of what one of its rows holds.

@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use super::call::{CallSpec, Lease};
 use super::endpoint::Endpoint;
 use super::{ConnectionPool, classify};
-use crate::error::{CallError, Service};
+use crate::error::{CallError, ErrorKind, Service};
 
 /// Most of a model list that is read: a gateway's list of thousands fits.
 const MODELS_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -19,6 +19,9 @@ impl ConnectionPool {
     ///
     /// Trouble is logged and is no reason to stop: the first call will meet it again and say so.
     pub async fn prewarm(&self, endpoints: &[Endpoint]) {
+        if !self.0.shared.config.enabled {
+            return;
+        }
         // Jobs that start together need one set of connections, not one each.
         let Ok(_turn) = self.0.prewarming.try_lock() else {
             return;
@@ -43,6 +46,8 @@ impl ConnectionPool {
                 let cause = error.cause.as_ref().map(ToString::to_string);
                 tracing::error!(%error, cause, "the service refuses us: check OPENAI_API_KEY");
             }
+            // The breaker has said so already.
+            Some(error) if error.kind == ErrorKind::CircuitOpen => {}
             Some(error) => tracing::warn!(%error, "no connection could be opened ahead of calls"),
             None => {}
         }

@@ -10,7 +10,7 @@ use tower::retry::Policy;
 
 use super::call::Call;
 use super::config::Config;
-use super::stats::Recorder;
+use super::recorder::Recorder;
 use crate::error::{CallError, ErrorKind};
 
 /// Decides for one call; every call starts with a fresh copy.

@@ -31,7 +31,8 @@ pub(super) trait Table: Send + Sync {
     /// Saves rows in their order; no two have the same key.
     fn save(&self, rows: Vec<Row>) -> BoxFuture<'_, Result<(), CallError>>;
 
-    /// Deletes everything that is wanted and returns the keys of what was there.
+    /// Deletes everything that is wanted and returns the keys of what was there. When an answer is
+    /// lost and the statement is tried again, that is what the second one found.
     fn delete(&self, wanted: Vec<Wanted>) -> BoxFuture<'_, Result<Vec<RowKey>, CallError>>;
 
     /// Reads; the rows of one place come with the latest saved first.

@@ -109,6 +109,11 @@ impl Postgres {
         assert!(self.try_launch().await, "postgres does not come up again");
     }
 
+    /// `host:port`.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     /// The address of a database, as its owner.
     pub(crate) fn url(&self, database: &str) -> String {
         self.url_as("postgres", PASSWORD, database)
@@ -116,8 +121,7 @@ impl Postgres {
 
     /// The address of a database as somebody else.
     pub(crate) fn url_as(&self, user: &str, password: &str, database: &str) -> String {
-        let port = self.port;
-        format!("postgres://{user}:{password}@127.0.0.1:{port}/{database}")
+        format!("postgres://{user}:{password}@{}/{database}", self.address())
     }
 
     pub(crate) async fn connect(&self, database: &str) -> sqlx::Result<PgConnection> {

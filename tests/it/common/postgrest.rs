@@ -30,6 +30,19 @@ pub(crate) const PUBLISHABLE_KEY: &str = "sb_publishable_of-the-tests";
 /// The SQL that users of Supabase are told to run.
 pub(crate) const SUPABASE_SQL: &str = include_str!("../../../config/supabase.sql");
 
+/// The part of it that is for the anonymous key.
+pub(crate) fn anonymous_sql() -> String {
+    let lines = SUPABASE_SQL
+        .lines()
+        .skip_while(|line| *line != "-- begin: anonymous key")
+        .take_while(|line| *line != "-- end: anonymous key")
+        .skip(1);
+    lines
+        .map(|line| line.strip_prefix("-- ").expect("a comment"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
 /// A project: the API over one database of a server.
 pub(crate) struct Supabase {
     process: Option<Guarded>,
@@ -174,8 +187,10 @@ async fn forward(
     if let Some(authorization) = authorization {
         request = request.header(AUTHORIZATION, authorization);
     }
-    if let Some(content_type) = headers.get(CONTENT_TYPE) {
-        request = request.header(CONTENT_TYPE, content_type);
+    for name in [CONTENT_TYPE.as_str(), "x-voxpool-user"] {
+        if let Some(value) = headers.get(name) {
+            request = request.header(name, value);
+        }
     }
     match request.body(body).send().await {
         Ok(answer) => {

@@ -1,7 +1,9 @@
 //! The memory's stores: one contract for all of them, and what happens when their servers fail.
 
 mod contract;
+mod faults;
 mod merged;
+mod model;
 mod place;
 
 use voxpool::error::CallError;

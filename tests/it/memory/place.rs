@@ -10,7 +10,7 @@ use voxpool::pool::{self, ConnectionPool, ServiceStats};
 use voxpool::redact::Pii;
 
 use crate::common::postgres::{PgBouncer, shared};
-use crate::common::postgrest::{SERVICE_ROLE_KEY, SUPABASE_SQL, Supabase};
+use crate::common::postgrest::{ANON_KEY, SERVICE_ROLE_KEY, SUPABASE_SQL, Supabase, anonymous_sql};
 
 /// A place that is empty at first.
 pub(super) enum Place {
@@ -26,7 +26,11 @@ pub(super) enum Place {
         bouncer: PgBouncer,
     },
     /// The same behind Supabase's data API.
-    Supabase { database: String, api: Supabase },
+    Supabase {
+        database: String,
+        api: Supabase,
+        key: &'static str,
+    },
 }
 
 /// A store with the pool that it works on.
@@ -59,7 +63,19 @@ impl Place {
         let database = server.database().await;
         server.execute(&database, SUPABASE_SQL).await;
         let api = Supabase::start(server, &database).await;
-        Self::Supabase { database, api }
+        let key = SERVICE_ROLE_KEY;
+        Self::Supabase { database, api, key }
+    }
+
+    /// The same with an anonymous key, held to one caller's rows by policies.
+    pub(super) async fn anonymous() -> Self {
+        let server = shared().await;
+        let database = server.database().await;
+        server.execute(&database, SUPABASE_SQL).await;
+        server.execute(&database, &anonymous_sql()).await;
+        let api = Supabase::start(server, &database).await;
+        let key = ANON_KEY;
+        Self::Supabase { database, api, key }
     }
 
     fn service(&self) -> Service {
@@ -96,9 +112,9 @@ impl Place {
 
     fn supabase_config(&self) -> SupabaseConfig {
         match self {
-            Self::Supabase { api, .. } => SupabaseConfig {
+            Self::Supabase { api, key, .. } => SupabaseConfig {
                 url: api.url(),
-                key: Pii::new(SERVICE_ROLE_KEY.to_owned()),
+                key: Pii::new((*key).to_owned()),
             },
             _ => SupabaseConfig::default(),
         }
@@ -120,21 +136,21 @@ impl Place {
         !matches!(self, Self::InMemory)
     }
 
-    /// Makes the database refuse rows with the value `poison`, which the store cannot foresee.
+    /// Makes the database refuse rows whose value begins with `poison`, which the store cannot foresee.
     pub(super) async fn refuse_poison(&self) {
         match self {
             Self::Sqlite(directory) => {
                 let path = format!("sqlite://{}", file(directory));
                 let mut file = SqliteConnection::connect(&path).await.expect("a file");
                 let trigger = "CREATE TRIGGER refuse BEFORE INSERT ON voxpool_memories
-                     WHEN NEW.value = 'poison' BEGIN SELECT RAISE(ABORT, 'no poison'); END";
+                     WHEN NEW.value LIKE 'poison%' BEGIN SELECT RAISE(ABORT, 'no poison'); END";
                 file.execute(trigger).await.expect("a trigger");
             }
             Self::InMemory => unreachable!("nobody else gets at it"),
             Self::Postgres { database }
             | Self::Pooled { database, .. }
             | Self::Supabase { database, .. } => {
-                let check = "ALTER TABLE voxpool_memories ADD CHECK (value <> 'poison')";
+                let check = "ALTER TABLE voxpool_memories ADD CHECK (value NOT LIKE 'poison%')";
                 shared().await.execute(database, check).await;
             }
         }

@@ -4,6 +4,9 @@
 //! each a thread of its own, so no runtime thread ever waits for the disk. A batch travels as one
 //! JSON text: one prepared statement fits every number of rows.
 
+mod errors;
+
+use std::fs::OpenOptions;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -17,13 +20,13 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, SqliteConnection};
 
+use self::errors::{call_error, open_advice};
 use super::bulk::{self, Table};
 use super::config::Config;
 use super::connections::Connections;
-use super::refused::Refused;
 use super::rows::{Found, Row, RowKey, Wanted};
 use super::{MemoryAnswer, MemoryOp, OpenError, Store};
-use crate::error::{CallError, ErrorKind, Service};
+use crate::error::{CallError, Service};
 use crate::pool::{Backend, ConnectionPool, ConnectionStats};
 
 /// Keeps nothing on disk.
@@ -141,6 +144,7 @@ fn connect_options(path: &str, is_in_memory: bool) -> Result<SqliteConnectOption
             why: "its folder is not there".to_owned(),
         });
     }
+    make_private(Path::new(path));
     Ok(SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -148,6 +152,16 @@ fn connect_options(path: &str, is_in_memory: bool) -> Result<SqliteConnectOption
         .synchronous(SqliteSynchronous::Normal)
         .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging())
+}
+
+/// Makes the file, if there is none, readable to nobody else: it will hold what callers said. When
+/// that fails, opening it says why.
+fn make_private(path: &Path) {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    drop(options.open(path));
 }
 
 /// Connections stay open: they cost a file handle, and one in memory is the database itself.
@@ -181,77 +195,6 @@ async fn migrate(writer: &SqlitePool) -> sqlx::Result<()> {
         error => sqlx::Error::Migrate(Box::new(error)),
     })?;
     transaction.commit().await
-}
-
-fn open_advice(path: &str, error: &sqlx::Error) -> String {
-    let call_error = call_error("memory.migrate", error);
-    let is_there = Path::new(path).exists();
-    match (primary_code(error), call_error.cause) {
-        (Some(14), _) if !is_there => "its folder cannot be written".to_owned(),
-        (_, Some(cause)) => cause.to_string(),
-        (_, None) => call_error.kind.to_string(),
-    }
-}
-
-/// SQLite's result code without its extension.
-fn primary_code(error: &sqlx::Error) -> Option<u32> {
-    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(code & 0xff)
-}
-
-/// Never with the database's own words: they may quote the row.
-///
-/// Source: <https://sqlite.org/rescode.html>
-fn call_error(operation: &'static str, error: &sqlx::Error) -> CallError {
-    let new = |kind| CallError::new(Service::Sqlite, operation, kind);
-    let Some(code) = primary_code(error) else {
-        return match error {
-            sqlx::Error::PoolTimedOut => new(ErrorKind::Saturated),
-            sqlx::Error::PoolClosed => {
-                new(ErrorKind::Unavailable).because("the database was closed")
-            }
-            sqlx::Error::Io(error) => new(ErrorKind::Unavailable).because(error.to_string()),
-            _ => new(ErrorKind::Malformed),
-        };
-    };
-    let text = code.to_string();
-    let (kind, refused) = match code {
-        5 | 6 => (
-            ErrorKind::Timeout,
-            Refused::new(&text, "another process is writing to the file"),
-        ),
-        8 | 3 | 14 | 23 => (
-            ErrorKind::Rejected,
-            Refused::new(
-                &text,
-                "the file cannot be opened or written: check its permissions",
-            ),
-        ),
-        10 => (
-            ErrorKind::Unavailable,
-            Refused::new(&text, "the disk failed"),
-        ),
-        13 => (
-            ErrorKind::Unavailable,
-            Refused::new(&text, "the disk is full"),
-        ),
-        11 | 26 => (
-            ErrorKind::Rejected,
-            Refused::new(
-                &text,
-                "the file is damaged or no SQLite database: move it away",
-            ),
-        ),
-        18..=20 => (
-            ErrorKind::Rejected,
-            Refused::row(&text, "the database does not take this row"),
-        ),
-        _ => (
-            ErrorKind::Rejected,
-            Refused::new(&text, "the table is not as this version needs it"),
-        ),
-    };
-    new(kind).because(refused)
 }
 
 /// As `json_each` takes it.
