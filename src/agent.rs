@@ -1,17 +1,24 @@
 //! One job, in order: everything it needs starts together, then the conversation, then the end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::audio::vad::EarshotVad;
 use crate::chat::ToolCall;
+use crate::memory::{CallMemory, Memories, Recorder};
 use crate::pool::{ConnectionPool, Endpoint};
-use crate::room::{Joined, RpcMethod, Voice, join};
+use crate::room::{Joined, RoomEvent, RpcMethod, Voice, join};
 use crate::session::{Agent, Greeting, Session, SessionEnd, Settings};
+use crate::tools::memory_tools;
 use crate::worker::{JobContext, JobHandler, JobOutcome};
+
+/// What the end of the process waits for memories to be saved.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Settings of the agent itself.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -60,6 +67,7 @@ pub struct AgentJobs {
     settings: Settings,
     services: Services,
     rpc_tools: Vec<String>,
+    memories: Option<Memories>,
 }
 
 impl AgentJobs {
@@ -75,7 +83,15 @@ impl AgentJobs {
             settings,
             services,
             rpc_tools,
+            memories: None,
         }
+    }
+
+    /// The same agent with a memory: it knows its callers again.
+    #[must_use]
+    pub fn with_memories(mut self, memories: Memories) -> Self {
+        self.memories = Some(memories);
+        self
     }
 
     /// Opens connections that the next job would have to wait for.
@@ -83,28 +99,61 @@ impl AgentJobs {
         self.services.pool.prewarm(&self.services.endpoints).await;
     }
 
+    /// The one way out of the process.
+    pub fn pool(&self) -> &ConnectionPool {
+        &self.services.pool
+    }
+
+    /// Watches the health of what the jobs share, for ever.
+    pub async fn monitor(&self) {
+        self.services.pool.watch(&self.services.endpoints);
+        self.services.pool.monitor().await;
+    }
+
+    /// Saves what the calls have left to be saved and closes what they shared, after the last of them.
+    pub async fn close(&self) {
+        if let Some(memories) = &self.memories {
+            memories.close(CLOSE_WITHIN).await;
+        }
+        self.services.pool.close().await;
+    }
+
     async fn talk(&self, job: JobContext) -> JobOutcome {
         // The greeting is made while the room is joined.
         let voice = Arc::new(Voice::new(self.agent.tts.sample_rate_hz()));
-        let session = Session::prepare(
+        let memory = self.memories.clone().map(CallMemory::new);
+        let mut agent = self.agent.clone();
+        if let Some(memory) = &memory {
+            agent.tools = agent.tools.and(memory_tools(memory));
+        }
+        let mut session = Session::prepare(
             self.settings.clone(),
-            self.agent.clone(),
+            agent,
             Box::new(EarshotVad::new()),
             Arc::clone(&voice) as _,
         );
+        let recorder = memory.as_ref().map(CallMemory::record);
+        if let (Some(memory), Some(recorder)) = (&memory, &recorder) {
+            session = session
+                .brief_with(memory.briefings())
+                .record_to(recorder.turns());
+        }
         let joining = join(&job.url, &job.token, voice, self.rpc_methods());
         let joined = tokio::select! {
             joined = joining => joined,
             () = job.shutdown.cancelled() => return JobOutcome::Success,
         };
-        let joined = match joined {
+        let mut joined = match joined {
             Ok(joined) => joined,
             Err(error) => {
                 tracing::error!(%error, "the job ends before it began");
                 return JobOutcome::Failed(error.to_string());
             }
         };
-        let end = converse(session, joined, job.shutdown).await;
+        if let Some(memory) = memory {
+            joined.events = introduce(joined.events, memory);
+        }
+        let end = converse(session, joined, job.shutdown, recorder).await;
         tracing::info!(end = end.label(), "the session is over");
         match end {
             SessionEnd::UserLeft | SessionEnd::RoomClosed | SessionEnd::Shutdown => {
@@ -139,12 +188,36 @@ impl AgentJobs {
     }
 }
 
-async fn converse(session: Session, mut joined: Joined, shutdown: CancellationToken) -> SessionEnd {
+/// Tells the memory who is there, before the session hears of it.
+fn introduce(
+    events: BoxStream<'static, RoomEvent>,
+    memory: CallMemory,
+) -> BoxStream<'static, RoomEvent> {
+    let look = move |event: &RoomEvent| match event {
+        RoomEvent::UserJoined(identity) => memory.user_joined(identity.expose()),
+        RoomEvent::UserLeft { .. } => memory.user_left(),
+        _ => {}
+    };
+    events.inspect(look).boxed()
+}
+
+async fn converse(
+    session: Session,
+    mut joined: Joined,
+    shutdown: CancellationToken,
+    recorder: Option<Recorder>,
+) -> SessionEnd {
     let events = std::mem::replace(&mut joined.events, Box::pin(futures::stream::empty()));
     let end = session
         .run(events, Arc::clone(&joined.output), shutdown)
         .await;
-    joined.leave().await;
+    // The last turns are remembered while the room is left.
+    let recording = async {
+        if let Some(recorder) = recorder {
+            recorder.finish().await;
+        }
+    };
+    tokio::join!(joined.leave(), recording);
     end
 }
 

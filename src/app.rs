@@ -5,17 +5,21 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
+use futures::FutureExt;
+use futures::future::join;
 
 use crate::agent::{AgentJobs, Services, alongside};
 use crate::check;
 use crate::cli::Command;
 use crate::config::{Config, Profile};
+use crate::llm::OpenAiStructuredLlm;
 use crate::llm::openai::OpenAiLlm;
+use crate::memory::{self, Batcher, Memories};
 use crate::overview::Overview;
 use crate::pool::ConnectionPool;
 use crate::session::{Agent, Settings};
 use crate::stt::openai::OpenAiStt;
-use crate::telemetry::{HttpServer, Metrics, Views};
+use crate::telemetry::{HttpServer, Metrics, PoolCollector, Views};
 use crate::tools::{CleanupConnectionPool, GetConnectionPoolStats, ToolSet};
 use crate::tts::openai::OpenAiTts;
 use crate::worker::{DirectJob, JobOutcome, Worker, WorkerEnd, signals};
@@ -42,16 +46,18 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
     warn_without_key(&config);
     let is_drained = !config.worker.drain_timeout.is_zero();
     let stops = signals(is_drained).context("signals cannot be listened to")?;
-    let (jobs, overview) = agent(&config)?;
+    let (jobs, overview) = agent(&config).await?;
     let jobs = Arc::new(jobs);
     let worker = Worker::new(
         config.livekit.clone(),
         config.worker.clone(),
         Arc::clone(&jobs) as _,
     );
+    let mut metrics = Metrics::new(worker.snapshots());
+    metrics.register(Box::new(PoolCollector(jobs.pool().clone())));
     let views = Views {
         worker: worker.snapshots(),
-        metrics: Metrics::new(worker.snapshots()),
+        metrics,
         overview,
     };
     let http = HttpServer::bind(&config.http, views)
@@ -68,13 +74,15 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
         http = %address,
         "voxpool"
     );
+    let upkeep = join(jobs.prewarm(), jobs.monitor()).map(drop);
     let end = tokio::select! {
-        end = alongside(worker.run(stops), jobs.prewarm()) => end,
+        end = alongside(worker.run(stops), upkeep) => end,
         broken = http.serve() => {
             broken.context("the HTTP endpoint broke")?;
             anyhow::bail!("the HTTP endpoint ended");
         }
     };
+    jobs.close().await;
     // A developer's Ctrl-C is how a session ends; in production it is calls that were cut off.
     Ok(match (end, profile) {
         (WorkerEnd::Stopped, Profile::Production) => ExitCode::FAILURE,
@@ -93,8 +101,11 @@ async fn connect(config: Config, room: &str, identity: Option<&str>) -> anyhow::
         room,
         "joining without a dispatch"
     );
-    let (jobs, _) = agent(&config)?;
-    match job.run(Arc::new(jobs), stops).await {
+    let (jobs, _) = agent(&config).await?;
+    let jobs = Arc::new(jobs);
+    let outcome = alongside(job.run(Arc::clone(&jobs) as _, stops), jobs.monitor()).await;
+    jobs.close().await;
+    match outcome {
         JobOutcome::Success => Ok(ExitCode::SUCCESS),
         JobOutcome::Failed(why) => anyhow::bail!("the job failed: {why}"),
     }
@@ -133,8 +144,33 @@ fn warn_without_key(config: &Config) {
     }
 }
 
+/// The memory of the process. One that cannot be opened is said, and calls go on without.
+async fn memories(config: &Config, pool: &ConnectionPool) -> anyhow::Result<Option<Memories>> {
+    let (settings, recorder) = (&config.memory, &config.memory.recorder);
+    let store = match memory::open(settings, &config.supabase, pool).await {
+        Ok(Some(store)) => store,
+        Ok(None) => return Ok(None),
+        Err(error) => {
+            tracing::error!(%error, "callers are not remembered");
+            return Ok(None);
+        }
+    };
+    let llm = OpenAiStructuredLlm::new(
+        pool.clone(),
+        &config.openai,
+        config.llm.clone(),
+        &recorder.extraction_model,
+        recorder.extraction_timeout,
+    )
+    .context("llm")?;
+    let service = memory::service(settings, &config.supabase);
+    let batcher = Batcher::new(store, service, settings.batch.clone());
+    let memories = Memories::new(batcher, Arc::new(llm), recorder.clone());
+    Ok(Some(memories))
+}
+
 /// The shared clients, and on them the agent that runs every job.
-fn agent(config: &Config) -> anyhow::Result<(AgentJobs, Overview)> {
+async fn agent(config: &Config) -> anyhow::Result<(AgentJobs, Overview)> {
     let pool = ConnectionPool::new(config.pool.clone()).context("no HTTP client could be made")?;
     let stt = OpenAiStt::new(pool.clone(), &config.openai, config.stt.clone()).context("stt")?;
     let llm = OpenAiLlm::new(pool.clone(), &config.openai, config.llm.clone()).context("llm")?;
@@ -144,7 +180,11 @@ fn agent(config: &Config) -> anyhow::Result<(AgentJobs, Overview)> {
         llm.endpoint().clone(),
         tts.endpoint().clone(),
     ];
-    let overview = Overview { pool: pool.clone() };
+    let memories = memories(config, &pool).await?;
+    let overview = Overview {
+        pool: pool.clone(),
+        memories: memories.clone(),
+    };
     let tools = ToolSet::new(vec![
         Arc::new(GetConnectionPoolStats(overview.clone())),
         Arc::new(CleanupConnectionPool(overview.clone())),
@@ -163,6 +203,9 @@ fn agent(config: &Config) -> anyhow::Result<(AgentJobs, Overview)> {
         turn: config.turn.clone(),
     };
     let services = Services { pool, endpoints };
-    let jobs = AgentJobs::new(agent, settings, services, config.agent.rpc_tools.clone());
+    let mut jobs = AgentJobs::new(agent, settings, services, config.agent.rpc_tools.clone());
+    if let Some(memories) = memories {
+        jobs = jobs.with_memories(memories);
+    }
     Ok((jobs, overview))
 }

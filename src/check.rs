@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::error::ErrorKind;
+use crate::memory;
 use crate::pool::{ConnectionPool, Endpoint};
 use crate::worker;
 
@@ -43,6 +44,7 @@ pub async fn try_services(config: &Config) -> Vec<Finding> {
                 let service = format!("{} at {host}", stages.join(", "));
                 probes.push(openai(pool.clone(), service, endpoint).boxed());
             }
+            probes.push(remembering(config, pool).boxed());
         }
         Err(error) => {
             let service = "openai".to_owned();
@@ -65,6 +67,24 @@ async fn livekit(config: &Config) -> Finding {
         Err(_) => Err("no answer in time; check LIVEKIT_URL".to_owned()),
     };
     let service = format!("livekit at {}", config.livekit.url);
+    Finding { service, result }
+}
+
+async fn remembering(config: &Config, pool: ConnectionPool) -> Finding {
+    let trying = memory::check(&config.memory, &config.supabase, &pool);
+    let (store, result) = match timeout(DEADLINE, trying).await {
+        Ok(None) => (
+            "nowhere",
+            Ok("nobody is remembered, as memory.store says".to_owned()),
+        ),
+        Ok(Some((store, Ok(())))) => (store, Ok("can be used".to_owned())),
+        Ok(Some((store, Err(wrong)))) => (store, Err(wrong)),
+        Err(_) => (
+            "its store",
+            Err("no answer in time; check its address".to_owned()),
+        ),
+    };
+    let service = format!("memory in {store}");
     Finding { service, result }
 }
 

@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use crate::memory::{Memories, MemoryStats};
 use crate::pool::{CleanupReport, ConnectionPool, PoolStats};
 
 /// What is shared. Clones show the same.
@@ -10,6 +11,8 @@ use crate::pool::{CleanupReport, ConnectionPool, PoolStats};
 pub struct Overview {
     /// The connections.
     pub pool: ConnectionPool,
+    /// What is remembered of callers, where anything is.
+    pub memories: Option<Memories>,
 }
 
 /// One moment of it, as JSON for programs.
@@ -18,6 +21,9 @@ pub struct Stats {
     /// The connections.
     #[serde(flatten)]
     pub pool: PoolStats,
+    /// What is remembered of callers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryStats>,
 }
 
 /// What a cleanup did, as JSON for programs.
@@ -33,6 +39,7 @@ impl Overview {
     pub async fn stats(&self) -> Stats {
         Stats {
             pool: self.pool.stats().await,
+            memory: self.memories.as_ref().map(Memories::stats),
         }
     }
 
@@ -47,7 +54,12 @@ impl Overview {
 impl Stats {
     /// A few sentences that sound right when a voice reads them out.
     pub fn spoken(&self) -> String {
-        self.pool.spoken()
+        let mut text = self.pool.spoken();
+        if let Some(memory) = &self.memory {
+            text += " ";
+            text += &memory.spoken();
+        }
+        text
     }
 }
 

@@ -12,7 +12,6 @@ mod environment;
 mod known;
 mod merge;
 mod sources;
-mod supabase;
 
 use std::fmt;
 
@@ -20,10 +19,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::environment::{Environment, VARIABLES, process_environment};
 pub use self::sources::{Flag, Source, Sources};
-pub use self::supabase::Config as SupabaseConfig;
 
 use crate::audio::speech;
-use crate::{agent, llm, pool, session, stt, telemetry, tts, turn, worker};
+use crate::{agent, llm, memory, pool, session, stt, telemetry, tts, turn, worker};
 
 /// All settings with their defaults and documentation.
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
@@ -61,8 +59,10 @@ pub struct Config {
     pub session: session::Config,
     /// Who talks.
     pub agent: agent::Config,
+    /// What callers are remembered by.
+    pub memory: memory::Config,
     /// The memory in Supabase.
-    pub supabase: SupabaseConfig,
+    pub supabase: memory::SupabaseConfig,
 }
 
 /// What the program is about to do: it decides which settings may be missing.
@@ -115,6 +115,7 @@ impl Config {
             self.turn.problems(),
             self.session.problems(),
             self.agent.problems(),
+            self.memory.problems(),
             self.supabase.problems(),
         ]
         .concat();

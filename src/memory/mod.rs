@@ -1,15 +1,51 @@
 //! What the agent remembers of its callers: facts by category and key, per user.
 //!
-//! A [`Store`] keeps them; every store works on batches, so that many calls share one statement.
+//! In reading order, from a call down to the rows: [`CallMemory`] is the memory of one call, whoever
+//! is there; a [`Recorder`] finds what is worth remembering in its turns; [`Memories`] are those of
+//! all callers and [`UserMemories`] those of one; a [`Batcher`] merges what all calls want of the
+//! [`Store`], which keeps the rows. [`open`] chooses one: SQLite, Postgres or Supabase, each of which
+//! is three bulk statements (`bulk`). `extraction`, `profile` and `briefing` are plain: what the model
+//! is asked and told.
 //!
 //! **Invariant:** every operation names one user, and touches that user's rows only.
-//! **Invariant:** what callers say is [`Pii`] from the first to the last place it is held.
+//! **Invariant:** what callers say is [`Pii`](crate::redact::Pii) from the first to the last place
+//! it is held, but for the rows of a statement, which cannot be printed.
 
+mod batch;
+mod briefing;
+mod bulk;
+mod call;
+mod categories;
+mod config;
+mod connections;
+mod extraction;
+mod memories;
 mod op;
+mod open;
+mod postgres;
+mod profile;
+mod recorder;
+mod refused;
+mod rows;
+mod sqlite;
+mod supabase;
+mod volatile;
 
 use futures::future::BoxFuture;
 
+pub use self::batch::{BatchStats, Batcher, Config as BatchConfig};
+pub use self::briefing::Briefing;
+pub use self::call::{CallMemory, CurrentUser};
+pub use self::categories::{Categories, KEY_CHARS_MAX, Refusal, VALUE_CHARS_MAX, key_of};
+pub use self::config::{Config, PostgresConfig, StoreKind, SupabaseConfig};
+pub use self::memories::{Known, Memories, MemoryStats, UserMemories};
 pub use self::op::{Category, Memory, MemoryAnswer, MemoryOp, Selection, UserId};
+pub use self::open::{OpenError, check, open, service};
+pub use self::postgres::PostgresStore;
+pub use self::recorder::{Config as RecorderConfig, FORGET_TOOL, Recorder, RecorderStats};
+pub use self::sqlite::SqliteStore;
+pub use self::supabase::SupabaseStore;
+pub use self::volatile::VolatileStore;
 
 use crate::error::CallError;
 

@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 use async_openai::error::OpenAIError;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
-use serde::Deserialize;
 
 use crate::error::{CallError, ErrorKind, Service};
 use crate::redact::Pii;
@@ -130,14 +129,15 @@ impl fmt::Display for Refusal {
 }
 
 impl Refusal {
-    /// Reads OpenAI's `{"error": {"message", "type", "code"}}`; other servers leave parts out.
+    /// Reads OpenAI's `{"error": {"message", "type", "code"}}`, or the same without `error` around
+    /// it as PostgREST writes it; other servers leave parts out.
     fn read(status: StatusCode, body: &[u8]) -> Self {
-        #[derive(Default, Deserialize)]
-        struct Body {
-            error: serde_json::Value,
-        }
-        let body: Body = serde_json::from_slice(body).unwrap_or_default();
-        let text = |key: &str| match &body.error[key] {
+        let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+        let error = match &body["error"] {
+            serde_json::Value::Null => &body,
+            error => error,
+        };
+        let text = |key: &str| match &error[key] {
             serde_json::Value::String(text) => text.clone(),
             serde_json::Value::Number(number) => number.to_string(),
             _ => String::new(),
@@ -146,7 +146,7 @@ impl Refusal {
         Self {
             status,
             code: short(&code.unwrap_or_else(|| text("type"))),
-            message: Pii::new(match &body.error {
+            message: Pii::new(match error {
                 serde_json::Value::String(message) => message.clone(),
                 _ => text("message"),
             }),
@@ -233,6 +233,17 @@ mod tests {
         assert_eq!(refusal.to_string(), "status 401 (invalid_api_key)");
         assert_eq!(refusal.message.expose(), "Incorrect key sk-1234");
         assert!(!format!("{refusal:?}").contains("sk-1234"));
+    }
+
+    #[test]
+    fn a_code_is_found_without_an_error_around_it() {
+        let body = br#"{"code":"42501","details":null,"hint":null,"message":"denied for John"}"#;
+        let refusal = Refusal::read(StatusCode::FORBIDDEN, body);
+        assert_eq!(refusal.to_string(), "status 403 (42501)");
+        for body in ["", "null", "[]", "\"text\"", "3", "{}"] {
+            let refusal = Refusal::read(StatusCode::FORBIDDEN, body.as_bytes());
+            assert_eq!(refusal.to_string(), "status 403", "{body}");
+        }
     }
 
     #[test]

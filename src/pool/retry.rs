@@ -10,7 +10,7 @@ use tower::retry::Policy;
 
 use super::call::Call;
 use super::config::Config;
-use super::stats::Recorder;
+use super::recorder::Recorder;
 use crate::error::{CallError, ErrorKind};
 
 /// Decides for one call; every call starts with a fresh copy.
@@ -73,6 +73,9 @@ impl RetryPolicy {
     }
 
     fn next_delay(&mut self, call: &Call, error: &CallError) -> Option<Duration> {
+        if !call.spec.is_repeatable {
+            return None;
+        }
         let met_dead_socket = call.progress.met_dead_socket.swap(false, Ordering::Relaxed);
         if met_dead_socket && self.dead_sockets == 0 && self.rules.retries_max > 0 {
             // Says nothing about the service: go again at once, on a fresh connection.

@@ -7,6 +7,8 @@
 
 mod call;
 mod common;
+mod memory;
+mod memory_tools;
 mod pool;
 mod program;
 mod session;

@@ -160,6 +160,7 @@ async fn check_shows_the_settings_without_secrets_and_finds_what_is_fine() {
     );
     assert!(out.contains("ok      livekit at"), "{out}");
     assert!(out.contains("ok      stt, llm, tts at"), "{out}");
+    assert!(out.contains("ok      memory in sqlite"), "{out}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -176,6 +177,7 @@ async fn check_says_what_is_wrong_with_each_service() {
         ),
         ("OPENAI_BASE_URL", &openai),
         ("OPENAI_API_KEY", "wrong"),
+        ("VOXPOOL__MEMORY__SQLITE_PATH", "missing/memory.db"),
     ];
     let (code, out, _) = run(&["check"], &variables).await;
     assert_eq!(code, 1);
@@ -183,9 +185,10 @@ async fn check_says_what_is_wrong_with_each_service() {
         .lines()
         .filter(|line| line.starts_with("FAILED"))
         .collect();
-    assert_eq!(failed.len(), 2, "{out}");
+    assert_eq!(failed.len(), 3, "{out}");
     assert!(failed[0].contains("LIVEKIT_API_SECRET"), "{out}");
     assert!(failed[1].contains("OPENAI_API_KEY"), "{out}");
+    assert!(failed[2].contains("memory.sqlite_path"), "{out}");
 }
 
 /// A worker process, its log as it comes, and its HTTP endpoint.
@@ -289,7 +292,8 @@ async fn start_serves_health_worker_and_metrics_and_drains_on_sigterm() {
         "{metrics}"
     );
     assert!(
-        metrics.contains("lk_agents_active_job_count 0"),
+        metrics.contains("lk_agents_active_job_count 0")
+            && metrics.contains("voice_agent_http_places_max 100"),
         "{metrics}"
     );
 

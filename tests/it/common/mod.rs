@@ -2,7 +2,12 @@
 
 pub(crate) mod jobs;
 pub(crate) mod livekit;
+pub(crate) mod log;
+pub(crate) mod postgres;
+pub(crate) mod postgrest;
+pub(crate) mod process;
 pub(crate) mod running;
+pub(crate) mod toxiproxy;
 
 use std::net::TcpListener;
 use std::path::PathBuf;

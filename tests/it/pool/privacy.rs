@@ -1,38 +1,13 @@
 //! What callers say, and keys, stay out of logs and errors, whatever a server does.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
-use tracing_subscriber::fmt::MakeWriter;
 use voxpool::error::CallError;
 
 use super::stages::Stages;
 use super::wire::{Step, Wire, answer, head, piece};
+use crate::common::log::Log;
 
 /// What a server repeats and nobody may log.
 const PRIVATE: &str = "my-name-is-John";
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
 
 /// An error with all its causes, as a log would show it.
 fn told(error: &CallError) -> String {
@@ -81,14 +56,7 @@ fn answers() -> Vec<fn() -> Vec<Step>> {
 
 #[tokio::test]
 async fn nothing_private_is_logged_or_told_by_errors() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::DEBUG)
-        .with_writer(log.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    tracing::debug!("the log is being read");
-
+    let (log, _guard) = Log::start();
     let mut errors = String::new();
     for script in answers() {
         let wire = Wire::start(move |_| script()).await;
@@ -97,9 +65,7 @@ async fn nothing_private_is_logged_or_told_by_errors() {
         errors += &told(&stages.chat(PRIVATE).await.1.unwrap());
         errors += &told(&stages.speak(PRIVATE).await.1.unwrap());
     }
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(log.contains("the log is being read"));
-    for text in [&log, &errors] {
+    for text in [&log.text(), &errors] {
         assert!(
             !text.contains(PRIVATE) && !text.contains("sk-test-key"),
             "{text}"

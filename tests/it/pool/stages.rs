@@ -52,6 +52,7 @@ impl Stages {
     pub(crate) fn overview(&self) -> Overview {
         Overview {
             pool: self.pool.clone(),
+            memories: None,
         }
     }
 

@@ -5,6 +5,7 @@
     reason = "helpers of tests are tests; the lint only knows test functions"
 )]
 
+mod briefing;
 mod fakes;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use voxpool::chat::{ChatContext, ChatItem};
 use voxpool::error::ErrorKind;
+use voxpool::memory::Briefing;
 use voxpool::redact::Pii;
 use voxpool::room::RoomEvent;
 use voxpool::session::{Agent, Greeting, GreetingMode, Session, SessionEnd, Settings};
@@ -33,6 +35,8 @@ const fn ms(millis: u64) -> Duration {
 struct Setup {
     settings: Settings,
     greeting: &'static str,
+    is_generated: bool,
+    briefings: Option<mpsc::Receiver<Briefing>>,
     llm: FakeLlm,
     tts: FakeTts,
     stt_failures: Vec<ErrorKind>,
@@ -66,10 +70,10 @@ impl Setup {
         };
         let n_stt_requests = Arc::clone(&stt.n_requests);
         let greeting = Greeting {
-            mode: if self.greeting.is_empty() {
-                GreetingMode::None
-            } else {
-                GreetingMode::Say
+            mode: match (self.greeting, self.is_generated) {
+                ("", _) => GreetingMode::None,
+                (_, true) => GreetingMode::Generate,
+                (_, false) => GreetingMode::Say,
             },
             text: self.greeting.to_owned(),
             is_interruptible: true,
@@ -87,13 +91,16 @@ impl Setup {
         let (room_in, room_events) = mpsc::channel(8);
         let (turns_in, turns) = mpsc::channel(16);
         let shutdown = CancellationToken::new();
-        let session = Session::prepare(
+        let mut session = Session::prepare(
             self.settings,
             agent,
             Box::new(FakeVad),
             Arc::clone(&output) as _,
         )
         .record_to(turns_in);
+        if let Some(briefings) = self.briefings {
+            session = session.brief_with(ReceiverStream::new(briefings).boxed());
+        }
         let session = tokio::spawn(session.run(
             ReceiverStream::new(room_events).boxed(),
             Arc::new(room.clone()),
@@ -103,7 +110,8 @@ impl Setup {
             vocabulary,
             room: room_in,
         };
-        user.send(RoomEvent::UserJoined).await;
+        user.send(RoomEvent::UserJoined(Pii::new("user".to_owned())))
+            .await;
         Call {
             user,
             room,

@@ -1,0 +1,303 @@
+//! Memories in a file of this machine: the default, with nothing to install.
+//!
+//! One connection writes and a few read beside it, which the write-ahead log allows. sqlx gives
+//! each a thread of its own, so no runtime thread ever waits for the disk. A batch travels as one
+//! JSON text: one prepared statement fits every number of rows.
+
+mod errors;
+
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, SqliteConnection};
+
+use self::errors::{call_error, open_advice};
+use super::bulk::{self, Table};
+use super::config::Config;
+use super::connections::Connections;
+use super::rows::{Found, Row, RowKey, Wanted};
+use super::{MemoryAnswer, MemoryOp, OpenError, Store};
+use crate::error::{CallError, Service};
+use crate::pool::{Backend, ConnectionPool, ConnectionStats};
+
+/// Keeps nothing on disk.
+const IN_MEMORY: &str = ":memory:";
+/// Connections that only read. A read takes well under a millisecond.
+const READERS: u32 = 2;
+/// How long a statement waits while another process writes to the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// `REPLACE` gives the row a new number, in the order of the array.
+const SAVE: &str = "
+INSERT OR REPLACE INTO voxpool_memories (user_id, category, key, value)
+SELECT value ->> 'user_id', value ->> 'category', value ->> 'key', value ->> 'value'
+FROM json_each(?1) ORDER BY json_each.key";
+
+const DELETE: &str = "
+DELETE FROM voxpool_memories WHERE saved IN (
+    SELECT memories.saved FROM json_each(?1) AS wanted
+    JOIN voxpool_memories AS memories ON memories.user_id = wanted.value ->> 'user_id'
+        AND memories.category = coalesce(wanted.value ->> 'category', memories.category)
+        AND memories.key = coalesce(wanted.value ->> 'key', memories.key)
+) RETURNING user_id, category, key";
+
+const GET: &str = "
+SELECT place, category, key, value FROM (
+    SELECT wanted.key AS place, memories.category, memories.key, memories.value,
+        wanted.value ->> 'count_max' AS count_max,
+        row_number() OVER (PARTITION BY wanted.key ORDER BY memories.saved DESC) AS nth
+    FROM json_each(?1) AS wanted
+    JOIN voxpool_memories AS memories ON memories.user_id = wanted.value ->> 'user_id'
+        AND memories.category = coalesce(wanted.value ->> 'category', memories.category)
+        AND memories.key = coalesce(wanted.value ->> 'key', memories.key)
+) WHERE nth <= count_max ORDER BY place, nth";
+
+/// Memories in a SQLite database. Clones are the same store.
+#[derive(Clone)]
+pub struct SqliteStore(Arc<Inner>);
+
+struct Inner {
+    pool: ConnectionPool,
+    writer: SqlitePool,
+    /// The writer itself when nothing is on disk: such a database has one connection.
+    readers: SqlitePool,
+    connections: Connections,
+    config: Config,
+}
+
+impl SqliteStore {
+    /// Opens the file, or makes it.
+    ///
+    /// # Errors
+    /// When the file cannot be made, opened or written; the text names the setting.
+    pub async fn open(config: &Config, pool: ConnectionPool) -> Result<Self, OpenError> {
+        let path = config.sqlite_path.trim();
+        let connections = Connections::default();
+        let is_in_memory = path == IN_MEMORY;
+        let options = connect_options(path, is_in_memory)?;
+        let database = |options: SqliteConnectOptions, max| {
+            pool_options(max, &connections).connect_lazy_with(options)
+        };
+        let writer = database(options.clone(), 1);
+        let migrated = migrate(&writer).await;
+        migrated.map_err(|error| OpenError::Sqlite {
+            path: path.to_owned(),
+            why: open_advice(path, &error),
+        })?;
+        let readers = match is_in_memory {
+            true => writer.clone(),
+            false => database(options.read_only(true), READERS),
+        };
+        Ok(Self(Arc::new(Inner {
+            pool,
+            writer,
+            readers,
+            connections,
+            config: config.clone(),
+        })))
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        database: &SqlitePool,
+        statement: impl for<'c> Fn(&'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<T>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Result<T, CallError> {
+        let spec = self.0.config.spec(Service::Sqlite, operation);
+        let (database, statement) = (database.clone(), Arc::new(statement));
+        let attempt = move |_| {
+            let (database, statement) = (database.clone(), Arc::clone(&statement));
+            async move {
+                let result = async {
+                    let mut connection = database.acquire().await?;
+                    statement(&mut connection).await
+                };
+                result.await.map_err(|error| call_error(operation, &error))
+            }
+        };
+        self.0.pool.call(spec, attempt).await
+    }
+}
+
+fn connect_options(path: &str, is_in_memory: bool) -> Result<SqliteConnectOptions, OpenError> {
+    if is_in_memory {
+        let options = SqliteConnectOptions::from_str("sqlite::memory:");
+        let options = options.expect("the address of a database in memory is well-formed");
+        return Ok(options.disable_statement_logging());
+    }
+    let parent = Path::new(path).parent().filter(|it| *it != Path::new(""));
+    if parent.is_some_and(|parent| !parent.is_dir()) {
+        return Err(OpenError::Sqlite {
+            path: path.to_owned(),
+            why: "its folder is not there".to_owned(),
+        });
+    }
+    make_private(Path::new(path));
+    Ok(SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Normal)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging())
+}
+
+/// Makes the file, if there is none, readable to nobody else: it will hold what callers said. When
+/// that fails, opening it says why.
+fn make_private(path: &Path) {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    drop(options.open(path));
+}
+
+/// Connections stay open: they cost a file handle, and one in memory is the database itself.
+fn pool_options(max: u32, connections: &Connections) -> SqlitePoolOptions {
+    let (opened, reused) = (connections.clone(), connections.clone());
+    SqlitePoolOptions::new()
+        .max_connections(max)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .after_connect(move |_, _| {
+            opened.opened();
+            Box::pin(std::future::ready(Ok(())))
+        })
+        .before_acquire(move |_, _| {
+            reused.reused();
+            Box::pin(std::future::ready(Ok(true)))
+        })
+}
+
+/// Makes or updates the table; processes that start together take turns.
+async fn migrate(writer: &SqlitePool) -> sqlx::Result<()> {
+    let mut migrator: Migrator = sqlx::migrate!("src/memory/migrations/sqlite");
+    migrator.dangerous_set_table_name("voxpool_migrations");
+    migrator.set_ignore_missing(true);
+    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+    let migrated = migrator.run_direct(None, &mut *transaction, false).await;
+    migrated.map_err(|error| match error {
+        sqlx::migrate::MigrateError::Execute(error)
+        | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => error,
+        error => sqlx::Error::Migrate(Box::new(error)),
+    })?;
+    transaction.commit().await
+}
+
+/// As `json_each` takes it.
+fn json<T: serde::Serialize>(rows: &[T]) -> Arc<str> {
+    serde_json::to_string(rows)
+        .expect("texts and numbers can be written as JSON")
+        .into()
+}
+
+impl Table for SqliteStore {
+    fn service(&self) -> Service {
+        Service::Sqlite
+    }
+
+    fn save(&self, rows: Vec<Row>) -> BoxFuture<'_, Result<(), CallError>> {
+        let rows = json(&rows);
+        self.call("memory.save", &self.0.writer, move |connection| {
+            let query = sqlx::query(SAVE).bind(rows.to_string());
+            async move { query.execute(connection).await.map(drop) }.boxed()
+        })
+        .boxed()
+    }
+
+    fn delete(&self, wanted: Vec<Wanted>) -> BoxFuture<'_, Result<Vec<RowKey>, CallError>> {
+        let wanted = json(&wanted);
+        let deleted = self.call("memory.delete", &self.0.writer, move |connection| {
+            let query = sqlx::query_as::<_, (String, String, String)>(DELETE);
+            let query = query.bind(wanted.to_string());
+            async move { query.fetch_all(connection).await }.boxed()
+        });
+        async move {
+            let deleted = deleted.await?.into_iter();
+            Ok(deleted
+                .map(|(user_id, category, key)| RowKey {
+                    user_id,
+                    category,
+                    key,
+                })
+                .collect())
+        }
+        .boxed()
+    }
+
+    fn get(&self, wanted: Vec<Wanted>) -> BoxFuture<'_, Result<Vec<Found>, CallError>> {
+        let wanted = json(&wanted);
+        let found = self.call("memory.get", &self.0.readers, move |connection| {
+            let query = sqlx::query_as::<_, (i64, String, String, String)>(GET);
+            let query = query.bind(wanted.to_string());
+            async move { query.fetch_all(connection).await }.boxed()
+        });
+        async move { Ok(found.await?.into_iter().map(Found::from_columns).collect()) }.boxed()
+    }
+}
+
+impl Store for SqliteStore {
+    fn run(&self, ops: Vec<MemoryOp>) -> BoxFuture<'_, Vec<Result<MemoryAnswer, CallError>>> {
+        bulk::run(self, self.0.config.limits(), ops).boxed()
+    }
+}
+
+impl Backend for SqliteStore {
+    fn service(&self) -> Service {
+        Service::Sqlite
+    }
+
+    fn connections(&self) -> ConnectionStats {
+        let inner = &self.0;
+        let is_in_memory = inner.config.sqlite_path.trim() == IN_MEMORY;
+        let readers = if is_in_memory {
+            0
+        } else {
+            inner.readers.size()
+        };
+        inner
+            .connections
+            .stats((inner.writer.size() + readers).into())
+    }
+
+    fn probe(&self) -> BoxFuture<'static, Result<(), CallError>> {
+        let store = self.clone();
+        async move {
+            let readers = store.0.readers.clone();
+            store
+                .call("memory.probe", &readers, |connection| {
+                    async move { sqlx::query("SELECT 1").execute(connection).await.map(drop) }
+                        .boxed()
+                })
+                .await
+        }
+        .boxed()
+    }
+
+    /// Nothing: its connections are files of this machine, which cannot go stale.
+    fn cleanup(&self) -> BoxFuture<'static, ()> {
+        std::future::ready(()).boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'static, ()> {
+        let inner = Arc::clone(&self.0);
+        async move {
+            inner.readers.close().await;
+            inner.writer.close().await;
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,203 @@
+//! Supabase's data API: the real PostgREST, behind a gateway that does what Supabase's does.
+
+use std::ffi::OsStr;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+use super::postgres::{PASSWORD, Postgres};
+use super::process::Guarded;
+use super::{eventually, free_port, tool};
+
+/// Signs the older keys.
+const JWT_SECRET: &str = "a-secret-of-at-least-32-characters-for-tests";
+/// `{"role": "anon"}` and `{"role": "service_role"}`, signed with HS256.
+pub(crate) const ANON_KEY: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyb2xlIjoiYW5vbiJ9.RCWTVNaJqd3cW92OkDfoydUy4Pi2HPAZ1ksVRea8O20";
+pub(crate) const SERVICE_ROLE_KEY: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.Uy6ZNRb4mqwh2AjPgHKNoody_w7_uol4nVRuiB7lwO0";
+/// The newer keys, which only the gateway understands.
+pub(crate) const SECRET_KEY: &str = "sb_secret_of-the-tests";
+pub(crate) const PUBLISHABLE_KEY: &str = "sb_publishable_of-the-tests";
+
+/// The SQL that users of Supabase are told to run.
+pub(crate) const SUPABASE_SQL: &str = include_str!("../../../config/supabase.sql");
+
+/// The part of it that is for the anonymous key.
+pub(crate) fn anonymous_sql() -> String {
+    let lines = SUPABASE_SQL
+        .lines()
+        .skip_while(|line| *line != "-- begin: anonymous key")
+        .take_while(|line| *line != "-- end: anonymous key")
+        .skip(1);
+    lines
+        .map(|line| line.strip_prefix("-- ").expect("a comment"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// A project: the API over one database of a server.
+pub(crate) struct Supabase {
+    process: Option<Guarded>,
+    directory: TempDir,
+    port: u16,
+    gateway: Gateway,
+}
+
+impl Supabase {
+    /// Starts the API over a database and waits until it knows what is in it.
+    pub(crate) async fn start(server: &Postgres, database: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let port = free_port();
+        let settings = format!(
+            "db-uri = \"{}\"\ndb-schemas = \"public\"\ndb-anon-role = \"anon\"\n\
+             db-pool = 5\ndb-pool-acquisition-timeout = 2\nserver-host = \"127.0.0.1\"\n\
+             server-port = {port}\njwt-secret = \"{JWT_SECRET}\"\n",
+            server.url_as("authenticator", PASSWORD, database),
+        );
+        std::fs::write(directory.path().join("postgrest.conf"), settings).expect("a file");
+        let mut supabase = Self {
+            process: None,
+            directory,
+            port,
+            gateway: Gateway::start(port).await,
+        };
+        supabase.restart().await;
+        supabase
+    }
+
+    /// Ends the API at once; the gateway stays.
+    pub(crate) fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Starts the API, again if need be.
+    pub(crate) async fn restart(&mut self) {
+        let (postgrest, folder) = (tool("bin/postgrest"), self.directory.path());
+        let settings = folder.join("postgrest.conf");
+        let arguments: [&OsStr; 1] = [settings.as_os_str()];
+        self.process = Some(Guarded::start(
+            postgrest,
+            &arguments,
+            "KILL",
+            &folder.join("log"),
+            None,
+        ));
+        let port = self.port;
+        eventually("PostgREST knows its schema", async || {
+            let answer = reqwest::get(format!("http://127.0.0.1:{port}/"))
+                .await
+                .ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+    }
+
+    /// `SUPABASE_URL`.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.gateway.address)
+    }
+
+    /// Requests that came to the gateway.
+    pub(crate) fn requests(&self) -> usize {
+        self.gateway.shared.requests.load(Ordering::Relaxed)
+    }
+}
+
+struct Gateway {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+struct Shared {
+    client: reqwest::Client,
+    upstream: String,
+    requests: AtomicUsize,
+}
+
+impl Gateway {
+    async fn start(upstream: u16) -> Self {
+        let shared = Arc::new(Shared {
+            client: reqwest::Client::builder().build().expect("a client"),
+            upstream: format!("http://127.0.0.1:{upstream}"),
+            requests: AtomicUsize::new(0),
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("loopback has free ports");
+        let address = listener
+            .local_addr()
+            .expect("a bound socket has an address");
+        let routes = Router::new()
+            .fallback(forward)
+            .with_state(Arc::clone(&shared));
+        let task = tokio::spawn(async move {
+            axum::serve(listener, routes)
+                .await
+                .expect("the gateway serves");
+        });
+        Self {
+            address,
+            shared,
+            task,
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Checks `apikey`, turns a newer key into a token, strips `/rest/v1`.
+async fn forward(
+    State(shared): State<Arc<Shared>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    shared.requests.fetch_add(1, Ordering::Relaxed);
+    let key = headers.get("apikey").and_then(|key| key.to_str().ok());
+    let own = headers.get(AUTHORIZATION).and_then(|it| it.to_str().ok());
+    let authorization = match key {
+        Some(ANON_KEY | SERVICE_ROLE_KEY) => own.map(str::to_owned),
+        Some(SECRET_KEY) if own.is_none() => Some(format!("Bearer {SERVICE_ROLE_KEY}")),
+        Some(PUBLISHABLE_KEY) if own.is_none() => Some(format!("Bearer {ANON_KEY}")),
+        _ => {
+            let refusal = r#"{"message":"Invalid API key"}"#;
+            return (StatusCode::UNAUTHORIZED, refusal).into_response();
+        }
+    };
+    let whole = uri.path_and_query().map_or("/", |it| it.as_str());
+    let Some(path) = whole.strip_prefix("/rest/v1") else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let mut request = shared
+        .client
+        .request(method, format!("{}{path}", shared.upstream));
+    if let Some(authorization) = authorization {
+        request = request.header(AUTHORIZATION, authorization);
+    }
+    for name in [CONTENT_TYPE.as_str(), "x-voxpool-user"] {
+        if let Some(value) = headers.get(name) {
+            request = request.header(name, value);
+        }
+    }
+    match request.body(body).send().await {
+        Ok(answer) => {
+            let status = answer.status();
+            let body = answer.bytes().await.unwrap_or_default();
+            (status, Body::from(body)).into_response()
+        }
+        Err(_) => StatusCode::BAD_GATEWAY.into_response(),
+    }
+}

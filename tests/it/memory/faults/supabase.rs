@@ -1,0 +1,180 @@
+//! Supabase: the data API and the database behind it.
+
+use sqlx::Connection;
+use voxpool::error::{ErrorKind, Service};
+use voxpool::memory::{SupabaseConfig, SupabaseStore, open};
+use voxpool::pool::ConnectionPool;
+use voxpool::redact::Pii;
+
+use super::{Saver, breaker_is_closed, config, lock, pool, save_one, stats};
+use crate::common::free_port;
+use crate::common::postgres::{Postgres, shared};
+use crate::common::postgrest::{
+    ANON_KEY, PUBLISHABLE_KEY, SECRET_KEY, SERVICE_ROLE_KEY, SUPABASE_SQL, Supabase, anonymous_sql,
+};
+use crate::memory::{save, told, why};
+
+fn project(api: &Supabase, key: &str) -> SupabaseConfig {
+    SupabaseConfig {
+        url: api.url(),
+        key: Pii::new(key.to_owned()),
+    }
+}
+
+fn supabase(api: &Supabase, key: &str, pool: &ConnectionPool) -> SupabaseStore {
+    let config = config(String::new());
+    SupabaseStore::new(&config, &project(api, key), pool.clone()).expect("right settings")
+}
+
+/// A project in a database of its own.
+async fn project_on(server: &Postgres) -> (String, Supabase) {
+    let database = server.database().await;
+    server.execute(&database, SUPABASE_SQL).await;
+    let api = Supabase::start(server, &database).await;
+    (database, api)
+}
+
+#[tokio::test]
+async fn supabase_is_killed_and_comes_back() {
+    let mut server = Postgres::start().await;
+    let (_, mut api) = project_on(&server).await;
+    let pool = pool();
+    let store = supabase(&api, SERVICE_ROLE_KEY, &pool);
+    let mut saver = Saver::new();
+    saver.one(&store).await.unwrap();
+    api.kill();
+    saver.until_away(&store).await;
+    api.restart().await;
+    saver.until_back(&store).await;
+    // The database behind it.
+    server.kill();
+    saver.until_away(&store).await;
+    server.restart().await;
+    saver.until_back(&store).await;
+    breaker_is_closed(&pool, Service::Supabase, &mut saver, &store).await;
+    saver.check(&store).await;
+    let seen = stats(&pool, Service::Supabase).await;
+    assert!(seen.errors["unavailable"] >= 2 && seen.errors["circuit_open"] >= 2);
+    assert_eq!(seen.in_flight, 0);
+}
+
+#[tokio::test]
+async fn supabase_knows_the_older_and_the_newer_keys() {
+    let (_, api) = project_on(shared().await).await;
+    let pool = pool();
+    for key in [SERVICE_ROLE_KEY, SECRET_KEY] {
+        let store = supabase(&api, key, &pool);
+        save_one(&store, "k").await.unwrap();
+    }
+    for key in ["", "sb_secret_wrong", "eyJ.of.nobody"] {
+        let store = supabase(&api, key, &pool);
+        let error = save_one(&store, "k").await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unauthorized, "{key}");
+        assert!(
+            why(&error).contains("SUPABASE_SERVICE_ROLE_KEY"),
+            "{}",
+            why(&error)
+        );
+    }
+    // Keys that are right, in a project without policies for them.
+    for key in [ANON_KEY, PUBLISHABLE_KEY] {
+        let store = supabase(&api, key, &pool);
+        let error = save_one(&store, "k").await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unauthorized);
+        let why = why(&error);
+        assert!(why.contains("policies") && why.contains("42501"), "{why}");
+    }
+    assert_eq!(stats(&pool, Service::Supabase).await.retries, 0);
+}
+
+#[tokio::test]
+async fn with_an_anonymous_key_the_database_itself_holds_a_request_to_one_caller() {
+    let server = shared().await;
+    let (database, api) = project_on(server).await;
+    server.execute(&database, &anonymous_sql()).await;
+    let pool = pool();
+    let store = supabase(&api, PUBLISHABLE_KEY, &pool);
+    told(
+        &store,
+        vec![save("alice", "k", "hers"), save("bob", "k", "his")],
+    )
+    .await;
+    // What a mistake of the worker's would send: another caller's rows, or no caller at all.
+    let ask = |header: Option<&'static str>| {
+        let request = reqwest::Client::builder().build().unwrap();
+        let mut request = request
+            .post(format!("{}/rest/v1/rpc/voxpool_get", api.url()))
+            .header("apikey", PUBLISHABLE_KEY)
+            .header("content-type", "application/json")
+            .body(r#"{"wanted":[{"user_id":"alice","count_max":9}]}"#);
+        if let Some(header) = header {
+            request = request.header("x-voxpool-user", header);
+        }
+        async move { request.send().await.unwrap().text().await.unwrap() }
+    };
+    assert!(
+        ask(Some("YWxpY2U=")).await.contains("hers"),
+        "alice for alice"
+    );
+    assert_eq!(ask(Some("Ym9i")).await, "[]", "bob for alice");
+    assert_eq!(ask(None).await, "[]", "nobody for alice");
+}
+
+#[tokio::test]
+async fn a_project_without_the_functions_says_what_to_run() {
+    let server = shared().await;
+    let database = server.database().await;
+    let api = Supabase::start(server, &database).await;
+    let pool = pool();
+    let store = supabase(&api, SERVICE_ROLE_KEY, &pool);
+    let error = save_one(&store, "k").await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Rejected);
+    assert!(
+        why(&error).contains("config/supabase.sql"),
+        "{}",
+        why(&error)
+    );
+    // Run as told, and once more: that does no harm.
+    server.execute(&database, SUPABASE_SQL).await;
+    server.execute(&database, SUPABASE_SQL).await;
+    let mut saver = Saver::new();
+    saver.until_back(&store).await;
+    saver.check(&store).await;
+}
+
+#[tokio::test]
+async fn a_slow_supabase_is_a_timeout_and_then_works_again() {
+    let server = shared().await;
+    let (database, api) = project_on(server).await;
+    let pool = pool();
+    let store = supabase(&api, SERVICE_ROLE_KEY, &pool);
+    let mut saver = Saver::new();
+    saver.one(&store).await.unwrap();
+    let locked = lock(server, &database).await;
+    assert_eq!(
+        saver.one(&store).await.unwrap_err().kind,
+        ErrorKind::Timeout
+    );
+    drop(locked.close().await);
+    saver.until_back(&store).await;
+    saver.check(&store).await;
+}
+
+#[tokio::test]
+async fn nobody_at_the_address_of_supabase_is_unavailable() {
+    let pool = pool();
+    let settings = SupabaseConfig {
+        url: format!("http://127.0.0.1:{}", free_port()),
+        key: Pii::new(SECRET_KEY.to_owned()),
+    };
+    let config = config(String::new());
+    let store = open(&config, &settings, &pool)
+        .await
+        .unwrap()
+        .expect("a store");
+    let error = save_one(&*store, "k").await.unwrap_err();
+    assert!(matches!(
+        error.kind,
+        ErrorKind::Unavailable | ErrorKind::CircuitOpen
+    ));
+}
