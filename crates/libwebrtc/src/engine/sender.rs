@@ -200,7 +200,6 @@ impl Sender {
         audio.set_format(send_format(agreed));
         let settings = EncoderSettings {
             bitrate_bps,
-            dtx: agreed.dtx,
             ..EncoderSettings::default()
         };
         if let Err(error) = audio.set_encoder(settings) {
@@ -262,7 +261,9 @@ impl Sender {
 
 fn send_format(agreed: Agreed) -> SendFormat {
     let Agreed {
-        numbers, redundant, ..
+        numbers,
+        redundant,
+        dtx,
     } = agreed;
     let red = SendRed {
         payload_type: numbers.red,
@@ -271,5 +272,6 @@ fn send_format(agreed: Agreed) -> SendFormat {
     SendFormat {
         opus_payload_type: numbers.opus,
         red: redundant.then_some(red),
+        dtx,
     }
 }

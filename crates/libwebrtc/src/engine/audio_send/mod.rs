@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use super::{
     audio_level::AudioLevel,
-    opus_decode::is_dtx,
     opus_encode::{EncoderSettings, OpusEncoder, PACKET_MS},
     pcm::{PcmFormat, RTP_CLOCK_HZ},
     red::RedPacker,
@@ -20,7 +19,9 @@ const TICKS_PER_PACKET: u32 = RTP_CLOCK_HZ / 1000 * PACKET_MS as u32;
 /// A source silent for longer has paused: its timestamps jump, so that the other side keeps its
 /// delay. Shorter gaps are uneven delivery.
 const PAUSE: Duration = Duration::from_millis(150);
-/// In a silence (DTX) one packet in so many is sent, every 400 ms: as libopus does.
+/// Packets of a silence that are sent whole, so that the encoder's last sound fades out; then one in
+/// so many says that the silence goes on. 200 and 400 ms: as libopus does.
+const SILENCE_WHOLE_PACKETS: u32 = 10;
 const DTX_INTERVAL_PACKETS: u32 = 20;
 /// How far a source that delivers faster than real time may run ahead of its clock.
 const AHEAD_MAX: Duration = Duration::from_secs(1);
@@ -31,6 +32,8 @@ pub(crate) struct SendFormat {
     pub(crate) opus_payload_type: u8,
     /// Set if the other side prefers RED.
     pub(crate) red: Option<SendRed>,
+    /// The other side wants next to nothing during silence (DTX).
+    pub(crate) dtx: bool,
 }
 
 /// How to repeat.
@@ -78,8 +81,10 @@ pub(crate) struct AudioSend {
     sequence: u64,
     timestamp: u32,
     marker: bool,
-    /// Set while silence goes on (DTX).
-    silence: Option<Silence>,
+    /// Packets of digital silence since the last sound.
+    silent_packets: u32,
+    /// First byte of the last encoded packet: how it is coded (RFC 6716, 3.1).
+    toc: u8,
     /// When the source's next sound is due.
     due: Option<Instant>,
     /// Packets that libopus could not encode.
@@ -101,7 +106,8 @@ impl AudioSend {
             sequence,
             timestamp,
             marker: true,
-            silence: None,
+            silent_packets: 0,
+            toc: 0,
             due: None,
             encode_errors: 0,
         }
@@ -122,7 +128,6 @@ impl AudioSend {
             return Ok(());
         }
         self.settings = settings;
-        self.silence = None;
         self.encoder
             .as_mut()
             .map_or(Ok(()), |encoder| encoder.apply(&settings))
@@ -225,34 +230,35 @@ impl AudioSend {
             pcm.fill(0);
         }
         let level = AudioLevel::of(pcm);
-        let opus = match &mut self.silence {
-            // Nothing to encode: an agent that listens is silent most of its time.
-            Some(silence) if pcm.iter().all(|&sample| sample == 0) => {
-                silence.packets += 1;
-                if !silence.packets.is_multiple_of(DTX_INTERVAL_PACKETS) {
-                    self.marker = true;
-                    return;
-                }
-                &silence.payload[..silence.bytes]
-            }
-            silence => {
-                let encoder = self
-                    .encoder
-                    .as_mut()
-                    .expect("`prepare` runs before each encode");
-                let Ok(opus) = encoder.encode(pcm) else {
-                    self.encode_errors += 1;
-                    return;
-                };
-                // The first packet of a silence tells the other side that there is one.
-                let was_silent = silence.is_some();
-                *silence = Silence::of(opus);
-                if was_silent && silence.is_some() {
-                    self.marker = true;
-                    return;
-                }
-                opus
-            }
+        // Only digital silence, which an agent that listens is most of its time: libopus' own DTX
+        // takes steady tones and the end of a word for silence.
+        let is_silent = self.format.dtx && pcm.iter().all(|&sample| sample == 0);
+        self.silent_packets = if is_silent {
+            self.silent_packets.saturating_add(1)
+        } else {
+            0
+        };
+        let continues = self.silent_packets.saturating_sub(SILENCE_WHOLE_PACKETS);
+        let says_so = continues % DTX_INTERVAL_PACKETS == 1;
+        if continues > 0 && !says_so {
+            self.marker = true;
+            return;
+        }
+        // One frame without content: nothing sounded (RFC 6716, 3.1 and 3.2.2).
+        let nothing = [self.toc & !0b11];
+        let opus = if says_so {
+            &nothing[..]
+        } else {
+            let encoder = self
+                .encoder
+                .as_mut()
+                .expect("`prepare` runs before each encode");
+            let Ok(opus) = encoder.encode(pcm) else {
+                self.encode_errors += 1;
+                return;
+            };
+            self.toc = opus.first().copied().unwrap_or_default();
+            opus
         };
         let (payload_type, payload) = match (&mut self.red, self.format.red) {
             (Some(packer), Some(red)) => {
@@ -271,30 +277,6 @@ impl AudioSend {
             level,
             payload,
         });
-    }
-}
-
-/// A silence that the other side was told of.
-#[derive(Debug, Clone, Copy)]
-struct Silence {
-    /// The packet that says so.
-    payload: [u8; 2],
-    bytes: usize,
-    /// How many packets of it were not encoded.
-    packets: u32,
-}
-
-impl Silence {
-    fn of(opus: &[u8]) -> Option<Self> {
-        let mut payload = [0; 2];
-        is_dtx(opus).then(|| {
-            payload[..opus.len()].copy_from_slice(opus);
-            Self {
-                payload,
-                bytes: opus.len(),
-                packets: 0,
-            }
-        })
     }
 }
 

@@ -75,6 +75,7 @@ impl Call {
         let format = SendFormat {
             opus_payload_type: 111,
             red,
+            dtx: false,
         };
         let mut send = AudioSend::new(format, self.first_sequence, self.first_timestamp);
         let mut arriving = Vec::new();

@@ -117,6 +117,7 @@ fn comfort_noise_in_dtx_is_not_concealment() {
     let format = SendFormat {
         opus_payload_type: 111,
         red: None,
+        dtx: false,
     };
     let mut send = AudioSend::new(format, 0, 0);
     let settings = crate::engine::opus_encode::EncoderSettings {
