@@ -26,6 +26,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("OPENAI_BASE_URL", "openai.base_url"),
     ("OPENAI_ORG_ID", "openai.organization"),
     ("OPENAI_PROJECT_ID", "openai.project"),
+    ("REDIS_URL", "cache.redis_url"),
     ("SUPABASE_URL", "supabase.url"),
     ("SUPABASE_SERVICE_ROLE_KEY", "supabase.key"),
     ("SUPABASE_ANON_KEY", "supabase.key"),

@@ -23,7 +23,7 @@ pub use self::sources::{Flag, Source, Sources};
 pub use self::supabase::Config as SupabaseConfig;
 
 use crate::audio::speech;
-use crate::{agent, llm, pool, session, stt, telemetry, tts, turn, worker};
+use crate::{agent, cache, llm, pool, session, stt, telemetry, tts, turn, worker};
 
 /// All settings with their defaults and documentation.
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
@@ -61,6 +61,8 @@ pub struct Config {
     pub session: session::Config,
     /// Who talks.
     pub agent: agent::Config,
+    /// Results worth keeping.
+    pub cache: cache::Config,
     /// The memory in Supabase.
     pub supabase: SupabaseConfig,
 }
@@ -115,6 +117,7 @@ impl Config {
             self.turn.problems(),
             self.session.problems(),
             self.agent.problems(),
+            self.cache.problems(),
             self.supabase.problems(),
         ]
         .concat();

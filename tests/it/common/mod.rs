@@ -2,6 +2,7 @@
 
 pub(crate) mod jobs;
 pub(crate) mod livekit;
+pub(crate) mod redis;
 pub(crate) mod running;
 
 use std::net::TcpListener;
