@@ -7,12 +7,13 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::agent::{AgentJobs, Services, alongside};
+use crate::cache::Cache;
 use crate::check;
 use crate::cli::Command;
 use crate::config::{Config, Profile};
 use crate::llm::openai::OpenAiLlm;
 use crate::pool::ConnectionPool;
-use crate::session::{Agent, Settings};
+use crate::session::{Agent, GreetingCache, MadeWith, Settings};
 use crate::stt::openai::OpenAiStt;
 use crate::telemetry::{HttpServer, Metrics, Views};
 use crate::tools::{CleanupConnectionPool, GetConnectionPoolStats, ToolSet};
@@ -144,9 +145,11 @@ fn agent(config: &Config) -> anyhow::Result<AgentJobs> {
         Arc::new(GetConnectionPoolStats(pool.clone())),
         Arc::new(CleanupConnectionPool(pool.clone())),
     ]);
+    let cache = Cache::new(config.cache.clone(), &pool)?;
     let agent = Agent {
         instructions: config.agent.instructions.clone(),
         greeting: config.agent.greeting.clone(),
+        greetings: Some(GreetingCache::new(cache.clone(), made_with(config)?)),
         stt: Arc::new(stt),
         llm: Arc::new(llm),
         tts: Arc::new(tts),
@@ -157,11 +160,25 @@ fn agent(config: &Config) -> anyhow::Result<AgentJobs> {
         vad: config.vad.clone(),
         turn: config.turn.clone(),
     };
-    let services = Services { pool, endpoints };
+    let services = Services {
+        pool,
+        endpoints,
+        cache,
+    };
     Ok(AgentJobs::new(
         agent,
         settings,
         services,
         config.agent.rpc_tools.clone(),
     ))
+}
+
+/// Everything in the settings that changes what a greeting says or how it sounds. (Keys are not
+/// written; settings that change neither only make it be made once more.)
+fn made_with(config: &Config) -> anyhow::Result<MadeWith> {
+    Ok(MadeWith {
+        llm: serde_json::to_string(&(&config.openai.base_url, &config.llm))?,
+        tts: serde_json::to_string(&(&config.openai.base_url, &config.tts))?,
+        language: config.stt.language.clone(),
+    })
 }

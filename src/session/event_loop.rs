@@ -72,8 +72,7 @@ impl Session {
         };
         core.greeting = core
             .agent
-            .greeting
-            .source(&core.chat)
+            .opening(&core.config, &core.chat)
             .map(|source| core.make(source, Kind::Greeting));
         Self {
             core,

@@ -2,6 +2,7 @@
 //! a caller on a connection of their own.
 
 pub(crate) mod caller;
+mod greeting;
 mod trouble;
 
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use offline_openai::{Fixed, Server, ServerHandle};
 use tokio::time::Instant;
 use voxpool::agent::{AgentJobs, Services};
 use voxpool::audio::AudioFrame;
-use voxpool::session::{Agent, Greeting, Settings};
+use voxpool::cache::{self, Cache};
+use voxpool::session::{Agent, Greeting, GreetingCache, MadeWith, Settings};
 use voxpool::tools::{CleanupConnectionPool, GetConnectionPoolStats, ToolSet};
 use voxpool::tts::Tts;
 use voxpool::worker::{Stop, WorkerEnd};
@@ -34,6 +36,14 @@ struct House {
 
 impl House {
     async fn open(fixed: Option<Fixed>, greeting: &str) -> Self {
+        let greeting = Greeting {
+            text: greeting.to_owned(),
+            ..Greeting::default()
+        };
+        Self::open_with(fixed, greeting).await
+    }
+
+    async fn open_with(fixed: Option<Fixed>, greeting: Greeting) -> Self {
         let config = offline_openai::Config {
             fixed,
             ..offline_openai::Config::default()
@@ -41,12 +51,11 @@ impl House {
         let (_, services) = Server::bind(config).await.expect("the stand-in starts");
         let stages = Stages::new(&services.base_url());
         let ours = Stages::new(&services.base_url());
+        let cache = Cache::new(cache::Config::default(), &ours.pool).expect("there is no Redis");
         let agent = Agent {
             instructions: "You are a friendly voice assistant.".to_owned(),
-            greeting: Greeting {
-                text: greeting.to_owned(),
-                ..Greeting::default()
-            },
+            greeting,
+            greetings: Some(GreetingCache::new(cache.clone(), MadeWith::default())),
             stt: Arc::new(ours.stt),
             llm: Arc::new(ours.llm),
             tts: Arc::new(ours.tts),
@@ -59,6 +68,7 @@ impl House {
         let shared = Services {
             pool: ours.pool,
             endpoints: Vec::new(),
+            cache,
         };
         let jobs = Arc::new(AgentJobs::new(
             agent,

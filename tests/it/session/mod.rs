@@ -6,6 +6,7 @@
 )]
 
 mod fakes;
+mod greetings;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,9 @@ use voxpool::chat::{ChatContext, ChatItem};
 use voxpool::error::ErrorKind;
 use voxpool::redact::Pii;
 use voxpool::room::RoomEvent;
-use voxpool::session::{Agent, Greeting, GreetingMode, Session, SessionEnd, Settings};
+use voxpool::session::{
+    Agent, Greeting, GreetingCache, GreetingMode, Session, SessionEnd, Settings,
+};
 use voxpool::tools::ToolSet;
 use voxpool::turn::{ReplyOutcome, Turn};
 
@@ -33,6 +36,9 @@ const fn ms(millis: u64) -> Duration {
 struct Setup {
     settings: Settings,
     greeting: &'static str,
+    greetings: Option<GreetingCache>,
+    instructions: &'static str,
+    is_generated: bool,
     llm: FakeLlm,
     tts: FakeTts,
     stt_failures: Vec<ErrorKind>,
@@ -66,17 +72,18 @@ impl Setup {
         };
         let n_stt_requests = Arc::clone(&stt.n_requests);
         let greeting = Greeting {
-            mode: if self.greeting.is_empty() {
-                GreetingMode::None
-            } else {
-                GreetingMode::Say
+            mode: match (self.greeting, self.is_generated) {
+                ("", _) => GreetingMode::None,
+                (_, false) => GreetingMode::Say,
+                (_, true) => GreetingMode::Generate,
             },
             text: self.greeting.to_owned(),
-            is_interruptible: true,
+            ..Greeting::default()
         };
         let agent = Agent {
-            instructions: "Be kind.".to_owned(),
+            instructions: self.instructions.to_owned(),
             greeting,
+            greetings: self.greetings,
             stt: Arc::new(stt),
             llm: Arc::new(self.llm.clone()),
             tts: Arc::new(self.tts.clone()),
