@@ -16,8 +16,10 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError, ServerErrorKind};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -29,8 +31,8 @@ use crate::pool::ConnectionStats;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Pause after a failed attempt to connect; doubles up to the longest.
-const PAUSE_MIN: Duration = Duration::from_millis(250);
-const PAUSE_MAX: Duration = Duration::from_secs(15);
+pub(super) const PAUSE_MIN: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Whether a text is an address of a Redis.
 pub(super) fn is_address(url: &str) -> bool {
@@ -108,7 +110,7 @@ impl Link {
             match command(connection).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) if error.is_unrecoverable_error() => {
-                    self.give_up(began);
+                    self.give_up(began, Duration::ZERO);
                     if !std::mem::take(&mut may_repeat) {
                         return Err(kind_of(&error));
                     }
@@ -118,14 +120,15 @@ impl Link {
         }
     }
 
-    /// Gives up the connection that was there at `then`; whatever waits for its answer goes on.
-    pub(super) fn give_up(&self, then: Instant) {
+    /// Gives up the connection that was there at `then`, and opens the next one no sooner than after
+    /// `pause`. What waits for an answer on the old one goes on waiting.
+    pub(super) fn give_up(&self, then: Instant, pause: Duration) {
         self.state.send_if_modified(|state| {
             let is_it = matches!(state, State::Up { since, .. } if *since <= then);
             if is_it {
                 *state = State::Down {
                     why: ErrorKind::Unavailable,
-                    retry_at: Instant::now(),
+                    retry_at: Instant::now() + pause,
                     failures: 0,
                 };
             }
@@ -155,8 +158,8 @@ impl Link {
 
     /// The connection, opened if need be.
     ///
-    /// While Redis is known to be away nobody waits and nobody tries again: the error is then that of
-    /// an open circuit. One that takes longer to open than a command may take counts as away.
+    /// While Redis is known to be away nobody waits: the error is then that of the last attempt. A
+    /// connection that takes longer to open than a command may take counts as away.
     pub(super) async fn connection(self: &Arc<Self>) -> Result<MultiplexedConnection, ErrorKind> {
         let mut states = self.state.subscribe();
         let mut has_waited = false;
@@ -166,15 +169,10 @@ impl Link {
                 State::Up { connection, .. } => return Ok(connection),
                 State::Closed => return Err(ErrorKind::Unavailable),
                 State::Down { why, .. } if has_waited => return Err(why),
-                State::Down { retry_at, .. } if Instant::now() < retry_at => {
-                    return Err(ErrorKind::CircuitOpen);
-                }
+                State::Down { why, retry_at, .. } if Instant::now() < retry_at => return Err(why),
                 State::Down { .. } => self.connect(),
                 State::Connecting { since } => {
                     let until = since + self.wait_max;
-                    if Instant::now() >= until {
-                        return Err(ErrorKind::CircuitOpen);
-                    }
                     if timeout_at(until, states.changed()).await.is_err() {
                         return Err(ErrorKind::Timeout);
                     }
@@ -202,27 +200,27 @@ impl Link {
         });
         if is_ours {
             let link = Arc::clone(self);
-            self.tasks.spawn(async move {
-                let stop = link.stop.clone();
-                // Ends by itself as well: the attempt has a deadline.
-                stop.run_until_cancelled(link.try_once(failures_before))
-                    .await;
-            });
+            let task = async move { link.try_once(failures_before).await };
+            self.tasks.spawn(task);
         }
     }
 
     async fn try_once(&self, failures: u32) {
-        // Deadlines are kept by those who ask.
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None);
-        let attempt = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config);
-        let outcome = match timeout(CONNECT_TIMEOUT, Box::pin(attempt)).await {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(kind_of(&error)),
-            Err(_) => Err(ErrorKind::Timeout),
+        let (client, stop, runtime) = (self.client.clone(), self.stop.clone(), Handle::current());
+        // For TLS the library reads the system's certificates from their files each time.
+        let attempt = spawn_blocking(move || {
+            // Answers are waited for by those who ask, as long as they like.
+            let config = AsyncConnectionConfig::new()
+                .set_connection_timeout(Some(CONNECT_TIMEOUT))
+                .set_response_timeout(None);
+            let attempt = client.get_multiplexed_async_connection_with_config(&config);
+            runtime.block_on(stop.run_until_cancelled(attempt))
+        });
+        let outcome = match attempt.await {
+            Ok(Some(Ok(connection))) => Ok(connection),
+            Ok(Some(Err(error))) => Err(kind_of(&error)),
+            Ok(None) => Err(ErrorKind::Unavailable),
+            Err(_) => Err(ErrorKind::Rejected),
         };
         let now = Instant::now();
         let next = match outcome {

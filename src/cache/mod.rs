@@ -175,6 +175,14 @@ impl Cache {
         }
     }
 
+    /// Asks Redis whether it is there; `None` without one.
+    ///
+    /// # Errors
+    /// When it is not, does not know our password, or does not answer within `cache.redis_timeout_ms`.
+    pub async fn probe(&self) -> Option<Result<(), CallError>> {
+        Some(self.0.shared.as_ref()?.probe().await)
+    }
+
     /// Closes the connection to Redis for good; commands on their way are waited for. What is kept in
     /// this process stays.
     pub async fn close(&self) {

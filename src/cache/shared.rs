@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::config::Config;
 use super::key::CacheKey;
-use super::link::Link;
+use super::link::{Link, PAUSE_MIN};
 use super::stats::{Counter, SharedStats};
 use crate::error::{CallError, ErrorKind, Service};
 use crate::pool::{Backend, CallSpec, ConnectionPool, ConnectionStats};
@@ -79,6 +79,14 @@ impl Redis {
     pub(super) async fn prewarm(&self) {
         // A failure is seen and told by the first question.
         self.link.connection().await.ok();
+    }
+
+    /// Asks whether it is there.
+    pub(super) async fn probe(&self) -> Result<(), CallError> {
+        let ping = |mut connection: MultiplexedConnection| async move {
+            redis::cmd("PING").query_async::<()>(&mut connection).await
+        };
+        self.ask(PROBE, ping).await
     }
 
     /// Ends the connection for good.
@@ -215,7 +223,7 @@ impl Redis {
             Err(error) => {
                 if error.kind == ErrorKind::Timeout {
                     // Dead or slow: what comes next must not wait for it once more.
-                    self.link.give_up(began);
+                    self.link.give_up(began, PAUSE_MIN);
                 }
                 self.note_down(error.kind);
             }
@@ -260,15 +268,12 @@ impl Backend for RedisBackend {
 
     fn probe(&self) -> BoxFuture<'static, Result<(), CallError>> {
         let redis = Arc::clone(&self.0);
-        let ping = |mut connection: MultiplexedConnection| async move {
-            redis::cmd("PING").query_async::<()>(&mut connection).await
-        };
-        async move { redis.ask(PROBE, ping).await }.boxed()
+        async move { redis.probe().await }.boxed()
     }
 
     /// There is one connection for all commands; those on their way keep it until they are answered.
     fn cleanup(&self) -> BoxFuture<'static, ()> {
-        self.0.link.give_up(Instant::now());
+        self.0.link.give_up(Instant::now(), Duration::ZERO);
         futures::future::ready(()).boxed()
     }
 

@@ -99,7 +99,7 @@ impl ConnectionPool {
         let started = Instant::now();
         let stack = |service| {
             let recorder = Recorder::new(service, started);
-            let rules = retry::Rules::new(&shared.config);
+            let rules = retry::Rules::for_service(service, &shared.config);
             let stack = stack::build(&shared, rules, recorder.clone());
             (service, (stack, recorder))
         };

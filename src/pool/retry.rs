@@ -11,7 +11,7 @@ use tower::retry::Policy;
 use super::call::Call;
 use super::config::Config;
 use super::stats::Recorder;
-use crate::error::{CallError, ErrorKind};
+use crate::error::{CallError, ErrorKind, Service};
 
 /// Decides for one call; every call starts with a fresh copy.
 #[derive(Clone)]
@@ -33,7 +33,20 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    pub(super) fn new(config: &Config) -> Self {
+    /// The rules for one service. A cache that does not answer is done without, not asked again.
+    pub(super) fn for_service(service: Service, config: &Config) -> Self {
+        let rules = Self::new(config);
+        Self {
+            retries_max: if service == Service::Redis {
+                0
+            } else {
+                rules.retries_max
+            },
+            ..rules
+        }
+    }
+
+    fn new(config: &Config) -> Self {
         Self {
             retries_max: config.retries_max,
             delay_min: config.retry_delay_min,
@@ -123,7 +136,6 @@ impl Policy<Call, (), CallError> for RetryPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Service;
 
     fn rules() -> Rules {
         Rules::new(&Config::default())

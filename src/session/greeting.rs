@@ -85,7 +85,7 @@ impl Agent {
     pub async fn prewarm(&self, config: &Config) {
         let chat = ChatContext::new(self.instructions.clone());
         if let Some(Source::Recorded(recording)) = self.opening(config, &chat) {
-            recording.ended().await;
+            recording.done().await;
         }
     }
 

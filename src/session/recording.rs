@@ -225,11 +225,10 @@ impl Recording {
         }
     }
 
-    /// Waits until it is complete or has failed.
-    pub(super) async fn ended(&self) {
-        // A maker that is gone has ended, too.
+    /// Waits until whoever made it is done with it: it is complete and kept, or has failed.
+    pub(super) async fn done(&self) {
         let mut state = self.state.clone();
-        drop(state.wait_for(|state| state.end.is_some()).await);
+        while state.changed().await.is_ok() {}
     }
 
     fn frames(&self, index: usize) -> BoxStream<'static, Result<AudioFrame, CallError>> {

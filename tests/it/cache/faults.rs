@@ -184,3 +184,28 @@ async fn a_redis_that_is_not_there_or_full_or_out_of_connections_is_done_without
     configure("maxmemory", "0");
     is_shared_again(&worker).await;
 }
+
+#[tokio::test]
+async fn a_redis_that_is_slow_is_done_without_until_it_is_not() {
+    let redis = Redis::start().await;
+    let deadline = Duration::from_millis(100);
+    let worker = Worker::with(Config {
+        redis_url: redis.url(),
+        redis_timeout: deadline,
+        ..Config::default()
+    });
+    worker.cache.prewarm().await;
+    let _: () = redis::cmd("CLIENT")
+        .arg(&["PAUSE", "1500", "ALL"])
+        .query(&mut redis.client())
+        .unwrap();
+    let errors = worker.shared().await.errors;
+    for n in 0..20 {
+        assert_eq!(worker.ask(&format!("slow {n}"), LONG, n).await, [n]);
+    }
+    let shared = worker.shared().await;
+    assert!(!shared.is_up && shared.errors >= errors + 20, "{shared:?}");
+    is_shared_again(&worker).await;
+    let opened = worker.service().await.connections.opened;
+    assert!(opened < 10, "a new connection for every call: {opened}");
+}

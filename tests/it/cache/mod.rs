@@ -1,6 +1,8 @@
 //! The cache over a real Redis: shared between workers, and what goes wrong with it.
 
 mod faults;
+mod greeting;
+mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

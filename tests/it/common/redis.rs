@@ -1,5 +1,6 @@
 //! A real Redis of the test's own.
 
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use redis::{Commands, Connection};
@@ -14,6 +15,8 @@ pub(crate) struct Redis {
     directory: TempDir,
     port: u16,
     password: &'static str,
+    /// With TLS, the port of that.
+    tls_port: Option<u16>,
 }
 
 impl Redis {
@@ -31,12 +34,57 @@ impl Redis {
                 directory: tempfile::tempdir().expect("a temporary directory"),
                 port: free_port(),
                 password,
+                tls_port: None,
             };
             if server.try_launch().await {
                 return server;
             }
         }
         panic!("redis-server exits at once, five times in a row");
+    }
+
+    /// Starts a server that also speaks TLS, with a certificate of its own making.
+    pub(crate) async fn start_with_tls() -> Self {
+        for _ in 0..5 {
+            let mut server = Self {
+                process: None,
+                directory: tempfile::tempdir().expect("a temporary directory"),
+                port: free_port(),
+                password: "",
+                tls_port: Some(free_port()),
+            };
+            server.make_certificate();
+            if server.try_launch().await {
+                return server;
+            }
+        }
+        panic!("redis-server exits at once, five times in a row");
+    }
+
+    fn make_certificate(&self) {
+        let made = Command::new("openssl")
+            .args([
+                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+            ])
+            .args(["-subj", "/CN=localhost", "-keyout", "key.pem"])
+            .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .args(["-out", "certificate.pem"])
+            .current_dir(self.directory.path())
+            .stderr(Stdio::null())
+            .status();
+        assert!(made.expect("openssl is there").success());
+    }
+
+    /// The file of the certificate that clients have to trust.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.directory.path().join("certificate.pem")
+    }
+
+    /// Its address for TLS.
+    pub(crate) fn tls_url(&self) -> String {
+        let port = self.tls_port.expect("started with TLS");
+        format!("rediss://localhost:{port}")
     }
 
     /// Starts the process again after [`Redis::kill`], on the same port and empty.
@@ -57,6 +105,17 @@ impl Redis {
             .stdout(Stdio::null());
         if !self.password.is_empty() {
             command.args(["--requirepass", self.password]);
+        }
+        if let Some(tls_port) = self.tls_port {
+            command
+                .args(["--tls-port", &tls_port.to_string()])
+                .arg("--tls-cert-file")
+                .arg(self.certificate())
+                .arg("--tls-key-file")
+                .arg(self.directory.path().join("key.pem"))
+                .arg("--tls-ca-cert-file")
+                .arg(self.certificate())
+                .args(["--tls-auth-clients", "no"]);
         }
         let child = command
             .spawn()
