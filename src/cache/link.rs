@@ -11,6 +11,7 @@
 //! connections can be neither counted nor closed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -30,8 +31,8 @@ use crate::pool::ConnectionStats;
 /// TCP, TLS and the password together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Pause after a failed attempt to connect; doubles up to the longest.
-pub(super) const PAUSE_MIN: Duration = Duration::from_millis(250);
+/// Pause after a failure; doubles with each one that follows, up to the longest.
+const PAUSE_MIN: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Whether a text is an address of a Redis.
@@ -48,6 +49,8 @@ pub(super) struct Link {
     state: watch::Sender<State>,
     stop: CancellationToken,
     tasks: TaskTracker,
+    /// In a row: no connection, or no answer in time.
+    failures: AtomicU32,
     opened: Counter,
     failed: Counter,
     used: Counter,
@@ -58,7 +61,6 @@ enum State {
     Down {
         why: ErrorKind,
         retry_at: Instant,
-        failures: u32,
     },
     Connecting {
         since: Instant,
@@ -78,7 +80,6 @@ impl Link {
         let state = State::Down {
             why: ErrorKind::Unavailable,
             retry_at: Instant::now(),
-            failures: 0,
         };
         Ok(Arc::new(Self {
             client: Client::open(info)?,
@@ -86,6 +87,7 @@ impl Link {
             state: watch::Sender::new(state),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            failures: AtomicU32::new(0),
             opened: Counter::default(),
             failed: Counter::default(),
             used: Counter::default(),
@@ -108,9 +110,12 @@ impl Link {
             let began = Instant::now();
             self.used.add();
             match command(connection).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.failures.store(0, Ordering::Relaxed);
+                    return Ok(answer);
+                }
                 Err(error) if error.is_unrecoverable_error() => {
-                    self.give_up(began, Duration::ZERO);
+                    self.give_up(began);
                     if !std::mem::take(&mut may_repeat) {
                         return Err(kind_of(&error));
                     }
@@ -120,16 +125,25 @@ impl Link {
         }
     }
 
-    /// Gives up the connection that was there at `then`, and opens the next one no sooner than after
-    /// `pause`. What waits for an answer on the old one goes on waiting.
-    pub(super) fn give_up(&self, then: Instant, pause: Duration) {
+    /// Gives up the connection that was there at `then`; the next command opens another. What waits
+    /// for an answer on the old one goes on waiting.
+    pub(super) fn give_up(&self, then: Instant) {
+        self.take_down(then, || Duration::ZERO);
+    }
+
+    /// Gives up the connection that was there at `then` because an answer did not come in time; for
+    /// a while no other is opened, as it would be no faster.
+    pub(super) fn give_up_late(&self, then: Instant) {
+        self.take_down(then, || self.next_pause());
+    }
+
+    fn take_down(&self, then: Instant, pause: impl FnOnce() -> Duration) {
         self.state.send_if_modified(|state| {
             let is_it = matches!(state, State::Up { since, .. } if *since <= then);
             if is_it {
                 *state = State::Down {
                     why: ErrorKind::Unavailable,
-                    retry_at: Instant::now() + pause,
-                    failures: 0,
+                    retry_at: Instant::now() + pause(),
                 };
             }
             is_it
@@ -184,14 +198,10 @@ impl Link {
 
     /// Begins to connect, unless somebody else has.
     fn connect(self: &Arc<Self>) {
-        let mut failures_before = 0;
         let is_ours = self.state.send_if_modified(|state| {
             let now = Instant::now();
             match *state {
-                State::Down {
-                    retry_at, failures, ..
-                } if now >= retry_at => {
-                    failures_before = failures;
+                State::Down { retry_at, .. } if now >= retry_at => {
                     *state = State::Connecting { since: now };
                     true
                 }
@@ -200,12 +210,11 @@ impl Link {
         });
         if is_ours {
             let link = Arc::clone(self);
-            let task = async move { link.try_once(failures_before).await };
-            self.tasks.spawn(task);
+            self.tasks.spawn(async move { link.try_once().await });
         }
     }
 
-    async fn try_once(&self, failures: u32) {
+    async fn try_once(&self) {
         let (client, stop, runtime) = (self.client.clone(), self.stop.clone(), Handle::current());
         // For TLS the library reads the system's certificates from their files each time.
         let attempt = spawn_blocking(move || {
@@ -235,8 +244,7 @@ impl Link {
                 self.failed.add();
                 State::Down {
                     why,
-                    retry_at: now + pause(failures),
-                    failures: failures + 1,
+                    retry_at: now + self.next_pause(),
                 }
             }
         };
@@ -247,6 +255,11 @@ impl Link {
             }
             is_waiting
         });
+    }
+
+    /// One more failure: the pause after it.
+    fn next_pause(&self) -> Duration {
+        pause(self.failures.fetch_add(1, Ordering::Relaxed))
     }
 }
 

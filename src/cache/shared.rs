@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::config::Config;
 use super::key::CacheKey;
-use super::link::{Link, PAUSE_MIN};
+use super::link::Link;
 use super::stats::{Counter, SharedStats};
 use crate::error::{CallError, ErrorKind, Service};
 use crate::pool::{Backend, CallSpec, ConnectionPool, ConnectionStats};
@@ -223,7 +223,7 @@ impl Redis {
             Err(error) => {
                 if error.kind == ErrorKind::Timeout {
                     // Dead or slow: what comes next must not wait for it once more.
-                    self.link.give_up(began, PAUSE_MIN);
+                    self.link.give_up_late(began);
                 }
                 self.note_down(error.kind);
             }
@@ -273,7 +273,7 @@ impl Backend for RedisBackend {
 
     /// There is one connection for all commands; those on their way keep it until they are answered.
     fn cleanup(&self) -> BoxFuture<'static, ()> {
-        self.0.link.give_up(Instant::now(), Duration::ZERO);
+        self.0.link.give_up(Instant::now());
         futures::future::ready(()).boxed()
     }
 

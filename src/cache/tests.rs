@@ -285,3 +285,42 @@ fn runtime_start() -> std::time::Instant {
     static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     *START.get_or_init(std::time::Instant::now)
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Callers come and go at any moment: never two makers at once, and who stays gets the value.
+    #[test]
+    fn whoever_stays_is_answered_and_nobody_makes_twice_at_once(
+        callers in prop::collection::vec((0..3000_u64, prop::option::of(0..2500_u64)), 1..12)
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let cache = cache(Config::default());
+            let busy = Arc::new(tokio::sync::Mutex::new(()));
+            let calls = callers.into_iter().map(|(arrives, patience)| {
+                let (cache, busy) = (cache.clone(), Arc::clone(&busy));
+                async move {
+                    sleep(Duration::from_millis(arrives)).await;
+                    let made = cache.cached_async_call(key("a"), None, || async {
+                        let _busy = busy.try_lock().expect("one maker at a time");
+                        sleep(seconds(1)).await;
+                        Ok("made".to_owned())
+                    });
+                    let answered = match patience {
+                        Some(ms) => tokio::time::timeout(Duration::from_millis(ms), made).await.ok(),
+                        None => Some(made.await),
+                    };
+                    match answered {
+                        Some(value) => assert_eq!(value.unwrap(), "made"),
+                        None => assert!(patience.is_some()),
+                    }
+                }
+            });
+            join_all(calls.map(tokio::spawn)).await.into_iter().for_each(|call| call.unwrap());
+        });
+    }
+}

@@ -82,6 +82,8 @@ impl CacheValue for Speech {
 #[derive(Default)]
 struct State {
     sentences: Vec<Sentence>,
+    /// Of all sound.
+    n_bytes: usize,
     end: Option<Result<(), (Stage, CallError)>>,
 }
 
@@ -134,16 +136,20 @@ impl Recorder {
         });
         while let Some(frame) = frames.next().await {
             let frame = frame?;
-            if frame.sample_rate_hz != self.sample_rate_hz || self.is_full() {
+            let is_full = self.state.borrow().n_bytes >= n_bytes(SOUND_MAX, self.sample_rate_hz);
+            if frame.sample_rate_hz != self.sample_rate_hz || is_full {
                 return Err(malformed());
             }
             let mut sound = BytesMut::with_capacity(frame.samples.len() * BYTES_PER_SAMPLE);
             for sample in frame.samples {
                 sound.put_i16_le(sample);
             }
-            self.change_last(|sentence| sentence.frames.push(sound.freeze()));
+            self.change_last(|sentence, n_bytes| {
+                *n_bytes += sound.len();
+                sentence.frames.push(sound.freeze());
+            });
         }
-        self.change_last(|sentence| sentence.is_complete = true);
+        self.change_last(|sentence, _| sentence.is_complete = true);
         Ok(())
     }
 
@@ -185,16 +191,11 @@ impl Recorder {
         }
     }
 
-    fn is_full(&self) -> bool {
-        let state = self.state.borrow();
-        let frames = state.sentences.iter().flat_map(|sentence| &sentence.frames);
-        frames.map(Bytes::len).sum::<usize>() >= n_bytes(SOUND_MAX, self.sample_rate_hz)
-    }
-
-    fn change_last(&self, change: impl FnOnce(&mut Sentence)) {
+    fn change_last(&self, change: impl FnOnce(&mut Sentence, &mut usize)) {
         self.state.send_modify(|state| {
             let last = state.sentences.last_mut();
-            change(last.expect("a sentence is added before its sound"));
+            let last = last.expect("a sentence is added before its sound");
+            change(last, &mut state.n_bytes);
         });
     }
 }
@@ -394,6 +395,17 @@ mod tests {
         drop(recorder);
         let (heard, end) = listening.await.unwrap();
         assert_eq!((heard.len(), end), (1, Some(ErrorKind::Unavailable)));
+    }
+
+    #[tokio::test]
+    async fn speech_without_end_is_cut_off() {
+        let (recorder, _recording) = recording(24_000);
+        let minute = vec![1; 60 * 24_000];
+        let frames = stream::repeat(minute)
+            .map(|samples| sound(&samples))
+            .boxed();
+        let cut = recorder.record("On and on.".to_owned(), frames).await;
+        assert_eq!(cut.unwrap_err().error.kind, ErrorKind::Malformed);
     }
 
     #[test]

@@ -196,7 +196,7 @@ async fn a_redis_that_is_slow_is_done_without_until_it_is_not() {
     });
     worker.cache.prewarm().await;
     let _: () = redis::cmd("CLIENT")
-        .arg(&["PAUSE", "1500", "ALL"])
+        .arg(&["PAUSE", "3000", "ALL"])
         .query(&mut redis.client())
         .unwrap();
     let errors = worker.shared().await.errors;

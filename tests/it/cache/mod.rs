@@ -118,7 +118,7 @@ async fn a_copy_ends_with_its_original() {
     let mut client = redis.client();
     let left: i64 = client.pttl(shared_key("x")).unwrap();
     assert!((1..=300_000).contains(&left), "{left} ms");
-    let _: () = client.pexpire(shared_key("x"), 500).unwrap();
+    let _: () = client.pexpire(shared_key("x"), 3000).unwrap();
     assert_eq!(b.ask("x", LONG, 2).await, [1]);
     eventually("Redis drops the value", async || {
         let is_there: bool = client.exists(shared_key("x")).ok()?;
