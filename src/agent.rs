@@ -136,7 +136,7 @@ impl AgentJobs {
                         name: name.clone(),
                         arguments: payload,
                     };
-                    let output = tools.call(&call);
+                    let output = tools.call_for_program(&call);
                     output
                         .map(|output| match output.is_error {
                             true => Err(output.text),

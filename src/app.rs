@@ -12,6 +12,7 @@ use crate::check;
 use crate::cli::Command;
 use crate::config::{Config, Profile};
 use crate::llm::openai::OpenAiLlm;
+use crate::overview::Overview;
 use crate::pool::ConnectionPool;
 use crate::session::{Agent, GreetingCache, MadeWith, Settings};
 use crate::stt::openai::OpenAiStt;
@@ -42,7 +43,8 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
     warn_without_key(&config);
     let is_drained = !config.worker.drain_timeout.is_zero();
     let stops = signals(is_drained).context("signals cannot be listened to")?;
-    let jobs = Arc::new(agent(&config)?);
+    let (jobs, overview) = agent(&config)?;
+    let jobs = Arc::new(jobs);
     let worker = Worker::new(
         config.livekit.clone(),
         config.worker.clone(),
@@ -51,6 +53,7 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
     let views = Views {
         worker: worker.snapshots(),
         metrics: Metrics::new(worker.snapshots()),
+        overview,
     };
     let http = HttpServer::bind(&config.http, views)
         .await
@@ -91,7 +94,8 @@ async fn connect(config: Config, room: &str, identity: Option<&str>) -> anyhow::
         room,
         "joining without a dispatch"
     );
-    match job.run(Arc::new(agent(&config)?), stops).await {
+    let (jobs, _) = agent(&config)?;
+    match job.run(Arc::new(jobs), stops).await {
         JobOutcome::Success => Ok(ExitCode::SUCCESS),
         JobOutcome::Failed(why) => anyhow::bail!("the job failed: {why}"),
     }
@@ -131,7 +135,7 @@ fn warn_without_key(config: &Config) {
 }
 
 /// The shared clients, and on them the agent that runs every job.
-fn agent(config: &Config) -> anyhow::Result<AgentJobs> {
+fn agent(config: &Config) -> anyhow::Result<(AgentJobs, Overview)> {
     let pool = ConnectionPool::new(config.pool.clone()).context("no HTTP client could be made")?;
     let stt = OpenAiStt::new(pool.clone(), &config.openai, config.stt.clone()).context("stt")?;
     let llm = OpenAiLlm::new(pool.clone(), &config.openai, config.llm.clone()).context("llm")?;
@@ -141,11 +145,15 @@ fn agent(config: &Config) -> anyhow::Result<AgentJobs> {
         llm.endpoint().clone(),
         tts.endpoint().clone(),
     ];
-    let tools = ToolSet::new(vec![
-        Arc::new(GetConnectionPoolStats(pool.clone())),
-        Arc::new(CleanupConnectionPool(pool.clone())),
-    ]);
     let cache = Cache::new(config.cache.clone(), &pool)?;
+    let overview = Overview {
+        pool: pool.clone(),
+        cache: cache.clone(),
+    };
+    let tools = ToolSet::new(vec![
+        Arc::new(GetConnectionPoolStats(overview.clone())),
+        Arc::new(CleanupConnectionPool(overview.clone())),
+    ]);
     let agent = Agent {
         instructions: config.agent.instructions.clone(),
         greeting: config.agent.greeting.clone(),
@@ -165,12 +173,8 @@ fn agent(config: &Config) -> anyhow::Result<AgentJobs> {
         endpoints,
         cache,
     };
-    Ok(AgentJobs::new(
-        agent,
-        settings,
-        services,
-        config.agent.rpc_tools.clone(),
-    ))
+    let jobs = AgentJobs::new(agent, settings, services, config.agent.rpc_tools.clone());
+    Ok((jobs, overview))
 }
 
 /// Everything in the settings that changes what a greeting says or how it sounds. (Keys are not

@@ -49,21 +49,21 @@ pub struct SharedStats {
 }
 
 impl CacheStats {
-    /// A short sentence for a voice.
+    /// A sentence or two that sound right when a voice reads them out.
     pub fn spoken(&self) -> String {
         let entries = match self.entries {
-            1 => "1 entry".to_owned(),
-            n => format!("{n} entries"),
+            1 => "1 value".to_owned(),
+            n => format!("{n} values"),
         };
-        let rate = match self.hit_rate {
-            None => "was not asked yet".to_owned(),
-            Some(rate) => format!("hit rate {:.0} percent", rate * 100.0),
+        let used = match self.hit_rate {
+            None => "has not been asked yet".to_owned(),
+            Some(rate) => format!("answered {:.0} percent of its calls", rate * 100.0),
         };
         let shared = match self.shared {
-            Some(SharedStats { is_up: false, .. }) => ", the shared cache is not reachable",
+            Some(SharedStats { is_up: false, .. }) => " The shared cache is not reachable.",
             _ => "",
         };
-        format!("cache: {entries}, {rate}{shared}")
+        format!("The cache holds {entries} and {used}.{shared}")
     }
 }
 
@@ -104,11 +104,19 @@ mod tests {
     #[test]
     fn numbers_are_spoken() {
         let mut stats = CacheStats::default();
-        assert_eq!(stats.spoken(), "cache: 0 entries, was not asked yet");
+        let spoken = stats.spoken();
+        assert_eq!(
+            spoken,
+            "The cache holds 0 values and has not been asked yet."
+        );
         stats.entries = 1;
         stats.hit_rate = hit_rate(2, 1);
-        assert_eq!(stats.spoken(), "cache: 1 entry, hit rate 67 percent");
+        let spoken = stats.spoken();
+        assert_eq!(
+            spoken,
+            "The cache holds 1 value and answered 67 percent of its calls."
+        );
         stats.shared = Some(SharedStats::default());
-        assert!(stats.spoken().ends_with("not reachable"));
+        assert!(stats.spoken().ends_with("not reachable."));
     }
 }

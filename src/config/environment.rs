@@ -19,6 +19,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("LIVEKIT_AGENT_NAME_OVERRIDE", "worker.agent_name"),
     ("LIVEKIT_AGENT_NAME", "worker.agent_name"),
     ("LIVEKIT_AGENT_DEPLOYMENT", "worker.deployment"),
+    ("VOXPOOL_HTTP_TOKEN", "http.token"),
     ("VOXPOOL_LOG", "log.filter"),
     ("RUST_LOG", "log.filter"),
     ("LIVEKIT_LOG_LEVEL", "log.filter"),

@@ -1,4 +1,5 @@
-//! The HTTP endpoint for probes and operators: `/`, `/worker`, `/metrics`.
+//! The HTTP endpoint for probes and operators: `/`, `/worker`, `/metrics`, and for this
+//! machine or with a token `/pool` and `/pool/cleanup`.
 //!
 //! Source of the paths, port and fields: livekit-agents 1.7 `worker.py` and livekit/protocol
 //! `livekit_agent_worker.proto`.
@@ -6,17 +7,21 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::access::{Access, Refused};
 use super::metrics::Metrics;
+use crate::overview::Overview;
+use crate::redact::Pii;
 use crate::worker::Snapshot;
 
 /// Media type of the text format that Prometheus reads.
@@ -30,6 +35,8 @@ pub struct Config {
     pub host: IpAddr,
     /// Port to listen on; 0 takes a free one.
     pub port: u16,
+    /// Token for the paths that only this machine may ask otherwise; empty: nobody else may.
+    pub token: Pii<String>,
 }
 
 impl Default for Config {
@@ -37,14 +44,17 @@ impl Default for Config {
         Self {
             host: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port: 8081,
+            token: Pii::default(),
         }
     }
 }
 
 impl Config {
-    /// Every invalid value; the types leave none.
+    /// Every invalid value, as `key: what is wrong and what is allowed`.
     pub fn problems(&self) -> Vec<String> {
-        Vec::new()
+        let is_weak = (1..16).contains(&self.token.expose().len());
+        let problem = "http.token: must have at least 16 characters, or none";
+        is_weak.then(|| problem.to_owned()).into_iter().collect()
     }
 }
 
@@ -54,6 +64,8 @@ pub struct Views {
     pub worker: watch::Receiver<Snapshot>,
     /// The metrics.
     pub metrics: Metrics,
+    /// What the calls share.
+    pub overview: Overview,
 }
 
 /// An endpoint that is bound and not served yet.
@@ -69,10 +81,16 @@ impl HttpServer {
     /// When the port is taken or not allowed.
     pub async fn bind(config: &Config, views: Views) -> std::io::Result<Self> {
         let listener = TcpListener::bind((config.host, config.port)).await?;
+        let access = Access::new(config.token.clone());
+        let restricted = Router::new()
+            .route("/pool", get(pool))
+            .route("/pool/cleanup", post(cleanup))
+            .route_layer(middleware::from_fn_with_state(access, only_allowed));
         let routes = Router::new()
             .route("/", get(health))
             .route("/worker", get(worker))
             .route("/metrics", get(metrics))
+            .merge(restricted)
             .with_state(Arc::new(views));
         Ok(Self { listener, routes })
     }
@@ -99,7 +117,10 @@ impl HttpServer {
     /// # Errors
     /// When the listener breaks.
     pub async fn serve(self) -> std::io::Result<()> {
-        axum::serve(self.listener, self.routes).await
+        let service = self
+            .routes
+            .into_make_service_with_connect_info::<SocketAddr>();
+        axum::serve(self.listener, service).await
     }
 }
 
@@ -132,4 +153,22 @@ async fn metrics(State(views): State<Arc<Views>>) -> Response {
         views.metrics.render(),
     )
         .into_response()
+}
+
+async fn pool(State(views): State<Arc<Views>>) -> Response {
+    Json(views.overview.stats().await).into_response()
+}
+
+async fn cleanup(State(views): State<Arc<Views>>) -> Response {
+    Json(views.overview.cleanup().await).into_response()
+}
+
+async fn only_allowed(
+    State(access): State<Access>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refused> {
+    access.check(peer, request.headers())?;
+    Ok(next.run(request).await)
 }

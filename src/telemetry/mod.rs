@@ -1,5 +1,6 @@
 //! What operators see: the log, the metrics and the HTTP endpoint. Decides nothing.
 
+mod access;
 mod http;
 mod log;
 mod metrics;

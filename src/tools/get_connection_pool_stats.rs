@@ -2,14 +2,14 @@
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Tool, no_parameters};
 use crate::chat::{ToolOutput, ToolSpec};
-use crate::pool::ConnectionPool;
+use crate::overview::Overview;
 
-/// Tells the model what [`ConnectionPool::stats`] says.
-pub struct GetConnectionPoolStats(pub ConnectionPool);
+/// Tells the model what [`Overview::stats`] says.
+pub struct GetConnectionPoolStats(pub Overview);
 
 impl Tool for GetConnectionPoolStats {
     fn spec(&self) -> ToolSpec {
@@ -24,13 +24,18 @@ impl Tool for GetConnectionPoolStats {
     }
 
     fn call(&self, _: Value) -> BoxFuture<'static, ToolOutput> {
-        let pool = self.0.clone();
+        let overview = self.0.clone();
         async move {
             ToolOutput {
-                text: pool.stats().await.spoken(),
+                text: overview.stats().await.spoken(),
                 is_error: false,
             }
         }
         .boxed()
+    }
+
+    fn call_for_program(&self, _: &Value) -> Option<BoxFuture<'static, Value>> {
+        let overview = self.0.clone();
+        Some(async move { json!(overview.stats().await) }.boxed())
     }
 }

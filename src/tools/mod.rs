@@ -24,6 +24,11 @@ pub trait Tool: Send + Sync {
 
     /// Runs the tool. A failure is an answer ([`ToolOutput::is_error`]), never the end of a call.
     fn call(&self, arguments: Value) -> BoxFuture<'static, ToolOutput>;
+
+    /// Runs the tool for a program, which wants JSON. `None`: what the model is told will do.
+    fn call_for_program(&self, _arguments: &Value) -> Option<BoxFuture<'static, Value>> {
+        None
+    }
 }
 
 /// The tools of one agent. Clones share them.
@@ -48,6 +53,29 @@ impl ToolSet {
     ///
     /// Cancel safety: dropping the future drops the tool's.
     pub fn call(&self, call: &ToolCall) -> BoxFuture<'static, ToolOutput> {
+        self.run(call, |tool, arguments| tool.call(arguments))
+    }
+
+    /// The same for a program that calls the tool as a method of the agent's participant.
+    pub fn call_for_program(&self, call: &ToolCall) -> BoxFuture<'static, ToolOutput> {
+        self.run(call, |tool, arguments| {
+            match tool.call_for_program(&arguments) {
+                Some(json) => json
+                    .map(|json| ToolOutput {
+                        text: json.to_string(),
+                        is_error: false,
+                    })
+                    .boxed(),
+                None => tool.call(arguments),
+            }
+        })
+    }
+
+    fn run(
+        &self,
+        call: &ToolCall,
+        run: impl FnOnce(&dyn Tool, Value) -> BoxFuture<'static, ToolOutput> + Send + 'static,
+    ) -> BoxFuture<'static, ToolOutput> {
         let Some(tool) = self.tools.iter().find(|tool| tool.spec().name == call.name) else {
             let names: Vec<_> = self.tools.iter().map(|tool| tool.spec().name).collect();
             let text = format!("there is no such tool; there are: {}", names.join(", "));
@@ -60,7 +88,7 @@ impl ToolSet {
         let tool = Arc::clone(tool);
         let name = tool.spec().name;
         async move {
-            let run = async move { tool.call(arguments).await };
+            let run = async move { run(&*tool, arguments).await };
             let run = std::panic::AssertUnwindSafe(run).catch_unwind();
             match tokio::time::timeout(TOOL_TIMEOUT, run).await {
                 Ok(Ok(output)) => output,

@@ -142,11 +142,12 @@ impl Admission {
         self.slots.len()
     }
 
-    /// How busy the worker is, 0 to 1: the machine's load or the part of the slots that is taken,
-    /// whichever is more.
-    pub(super) fn load(&self) -> f32 {
+    /// How close to refusing the worker is, 0 to 1: the machine's load as a part of the threshold or
+    /// the part of the slots that is taken, whichever is more.
+    pub(super) fn busy(&self) -> f32 {
         let taken = self.slots.len() as f32 / self.slots_max.max(1) as f32;
-        taken.max(self.machine_load)
+        let machine = self.machine_load / self.load_threshold;
+        taken.max(machine).min(1.0)
     }
 
     fn refusal(&self) -> Option<Refusal> {
@@ -283,7 +284,7 @@ mod tests {
                     Step::Load(load) => admission.set_machine_load(load),
                 }
                 prop_assert!(admission.slots_taken() <= slots_max);
-                prop_assert!((0.0..=1.0).contains(&admission.load()));
+                prop_assert!((0.0..=1.0).contains(&admission.busy()));
             }
         }
     }

@@ -14,10 +14,10 @@ use super::proto::{Dispatch, Incoming, JobReport, JobStatus, Outgoing, WorkerRep
 use super::reports::Reports;
 use super::snapshot::Snapshot;
 
-/// Highest load reported while we take jobs: the server never picks a worker that reports 1.
-///
-/// Source: livekit-server `agentservice.go` `selectWorkerWeightedByLoad`; livekit/agents#884.
-const LOAD_AVAILABLE_MAX: f32 = 0.99;
+/// Highest load reported while we take jobs: the server passes over workers at 0.7 and above, whatever
+/// status they report. Source: livekit-server 1.13.5, `agentservice.go` `JobRequestAffinity` and
+/// `DefaultTargetLoad`.
+const LOAD_AVAILABLE_MAX: f32 = 0.69;
 
 /// What the shell has to do, in this order.
 #[derive(Clone, Debug, PartialEq)]
@@ -325,11 +325,11 @@ impl State {
     }
 
     fn load(&self) -> f32 {
-        let load = self.admission.load().clamp(0.0, 1.0);
+        let busy = self.admission.busy().clamp(0.0, 1.0);
         if self.admission.is_available() {
-            load.min(LOAD_AVAILABLE_MAX)
+            busy * LOAD_AVAILABLE_MAX
         } else {
-            load
+            busy.max(LOAD_AVAILABLE_MAX)
         }
     }
 

@@ -301,6 +301,23 @@ async fn start_serves_health_worker_and_metrics_and_drains_on_sigterm() {
         "{metrics}"
     );
 
+    let (status, pool) = worker.get("/pool").await;
+    let pool: serde_json::Value = serde_json::from_str(&pool).unwrap();
+    assert_eq!(status, 200);
+    assert!(pool["connections"]["opened"].is_number(), "{pool}");
+    #[expect(clippy::disallowed_methods, reason = "an operator's client, not ours")]
+    let client = reqwest::Client::new();
+    let cleanup = client.post(format!("{}/pool/cleanup", worker.http));
+    let report = cleanup.send().await.unwrap().text().await.unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["is_done"], true, "{report}");
+    let passed_on = client.get(format!("{}/pool", worker.http));
+    let refused = passed_on
+        .header("x-forwarded-for", "192.0.2.1")
+        .send()
+        .await;
+    assert_eq!(refused.unwrap().status(), 401);
+
     worker.signal("TERM");
     assert_eq!(worker.exit_code().await, 0);
 }

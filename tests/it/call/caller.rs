@@ -47,18 +47,22 @@ pub(crate) struct Caller {
     seen: Arc<Mutex<Seen>>,
 }
 
+/// Leave to join a room.
+pub(crate) fn token(identity: &str, room: &str) -> String {
+    AccessToken::with_api_key(API_KEY, API_SECRET)
+        .with_identity(identity)
+        .with_grants(VideoGrants {
+            room_join: true,
+            room: room.to_owned(),
+            ..VideoGrants::default()
+        })
+        .to_jwt()
+        .expect("a token")
+}
+
 impl Caller {
     pub(crate) async fn join(url: &str, room: &str) -> Self {
-        let token = AccessToken::with_api_key(API_KEY, API_SECRET)
-            .with_identity("caller")
-            .with_grants(VideoGrants {
-                room_join: true,
-                room: room.to_owned(),
-                ..VideoGrants::default()
-            })
-            .to_jwt()
-            .expect("a token");
-        let (room, mut events) = Room::connect(url, &token, RoomOptions::default())
+        let (room, mut events) = Room::connect(url, &token("caller", room), RoomOptions::default())
             .await
             .expect("the caller joins");
         let seen = Arc::<Mutex<Seen>>::default();

@@ -45,6 +45,7 @@ impl LiveKit {
         let config = format!(
             "port: {port}\nbind_addresses: [127.0.0.1]\nkeys:\n  {API_KEY}: {API_SECRET}\n\
              rtc:\n  tcp_port: {}\n  udp_port: {}\n  node_ip: 127.0.0.1\n  use_external_ip: false\n\
+             \x20 enable_loopback_candidate: true\n  interfaces:\n    includes: [lo]\n\
              logging:\n  level: info\n  json: true\n",
             free_port(),
             free_port(),
@@ -135,6 +136,14 @@ impl LiveKit {
             .create_room(room, CreateRoomOptions::default())
             .await
             .expect("a room is created");
+    }
+
+    /// Deletes a room; everybody in it is sent away.
+    pub(crate) async fn delete_room(&self, room: &str) {
+        RoomClient::with_api_key(&self.http_url(), API_KEY, API_SECRET)
+            .delete_room(room)
+            .await
+            .expect("a room is deleted");
     }
 
     /// Sends the agent `agent_name` into a room, which is made if need be.

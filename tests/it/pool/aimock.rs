@@ -100,7 +100,7 @@ async fn another_server_understands_us_and_we_understand_it() -> Result<()> {
     assert_eq!(samples, [0, 1, 2, 3]);
 
     let mut with_tools = request("show me the statistics");
-    with_tools.tools = vec![GetConnectionPoolStats(stages.pool.clone()).spec()];
+    with_tools.tools = vec![GetConnectionPoolStats(stages.overview()).spec()];
     let events: Vec<_> = stages.llm.chat(with_tools).collect().await;
     let mut events = events.into_iter().map(|event| event.ok());
     let Some(Some(LlmEvent::ToolCall(ToolCall {

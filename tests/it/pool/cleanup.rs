@@ -73,8 +73,8 @@ async fn the_model_can_ask_for_both() {
     let stages = Stages::new(&wire.base_url);
     stages.transcribe().await.unwrap();
     let tools: [std::sync::Arc<dyn Tool>; 2] = [
-        std::sync::Arc::new(GetConnectionPoolStats(stages.pool.clone())),
-        std::sync::Arc::new(CleanupConnectionPool(stages.pool.clone())),
+        std::sync::Arc::new(GetConnectionPoolStats(stages.overview())),
+        std::sync::Arc::new(CleanupConnectionPool(stages.overview())),
     ];
     let tools: ToolSet = tools.into_iter().collect();
     let stats = tools.call(&call("getConnectionPoolStats")).await;

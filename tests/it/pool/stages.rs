@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use voxpool::audio::AudioFrame;
+use voxpool::cache::{self, Cache};
 use voxpool::chat::{ChatContext, ChatItem};
 use voxpool::error::CallError;
 use voxpool::llm::{ChatRequest, Llm, LlmEvent, openai::OpenAiLlm};
+use voxpool::overview::Overview;
 use voxpool::pool::{Config, ConnectionPool, EndpointConfig};
 use voxpool::redact::Pii;
 use voxpool::stt::{Stt, openai::OpenAiStt};
@@ -48,6 +50,14 @@ impl Default for Options {
 }
 
 impl Stages {
+    pub(crate) fn overview(&self) -> Overview {
+        let cache = Cache::new(cache::Config::default(), &self.pool);
+        Overview {
+            pool: self.pool.clone(),
+            cache: cache.expect("there is no Redis"),
+        }
+    }
+
     pub(crate) fn new(base_url: &str) -> Self {
         Self::with(base_url, Options::default())
     }
