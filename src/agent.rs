@@ -94,6 +94,22 @@ impl AgentJobs {
         self.services.pool.prewarm(&self.services.endpoints).await;
     }
 
+    /// The one way out of the process.
+    pub fn pool(&self) -> &ConnectionPool {
+        &self.services.pool
+    }
+
+    /// Watches the health of what the jobs share, for ever.
+    pub async fn monitor(&self) {
+        self.services.pool.watch(&self.services.endpoints);
+        self.services.pool.monitor().await;
+    }
+
+    /// Closes what the jobs shared, after the last of them.
+    pub async fn close(&self) {
+        self.services.pool.close().await;
+    }
+
     async fn talk(&self, job: JobContext) -> JobOutcome {
         // The greeting is made while the room is joined.
         let voice = Arc::new(Voice::new(self.agent.tts.sample_rate_hz()));

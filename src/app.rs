@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
+use futures::FutureExt;
+use futures::future::join;
 
 use crate::agent::{AgentJobs, Services, alongside};
 use crate::cache::Cache;
@@ -16,7 +18,7 @@ use crate::overview::Overview;
 use crate::pool::ConnectionPool;
 use crate::session::{Agent, GreetingCache, MadeWith, Settings};
 use crate::stt::openai::OpenAiStt;
-use crate::telemetry::{HttpServer, Metrics, Views};
+use crate::telemetry::{HttpServer, Metrics, PoolCollector, Views};
 use crate::tools::{CleanupConnectionPool, GetConnectionPoolStats, ToolSet};
 use crate::tts::openai::OpenAiTts;
 use crate::worker::{DirectJob, JobOutcome, Worker, WorkerEnd, signals};
@@ -50,9 +52,11 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
         config.worker.clone(),
         Arc::clone(&jobs) as _,
     );
+    let mut metrics = Metrics::new(worker.snapshots());
+    metrics.register(Box::new(PoolCollector(jobs.pool().clone())));
     let views = Views {
         worker: worker.snapshots(),
-        metrics: Metrics::new(worker.snapshots()),
+        metrics,
         overview,
     };
     let http = HttpServer::bind(&config.http, views)
@@ -69,13 +73,15 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
         http = %address,
         "voxpool"
     );
+    let upkeep = join(jobs.prewarm(), jobs.monitor()).map(drop);
     let end = tokio::select! {
-        end = alongside(worker.run(stops), jobs.prewarm()) => end,
+        end = alongside(worker.run(stops), upkeep) => end,
         broken = http.serve() => {
             broken.context("the HTTP endpoint broke")?;
             anyhow::bail!("the HTTP endpoint ended");
         }
     };
+    jobs.close().await;
     // A developer's Ctrl-C is how a session ends; in production it is calls that were cut off.
     Ok(match (end, profile) {
         (WorkerEnd::Stopped, Profile::Production) => ExitCode::FAILURE,
@@ -95,7 +101,10 @@ async fn connect(config: Config, room: &str, identity: Option<&str>) -> anyhow::
         "joining without a dispatch"
     );
     let (jobs, _) = agent(&config)?;
-    match job.run(Arc::new(jobs), stops).await {
+    let jobs = Arc::new(jobs);
+    let outcome = alongside(job.run(Arc::clone(&jobs) as _, stops), jobs.monitor()).await;
+    jobs.close().await;
+    match outcome {
         JobOutcome::Success => Ok(ExitCode::SUCCESS),
         JobOutcome::Failed(why) => anyhow::bail!("the job failed: {why}"),
     }

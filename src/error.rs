@@ -116,6 +116,11 @@ impl ErrorKind {
         matches!(self, Self::Timeout | Self::Unavailable | Self::Malformed)
     }
 
+    /// Whether the failure is a sign that the service has too much to do.
+    pub const fn is_overload(self) -> bool {
+        matches!(self, Self::Timeout | Self::RateLimited | Self::Unavailable)
+    }
+
     /// Whether an operator has to act before the same call can succeed.
     pub const fn needs_operator(self) -> bool {
         matches!(self, Self::Unauthorized | Self::Rejected)

@@ -199,13 +199,8 @@ impl Redis {
         F: Fn(MultiplexedConnection) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Result<T, RedisError>> + Send + 'static,
     {
-        let spec = CallSpec {
-            service: Service::Redis,
-            operation,
-            host: None,
-            timeout: self.timeout,
-            attempt_timeout: self.timeout,
-        };
+        // What does not answer is done without, not asked again.
+        let spec = CallSpec::new(Service::Redis, operation, None, self.timeout).once();
         let began = Instant::now();
         let link = Arc::clone(&self.link);
         let run = move |_lease| {

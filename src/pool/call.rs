@@ -4,7 +4,7 @@
 //! so no request leaves the process without a place, a deadline and a line in the statistics.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,8 +16,9 @@ use tokio::time::Instant;
 use super::Shared;
 use super::classify;
 use super::endpoint::Endpoint;
+use super::gate::Entry;
 use super::limits::Permit;
-use super::stats::InFlight;
+use super::recorder::InFlight;
 use crate::error::{CallError, ErrorKind, Service};
 
 /// What a call is: who is asked for what, and how long it may take.
@@ -34,24 +35,63 @@ pub struct CallSpec {
     pub timeout: Duration,
     /// One attempt.
     pub attempt_timeout: Duration,
+    /// Whether a second attempt does no harm when the first one may have had its effect.
+    pub is_repeatable: bool,
+    /// How long to wait for an answer before a second attempt is made beside the first.
+    pub hedge_after: Option<Duration>,
 }
 
 impl CallSpec {
-    /// A call to an OpenAI-compatible endpoint that may use its whole time for one attempt.
-    pub fn openai(operation: &'static str, endpoint: &Endpoint, timeout: Duration) -> Self {
+    /// A call that may use its whole time for one attempt. Without a `host` the service has a pool
+    /// of its own (a [`Backend`](super::Backend)) and takes none of the HTTP places.
+    pub fn new(
+        service: Service,
+        operation: &'static str,
+        host: Option<Arc<str>>,
+        timeout: Duration,
+    ) -> Self {
         Self {
-            service: Service::OpenAi,
+            service,
             operation,
-            host: Some(Arc::clone(endpoint.host())),
+            host,
             timeout,
             attempt_timeout: timeout,
+            is_repeatable: true,
+            hedge_after: None,
         }
+    }
+
+    /// A call to an HTTP endpoint, of whichever service it is.
+    pub fn to(operation: &'static str, endpoint: &Endpoint, timeout: Duration) -> Self {
+        let host = Some(Arc::clone(endpoint.host()));
+        Self::new(endpoint.service(), operation, host, timeout)
+    }
+
+    /// A call to an OpenAI-compatible endpoint.
+    pub fn openai(operation: &'static str, endpoint: &Endpoint, timeout: Duration) -> Self {
+        Self::to(operation, endpoint, timeout)
     }
 
     /// The same call with a limit for each attempt.
     #[must_use]
     pub fn attempt_timeout(mut self, attempt_timeout: Duration) -> Self {
         self.attempt_timeout = attempt_timeout;
+        self
+    }
+
+    /// The same call, made once at most: for effects that must not happen twice.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.is_repeatable = false;
+        self
+    }
+
+    /// The same call, hedged: when an attempt has no answer after this time, a second one is made
+    /// beside it. The first answer wins, the other attempt is dropped. Only for what is cheap to
+    /// ask twice.
+    #[must_use]
+    pub fn hedge_after(mut self, hedge_after: Duration) -> Self {
+        self.hedge_after = Some(hedge_after);
         self
     }
 
@@ -71,6 +111,8 @@ pub(super) struct Call {
     pub(super) spec: CallSpec,
     pub(super) deadline: Instant,
     pub(super) progress: Arc<Progress>,
+    /// Set when the call has passed the gate of its host.
+    pub(super) entry: Option<Arc<Entry>>,
     run: Arc<Run>,
 }
 
@@ -79,6 +121,10 @@ pub(super) struct Call {
 pub(super) struct Progress {
     /// A place was free at least once.
     pub(super) was_admitted: AtomicBool,
+    /// Attempts made.
+    pub(super) attempts: AtomicU32,
+    /// An attempt failed in a way that is a sign of overload.
+    pub(super) met_overload: AtomicBool,
     /// The last attempt met a connection that was dead already.
     pub(super) met_dead_socket: AtomicBool,
 }
@@ -89,23 +135,38 @@ impl Call {
             deadline: Instant::now() + spec.timeout,
             spec,
             progress: Arc::default(),
+            entry: None,
             run,
         }
     }
 
     /// One attempt: the innermost service of the stack.
     pub(super) async fn attempt(self, shared: Arc<Shared>) -> Result<(), CallError> {
-        let permit = shared.limits.acquire(self.spec.host.as_ref()).await;
-        self.progress.was_admitted.store(true, Ordering::Relaxed);
+        // Without a host there is a pool behind the service that has its own limit.
+        let permit = match &self.spec.host {
+            Some(host) => Some(shared.limits.acquire(host).await),
+            None => None,
+        };
+        let progress = self.progress;
+        progress.was_admitted.store(true, Ordering::Relaxed);
+        progress.attempts.fetch_add(1, Ordering::Relaxed);
         let lease = Lease(Arc::new(Leased {
             _permit: permit,
+            entry: self.entry,
             shared,
             spec: self.spec.clone(),
-            progress: self.progress,
+            progress: Arc::clone(&progress),
         }));
-        tokio::time::timeout(self.spec.attempt_timeout, (self.run)(lease))
+        let result = tokio::time::timeout(self.spec.attempt_timeout, (self.run)(lease))
             .await
-            .unwrap_or_else(|_| Err(self.spec.error(ErrorKind::Timeout)))
+            .unwrap_or_else(|_| Err(self.spec.error(ErrorKind::Timeout)));
+        if let Err(error) = &result
+            && error.kind.is_overload()
+            && !progress.met_dead_socket.load(Ordering::Relaxed)
+        {
+            progress.met_overload.store(true, Ordering::Relaxed);
+        }
+        result
     }
 }
 
@@ -117,7 +178,8 @@ pub struct Lease(Arc<Leased>);
 /// Holds no client: a stream that lives long must not keep the idle connections of one that was
 /// replaced.
 struct Leased {
-    _permit: Permit,
+    _permit: Option<Permit>,
+    entry: Option<Arc<Entry>>,
     shared: Arc<Shared>,
     spec: CallSpec,
     progress: Arc<Progress>,
@@ -221,6 +283,13 @@ impl Lease {
         self.0.spec.error(ErrorKind::Malformed).because(why)
     }
 
+    /// Takes note that a stream broke off after its first item.
+    pub(super) fn broke_off(&self, kind: ErrorKind) {
+        if let Some(entry) = &self.0.entry {
+            entry.broke_off(kind);
+        }
+    }
+
     /// A client for building requests, not for sending them.
     pub(super) fn builder(&self) -> &reqwest::Client {
         self.0.shared.http.builder()
@@ -233,6 +302,6 @@ impl Lease {
 
 /// What a stream holds on to until it ends: its place and its line among the calls in flight.
 pub(super) struct Held {
-    pub(super) _lease: Lease,
+    pub(super) lease: Lease,
     pub(super) _in_flight: InFlight,
 }

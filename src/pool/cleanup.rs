@@ -3,6 +3,7 @@
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::future::join_all;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -71,7 +72,8 @@ impl Log {
 }
 
 impl ConnectionPool {
-    /// Drops idle connections and expired DNS answers. Calls in flight are not touched: their
+    /// Drops the idle connections of the HTTP client and of every backend, and expired DNS answers;
+    /// what failed its last health check is checked again. Calls in flight are not touched: their
     /// connections close when they end.
     pub async fn cleanup(&self) -> CleanupReport {
         let before = self.stats().await;
@@ -94,6 +96,10 @@ impl ConnectionPool {
             return report;
         }
         report.is_done = self.0.shared.http.replace();
+        let backends = self.0.backends.all();
+        join_all(backends.iter().map(|backend| backend.cleanup())).await;
+        // What was not well gets a new chance at once.
+        self.0.health.look_now();
         report.dns_answers_dropped = self.0.shared.resolver.drop_expired();
         report.connections_after = self.settled(in_flight).await;
         tracing::info!(

@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::{adaptive, breaker};
 use crate::units::{millis, seconds};
 
 /// Limits and times of every outgoing call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// `false` makes a fresh HTTP client for each request, without kept connections: for
+    /// measurements of what the pool is worth, and nothing else.
+    pub enabled: bool,
     /// Requests in flight to all hosts together; each takes at most one connection.
     pub connections_max: usize,
     /// Requests in flight to one host, and idle connections kept to it.
@@ -42,11 +46,22 @@ pub struct Config {
     /// Least time between two cleanups, so that a model in a loop cannot keep the pool cold.
     #[serde(rename = "cleanup_interval_min_seconds", with = "seconds")]
     pub cleanup_interval_min: Duration,
+    /// How often the health monitor looks whether something has to be checked.
+    #[serde(rename = "health_interval_seconds", with = "seconds")]
+    pub health_interval: Duration,
+    /// What has not answered for so long is checked.
+    #[serde(rename = "health_check_after_seconds", with = "seconds")]
+    pub health_check_after: Duration,
+    /// When a failing service is left alone.
+    pub breaker: breaker::Config,
+    /// How many calls to one host may be under way.
+    pub adaptive: adaptive::Config,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
+            enabled: true,
             connections_max: 100,
             connections_per_host_max: 30,
             idle_timeout: Duration::from_secs(60),
@@ -59,6 +74,10 @@ impl Default for Config {
             retry_after_max: Duration::from_secs(5),
             prewarm_connections: 2,
             cleanup_interval_min: Duration::from_secs(10),
+            health_interval: Duration::from_secs(60),
+            health_check_after: Duration::from_secs(300),
+            breaker: breaker::Config::default(),
+            adaptive: adaptive::Config::default(),
         }
     }
 }
@@ -93,6 +112,12 @@ impl Config {
             self.prewarm_connections <= self.connections_per_host_max,
             "prewarm_connections: must be at most pool.connections_per_host_max",
         );
+        check(
+            !self.health_interval.is_zero(),
+            "health_interval_seconds: must be more than 0",
+        );
+        problems.extend(self.breaker.problems());
+        problems.extend(self.adaptive.problems(self.connections_per_host_max));
         problems
     }
 }
@@ -112,10 +137,30 @@ mod tests {
             connections_max: 0,
             retries_max: 99,
             connect_timeout: Duration::ZERO,
+            health_interval: Duration::ZERO,
+            breaker: breaker::Config {
+                failure_ratio: 0.0,
+                probes: 0,
+                ..breaker::Config::default()
+            },
+            adaptive: adaptive::Config {
+                limit_min: 31,
+                slow_factor: 1.0,
+                ..adaptive::Config::default()
+            },
             ..Config::default()
         };
         let problems = config.problems();
-        for key in ["connections_max", "retries_max", "connect_timeout_seconds"] {
+        for key in [
+            "connections_max",
+            "retries_max",
+            "connect_timeout_seconds",
+            "health_interval_seconds",
+            "breaker.failure_ratio",
+            "breaker.probes",
+            "adaptive.limit_min",
+            "adaptive.slow_factor",
+        ] {
             assert!(
                 problems
                     .iter()

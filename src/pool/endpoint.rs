@@ -1,7 +1,8 @@
-//! Where an OpenAI-compatible service is and how it knows us.
+//! Where an HTTP service is and how it knows us.
 //!
 //! Each stage (transcription, chat, speech) may have an endpoint of its own; what it does not set
-//! comes from the shared section `[openai]`. Nothing here reads the environment.
+//! comes from the shared section `[openai]`. Any other service is an [`Endpoint::of`] its address
+//! and headers. Nothing here reads the environment.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use crate::error::Service;
 use crate::redact::Pii;
 
 /// Base address of the official service.
@@ -75,11 +77,14 @@ pub enum EndpointError {
 #[derive(Clone)]
 pub struct Endpoint(Arc<Parts>);
 
+#[derive(Clone)]
 struct Parts {
+    service: Service,
     base_url: String,
     host: Arc<str>,
     headers: HeaderMap,
     api_key: SecretString,
+    health_path: &'static str,
 }
 
 impl Endpoint {
@@ -88,7 +93,10 @@ impl Endpoint {
     /// # Errors
     /// When the address or a header value cannot be used.
     pub fn new(config: &Config) -> Result<Self, EndpointError> {
-        let url = parse_base_url(&config.base_url)?;
+        let mut url = parse_base_url(&config.base_url)?;
+        if url.path() == "/" {
+            url.set_path("/v1");
+        }
         let key = config.api_key.expose().trim();
         let mut headers = HeaderMap::new();
         if !key.is_empty() {
@@ -104,17 +112,46 @@ impl Endpoint {
                 headers.insert(HeaderName::from_static(name), header(key, value)?);
             }
         }
-        let host = format!(
-            "{}:{}",
-            url.host_str().unwrap_or_default(),
-            url.port_or_known_default().unwrap_or_default()
-        );
         Ok(Self(Arc::new(Parts {
+            service: Service::OpenAi,
             base_url: url.as_str().trim_end_matches('/').to_owned(),
-            host: host.into(),
+            host: host(&url),
             headers,
             api_key: SecretString::from(key.to_owned()),
+            health_path: "/models",
         })))
+    }
+
+    /// The endpoint of a service that is not OpenAI's: its address and the headers that every
+    /// request carries, such as a key.
+    ///
+    /// # Errors
+    /// When the address cannot be used.
+    pub fn of(
+        service: Service,
+        base_url: &str,
+        mut headers: HeaderMap,
+    ) -> Result<Self, EndpointError> {
+        let url = parse_base_url(base_url)?;
+        for value in headers.values_mut() {
+            value.set_sensitive(true);
+        }
+        Ok(Self(Arc::new(Parts {
+            service,
+            base_url: url.as_str().trim_end_matches('/').to_owned(),
+            host: host(&url),
+            headers,
+            api_key: SecretString::default(),
+            health_path: "/",
+        })))
+    }
+
+    /// The same endpoint with another path to ask when its health is checked: one whose answer is
+    /// small and needs the key. The default is `/`.
+    #[must_use]
+    pub fn health_path(mut self, path: &'static str) -> Self {
+        Arc::make_mut(&mut self.0).health_path = path;
+        self
     }
 
     /// The endpoint of one stage: the shared one with the stage's own values, where they are not
@@ -145,6 +182,16 @@ impl Endpoint {
             config.api_key = api_key.clone();
         }
         Self::new(&config)
+    }
+
+    /// Whose endpoint it is.
+    pub fn service(&self) -> Service {
+        self.0.service
+    }
+
+    /// What a health check asks for.
+    pub(super) fn health_url(&self) -> String {
+        self.url(self.0.health_path)
     }
 
     /// Host and port, as one name for limits and logs.
@@ -198,7 +245,7 @@ impl async_openai::config::Config for Endpoint {
     }
 }
 
-/// Accepts what people write: surrounding space, a trailing slash, no `/v1`.
+/// Accepts what people write: surrounding space, a trailing slash.
 fn parse_base_url(text: &str) -> Result<Url, EndpointError> {
     let mut url = Url::parse(text.trim()).map_err(|_| EndpointError::NotAUrl)?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
@@ -211,8 +258,14 @@ fn parse_base_url(text: &str) -> Result<Url, EndpointError> {
         return Err(EndpointError::HasQuery);
     }
     let path = url.path().trim_end_matches('/').to_owned();
-    url.set_path(if path.is_empty() { "/v1" } else { &path });
+    url.set_path(&path);
     Ok(url)
+}
+
+fn host(url: &Url) -> Arc<str> {
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port_or_known_default().unwrap_or_default();
+    format!("{host}:{port}").into()
 }
 
 fn header(key: &'static str, value: &str) -> Result<HeaderValue, EndpointError> {
@@ -303,6 +356,26 @@ mod tests {
                 .unwrap()
                 .has_key()
         );
+    }
+
+    #[test]
+    fn another_service_has_its_own_address_headers_and_health_check() {
+        let headers = HeaderMap::from_iter([(
+            HeaderName::from_static("apikey"),
+            HeaderValue::from_static("sb-secret"),
+        )]);
+        let url = "https://project.example/";
+        let endpoint = Endpoint::of(Service::Supabase, url, headers).unwrap();
+        let endpoint = endpoint.health_path("/rest/v1/");
+        assert_eq!(endpoint.service(), Service::Supabase);
+        assert_eq!(&**endpoint.host(), "project.example:443");
+        assert_eq!(
+            endpoint.url("/rest/v1/rows"),
+            "https://project.example/rest/v1/rows"
+        );
+        assert_eq!(endpoint.health_url(), "https://project.example/rest/v1/");
+        assert_eq!(endpoint.headers()["apikey"], "sb-secret");
+        assert!(!format!("{endpoint:?} {:?}", endpoint.headers()).contains("secret"));
     }
 
     #[test]

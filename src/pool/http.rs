@@ -76,7 +76,12 @@ impl Http {
 
     /// The client to send a request with. Not to be kept longer than it takes to be answered.
     pub(super) fn current(&self) -> Arc<Generation> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+        let kept = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
+        if self.blueprint.config.enabled {
+            return kept;
+        }
+        // For measurements only: what every request would cost without the pool.
+        self.blueprint.build(kept.number).unwrap_or(kept)
     }
 
     /// Drops all idle connections; returns whether that was possible.
@@ -103,6 +108,13 @@ impl Http {
         }
     }
 
+    /// Drops all idle connections because a health check failed.
+    pub(super) fn drop_idle(&self) {
+        if self.replace() {
+            self.evictions.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn evictions(&self) -> u64 {
         self.evictions.load(Ordering::Relaxed)
     }
@@ -111,13 +123,18 @@ impl Http {
 impl Blueprint {
     fn build(&self, number: u64) -> reqwest::Result<Arc<Generation>> {
         let config = &self.config;
+        // A client of one request has nothing to keep and no session to resume.
+        let (idle_max, tls) = match config.enabled {
+            true => (config.connections_per_host_max, self.tls.clone()),
+            false => (0, tls_config()),
+        };
         let client = reqwest::Client::builder()
             .user_agent(concat!("voxpool/", env!("CARGO_PKG_VERSION")))
-            .tls_backend_preconfigured(self.tls.clone())
+            .tls_backend_preconfigured(tls)
             .dns_resolver(self.resolver.clone())
             .connector_layer(self.ledger.layer())
             .pool_idle_timeout(config.idle_timeout)
-            .pool_max_idle_per_host(config.connections_per_host_max)
+            .pool_max_idle_per_host(idle_max)
             .connect_timeout(config.connect_timeout)
             .tcp_nodelay(true)
             .tcp_keepalive(config.tcp_keepalive)

@@ -23,7 +23,7 @@ pub(super) struct Limits {
 
 /// One place; free again when dropped.
 pub(super) struct Permit {
-    _host: Option<OwnedSemaphorePermit>,
+    _host: OwnedSemaphorePermit,
     _all: OwnedSemaphorePermit,
 }
 
@@ -42,13 +42,9 @@ impl Limits {
     /// The host's place comes first: who waits for a busy host keeps no place from the others.
     ///
     /// Cancel safety: a dropped wait leaves the queue and takes nothing.
-    pub(super) async fn acquire(&self, host: Option<&Arc<str>>) -> Permit {
-        let host = match host {
-            Some(host) => Some(acquire(self.host(host)).await),
-            None => None,
-        };
+    pub(super) async fn acquire(&self, host: &Arc<str>) -> Permit {
         Permit {
-            _host: host,
+            _host: acquire(self.host(host)).await,
             _all: acquire(Arc::clone(&self.all)).await,
         }
     }
@@ -89,7 +85,7 @@ mod tests {
     use super::*;
 
     fn try_acquire(limits: &Limits, host: &str) -> Option<Permit> {
-        limits.acquire(Some(&Arc::from(host))).now_or_never()
+        limits.acquire(&Arc::from(host)).now_or_never()
     }
 
     #[test]

@@ -8,7 +8,9 @@
 //! **Invariant:** no caller's words or sounds pass through here into a log; errors carry codes.
 //! What a request looks like is the providers' business (`stt`, `llm`, `tts`), not the pool's.
 
+mod adaptive;
 mod backend;
+mod breaker;
 mod call;
 mod classify;
 mod cleanup;
@@ -17,24 +19,34 @@ mod connections;
 mod decode;
 mod dns;
 mod endpoint;
+mod gate;
+mod guard;
+mod health;
+mod hedge;
 mod histogram;
 mod http;
+mod http_client;
 mod limits;
 mod openai;
+mod parallel;
+mod places;
 mod prewarm;
+mod recorder;
 mod retry;
 mod sse;
 mod stack;
 mod stats;
 mod stream;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 use tower::ServiceExt;
 
+pub use self::adaptive::Config as AdaptiveConfig;
 pub use self::backend::Backend;
+pub use self::breaker::{BreakerState, Config as BreakerConfig};
 pub use self::call::{CallSpec, Lease};
 pub use self::classify::Refusal;
 pub(crate) use self::classify::{from_openai, refusal_in_stream};
@@ -44,14 +56,19 @@ pub use self::connections::ConnectionStats;
 pub(crate) use self::decode::{Decode, Fault, decode};
 pub use self::dns::DnsStats;
 pub use self::endpoint::{Config as EndpointConfig, Endpoint, EndpointError, OPENAI_BASE_URL};
+pub use self::http_client::HttpClient;
 pub use self::openai::OpenAiClient;
+pub use self::parallel::{PARALLEL_TIMEOUT, parallel_ai_calls};
 pub(crate) use self::sse::SseDecoder;
-pub use self::stats::{LatencyStats, OperationStats, PermitStats, PoolStats, ServiceStats};
+pub use self::stats::{
+    BreakerStats, CheckStats, HostStats, LatencyStats, LimitStats, OperationStats, PermitStats,
+    PoolStats, ServiceStats,
+};
 pub use self::stream::{IDLE_TIMEOUT_MIN, Items};
 
 use self::call::Call;
+use self::recorder::{InFlight, Recorder};
 use self::stack::Stack;
-use self::stats::{InFlight, Recorder};
 use crate::error::{CallError, Service};
 
 /// The pool could not be built; the text says why.
@@ -70,6 +87,7 @@ struct Inner {
     cleanups: Mutex<cleanup::Log>,
     prewarming: tokio::sync::Mutex<()>,
     backends: backend::Backends,
+    health: health::Health,
 }
 
 /// What an attempt needs.
@@ -77,6 +95,7 @@ struct Shared {
     config: Config,
     http: http::Http,
     limits: limits::Limits,
+    gates: Arc<gate::Gates>,
     ledger: connections::Ledger,
     resolver: dns::CachingResolver,
 }
@@ -92,6 +111,7 @@ impl ConnectionPool {
         let shared = Arc::new(Shared {
             http: http::Http::new(&config, resolver.clone(), ledger.clone())?,
             limits: limits::Limits::new(config.connections_max, config.connections_per_host_max),
+            gates: Arc::new(gate::Gates::new(&config)),
             ledger,
             resolver,
             config,
@@ -99,7 +119,7 @@ impl ConnectionPool {
         let started = Instant::now();
         let stack = |service| {
             let recorder = Recorder::new(service, started);
-            let rules = retry::Rules::for_service(service, &shared.config);
+            let rules = retry::Rules::new(&shared.config);
             let stack = stack::build(&shared, rules, recorder.clone());
             (service, (stack, recorder))
         };
@@ -110,6 +130,7 @@ impl ConnectionPool {
             cleanups: Mutex::default(),
             prewarming: tokio::sync::Mutex::default(),
             backends: backend::Backends::default(),
+            health: health::Health::default(),
         })))
     }
 
@@ -134,17 +155,23 @@ impl ConnectionPool {
 
     /// The numbers of this moment.
     pub async fn stats(&self) -> PoolStats {
+        let pool = self.clone();
+        let stats = tokio::task::spawn_blocking(move || pool.stats_blocking());
+        // A runtime that shuts down starts no more of them.
+        stats.await.unwrap_or_else(|_| self.stats_blocking())
+    }
+
+    /// The numbers of this moment. Reads the kernel's socket table, so it is not for a thread of
+    /// the async runtime.
+    pub fn stats_blocking(&self) -> PoolStats {
         let shared = &self.0.shared;
-        let ledger = shared.ledger.clone();
-        // Reads the kernel's socket table.
-        let (connections, by_service) = tokio::task::spawn_blocking(move || ledger.observe())
-            .await
-            .unwrap_or_default();
+        let (connections, by_service) = shared.ledger.observe();
         let of_service = |service: Service| {
             let own = self.0.backends.get(service).map(|it| it.connections());
             let connections =
                 own.unwrap_or_else(|| by_service.get(&service).copied().unwrap_or_default());
-            self.recorder(service).stats(connections)
+            self.recorder(service)
+                .stats(connections, self.hosts(service))
         };
         PoolStats {
             uptime_seconds: self.0.started.elapsed().as_secs_f64(),
@@ -155,6 +182,24 @@ impl ConnectionPool {
             cleanups: self.cleanup_log().count,
             services: Service::ALL.into_iter().filter_map(of_service).collect(),
         }
+    }
+
+    /// What is known of each host of a service.
+    fn hosts(&self, service: Service) -> Vec<HostStats> {
+        let gates = self.0.shared.gates.of(service);
+        let keys: BTreeSet<_> = (gates.iter().map(|gate| gate.key.clone()))
+            .chain(self.0.health.keys_of(service))
+            .collect();
+        let hosts = keys.into_iter().map(|key| {
+            let gate = gates.iter().find(|gate| gate.key == key);
+            HostStats {
+                host: key.1.as_deref().map(str::to_owned),
+                breaker: gate.and_then(|gate| gate.breaker_stats()),
+                limit: gate.and_then(|gate| gate.limit_stats()),
+                last_check: self.0.health.last_check(&key),
+            }
+        });
+        hosts.collect()
     }
 
     /// Sends `run` through the stack and brings back what it yielded.

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use futures::future;
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 
 use super::call::{CallSpec, Lease};
 use super::endpoint::Endpoint;
 use super::{ConnectionPool, classify};
-use crate::error::{CallError, Service};
+use crate::error::{CallError, ErrorKind, Service};
 
 /// Most of a model list that is read: a gateway's list of thousands fits.
 const MODELS_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -19,6 +19,9 @@ impl ConnectionPool {
     ///
     /// Trouble is logged and is no reason to stop: the first call will meet it again and say so.
     pub async fn prewarm(&self, endpoints: &[Endpoint]) {
+        if !self.0.shared.config.enabled {
+            return;
+        }
         // Jobs that start together need one set of connections, not one each.
         let Ok(_turn) = self.0.prewarming.try_lock() else {
             return;
@@ -43,20 +46,27 @@ impl ConnectionPool {
                 let cause = error.cause.as_ref().map(ToString::to_string);
                 tracing::error!(%error, cause, "the service refuses us: check OPENAI_API_KEY");
             }
+            // The breaker has said so already.
+            Some(error) if error.kind == ErrorKind::CircuitOpen => {}
             Some(error) => tracing::warn!(%error, "no connection could be opened ahead of calls"),
             None => {}
         }
     }
 
-    /// Asks an endpoint for its models: is it there, and does it know our key?
+    /// Asks an endpoint for something small (OpenAI's for its models): is it there, and does it
+    /// know our key?
     ///
-    /// A server that has no such list counts as there.
+    /// A server that has no such thing counts as there.
     ///
     /// # Errors
     /// When it cannot be reached, fails, or does not accept the key.
     pub async fn probe(&self, endpoint: &Endpoint) -> Result<(), CallError> {
         let timeout = 2 * self.0.shared.config.connect_timeout;
-        let spec = CallSpec::openai("models", endpoint, timeout);
+        let operation = match endpoint.service() {
+            Service::OpenAi => "models",
+            _ => "health",
+        };
+        let spec = CallSpec::to(operation, endpoint, timeout);
         let endpoint = endpoint.clone();
         self.call(spec, move |lease| ask(lease, endpoint.clone()))
             .await
@@ -65,7 +75,9 @@ impl ConnectionPool {
 
 async fn ask(lease: Lease, endpoint: Endpoint) -> Result<(), CallError> {
     let request = lease
-        .request(Method::GET, &endpoint, "/models")
+        .builder()
+        .get(endpoint.health_url())
+        .headers(endpoint.headers().clone())
         .build()
         .map_err(|error| lease.broken(error))?;
     let response = lease.execute_any(request).await?;

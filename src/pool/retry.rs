@@ -10,8 +10,8 @@ use tower::retry::Policy;
 
 use super::call::Call;
 use super::config::Config;
-use super::stats::Recorder;
-use crate::error::{CallError, ErrorKind, Service};
+use super::recorder::Recorder;
+use crate::error::{CallError, ErrorKind};
 
 /// Decides for one call; every call starts with a fresh copy.
 #[derive(Clone)]
@@ -33,20 +33,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// The rules for one service. A cache that does not answer is done without, not asked again.
-    pub(super) fn for_service(service: Service, config: &Config) -> Self {
-        let rules = Self::new(config);
-        Self {
-            retries_max: if service == Service::Redis {
-                0
-            } else {
-                rules.retries_max
-            },
-            ..rules
-        }
-    }
-
-    fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         Self {
             retries_max: config.retries_max,
             delay_min: config.retry_delay_min,
@@ -86,6 +73,9 @@ impl RetryPolicy {
     }
 
     fn next_delay(&mut self, call: &Call, error: &CallError) -> Option<Duration> {
+        if !call.spec.is_repeatable {
+            return None;
+        }
         let met_dead_socket = call.progress.met_dead_socket.swap(false, Ordering::Relaxed);
         if met_dead_socket && self.dead_sockets == 0 && self.rules.retries_max > 0 {
             // Says nothing about the service: go again at once, on a fresh connection.
@@ -136,6 +126,7 @@ impl Policy<Call, (), CallError> for RetryPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Service;
 
     fn rules() -> Rules {
         Rules::new(&Config::default())

@@ -2,14 +2,16 @@
 //!
 //! ```text
 //! metrics      what a caller sees: one line per call, however often it was tried
+//! guard        the gate of the host: circuit breaker, adaptive limit
 //! deadline     the whole call
 //! retry        each attempt anew
-//! attempt      a place, the attempt's own deadline, the request
+//! hedge        a second attempt beside one that is late, for calls that ask for it
+//! attempt      an HTTP place, the attempt's own deadline, the request
 //! ```
 //!
-//! A circuit breaker and an adaptive limit go between metrics and deadline: there they see one
-//! outcome per call, and what they refuse is counted. A layer is a tower layer over
-//! `Service<Call, Response = (), Error = CallError>`; its state is shared by all calls of a service.
+//! Breaker and limit see one outcome per call, and what they refuse is counted. A layer is a tower
+//! layer over `Service<Call, Response = (), Error = CallError>`; its state is shared by all calls of
+//! a service.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,8 +25,10 @@ use tower::{ServiceBuilder, layer::layer_fn, service_fn};
 
 use super::Shared;
 use super::call::Call;
+use super::guard::Guard;
+use super::hedge;
+use super::recorder::Recorder;
 use super::retry::{RetryPolicy, Rules};
-use super::stats::Recorder;
 use crate::error::{CallError, ErrorKind};
 
 /// A service's way out.
@@ -33,15 +37,21 @@ pub(super) type Stack = BoxCloneSyncService<Call, (), CallError>;
 /// Builds the stack of one service.
 pub(super) fn build(shared: &Arc<Shared>, rules: Rules, recorder: Recorder) -> Stack {
     let shared = Arc::clone(shared);
-    let attempt = service_fn(move |call: Call| call.attempt(Arc::clone(&shared)));
-    let metrics_recorder = recorder.clone();
+    let gates = Arc::clone(&shared.gates);
+    let (metrics_recorder, hedge_recorder) = (recorder.clone(), recorder.clone());
+    let attempt = service_fn(move |call: Call| {
+        hedge::attempt(call, Arc::clone(&shared), hedge_recorder.clone())
+    });
     BoxCloneSyncService::new(
         ServiceBuilder::new()
             .layer(layer_fn(move |inner| Metrics {
                 inner,
                 recorder: metrics_recorder.clone(),
             }))
-            // circuit breaker, adaptive limit
+            .layer(layer_fn(move |inner| Guard {
+                inner,
+                gates: Arc::clone(&gates),
+            }))
             .layer(layer_fn(|inner| Deadline { inner }))
             .layer(RetryLayer::new(RetryPolicy::new(rules, recorder)))
             .service(attempt),

@@ -1,19 +1,16 @@
 //! What the pool counts, and how it tells.
 //!
-//! [`Recorder`] is written by the layers of the stack; [`PoolStats`] is the picture of one moment:
-//! JSON for programs, [`PoolStats::spoken`] for the model.
+//! The layers of the stack write a `Recorder`; [`PoolStats`] is the picture of one moment: JSON for
+//! programs, [`PoolStats::spoken`] for the model.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use serde::Serialize;
-use tokio::time::Instant;
 
+use super::breaker::BreakerState;
 use super::connections::ConnectionStats;
 use super::dns::DnsStats;
-use super::histogram::Histogram;
-use crate::error::{ErrorKind, Service};
+use crate::error::Service;
 
 /// One moment of the pool.
 #[derive(Clone, Debug, Serialize)]
@@ -56,6 +53,8 @@ pub struct ServiceStats {
     pub cancelled: u64,
     /// Second and later tries.
     pub retries: u64,
+    /// Attempts made beside one that was late.
+    pub hedges: u64,
     /// Failed calls by kind; a stream that broke half way counts here too.
     pub errors: BTreeMap<&'static str, u64>,
     /// Time to the answer, or to the first item of a stream, of the last minutes.
@@ -64,12 +63,61 @@ pub struct ServiceStats {
     pub operations: BTreeMap<&'static str, OperationStats>,
     /// Connections that carried at least one answer of this service.
     pub connections: ConnectionStats,
+    /// Each host that was called or is watched; for a service with a pool of its own, one line
+    /// without a name.
+    pub hosts: Vec<HostStats>,
     /// Since the last answer.
     pub last_success_seconds_ago: Option<f64>,
-    /// Since the last failure.
+    /// Since the last failure, refusals of the circuit breaker left out.
     pub last_failure_seconds_ago: Option<f64>,
     /// Kind of the last failure.
     pub last_failure: Option<&'static str>,
+}
+
+/// One host of a service.
+#[derive(Clone, Debug, Serialize)]
+pub struct HostStats {
+    /// Name and port.
+    pub host: Option<String>,
+    /// The circuit breaker; `None` when it is switched off or nothing was called yet.
+    pub breaker: Option<BreakerStats>,
+    /// The adaptive limit; `None` when it is switched off or nothing was called yet.
+    pub limit: Option<LimitStats>,
+    /// The last health check.
+    pub last_check: Option<CheckStats>,
+}
+
+/// A circuit breaker.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct BreakerStats {
+    /// Whether calls pass.
+    pub state: BreakerState,
+    /// How often it has opened.
+    pub opened: u64,
+    /// How long calls are still refused.
+    pub retry_in_seconds: Option<f64>,
+}
+
+/// An adaptive limit.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct LimitStats {
+    /// Calls that may be under way.
+    pub limit: usize,
+    /// Calls that are.
+    pub in_use: usize,
+}
+
+/// A health check.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct CheckStats {
+    /// When.
+    pub seconds_ago: f64,
+    /// `ok`, or the kind of the failure.
+    pub result: &'static str,
+    /// Checks made so far.
+    pub checks: u64,
+    /// Checks that failed.
+    pub failures: u64,
 }
 
 /// One operation of a service.
@@ -96,6 +144,15 @@ impl ServiceStats {
     /// Failed calls of every kind.
     pub fn errors_total(&self) -> u64 {
         self.errors.values().sum()
+    }
+
+    /// The state of the breaker that is in most trouble.
+    pub fn worst_breaker(&self) -> BreakerState {
+        let states = || (self.hosts.iter()).filter_map(|host| Some(host.breaker?.state));
+        [BreakerState::Open, BreakerState::HalfOpen]
+            .into_iter()
+            .find(|worst| states().any(|state| state == *worst))
+            .unwrap_or(BreakerState::Closed)
     }
 }
 
@@ -126,7 +183,11 @@ impl PoolStats {
             if let Some(p50) = service.latency.p50_ms {
                 text += &format!(", half of the answers within {p50:.0} milliseconds");
             }
-            text += ".";
+            text += match service.worst_breaker() {
+                BreakerState::Closed => ".",
+                BreakerState::Open => ". It keeps failing and is not asked for the moment.",
+                BreakerState::HalfOpen => ". It was failing and is being tried again.",
+            };
         }
         text
     }
@@ -146,155 +207,15 @@ fn spoken_duration(seconds: f64) -> String {
     }
 }
 
-/// Takes the counts of one service; clones share them.
-#[derive(Clone)]
-pub(super) struct Recorder(Arc<Shared>);
-
-struct Shared {
-    service: Service,
-    start: Instant,
-    counts: Mutex<Counts>,
-}
-
-#[derive(Default)]
-struct Counts {
-    requests: u64,
-    in_flight: u64,
-    cancelled: u64,
-    retries: u64,
-    errors: BTreeMap<ErrorKind, u64>,
-    latency: Histogram,
-    operations: BTreeMap<&'static str, Operation>,
-    last_success: Option<Instant>,
-    last_failure: Option<(Instant, ErrorKind)>,
-}
-
-#[derive(Default)]
-struct Operation {
-    requests: u64,
-    errors: u64,
-    latency: Histogram,
-}
-
-impl Recorder {
-    pub(super) fn new(service: Service, start: Instant) -> Self {
-        Self(Arc::new(Shared {
-            service,
-            start,
-            counts: Mutex::default(),
-        }))
-    }
-
-    /// Notes a call that begins; it is in flight until the returned value is dropped.
-    pub(super) fn begin(&self, operation: &'static str) -> InFlight {
-        let mut counts = self.lock();
-        counts.requests += 1;
-        counts.in_flight += 1;
-        counts.operations.entry(operation).or_default().requests += 1;
-        InFlight(self.clone())
-    }
-
-    pub(super) fn answered(&self, operation: &'static str, latency: Duration) {
-        let now = Instant::now();
-        let since_start = now - self.0.start;
-        let mut counts = self.lock();
-        counts.latency.record(since_start, latency);
-        let operation = counts.operations.entry(operation).or_default();
-        operation.latency.record(since_start, latency);
-        counts.last_success = Some(now);
-    }
-
-    pub(super) fn failed(&self, operation: &'static str, kind: ErrorKind) {
-        let mut counts = self.lock();
-        *counts.errors.entry(kind).or_default() += 1;
-        counts.operations.entry(operation).or_default().errors += 1;
-        counts.last_failure = Some((Instant::now(), kind));
-    }
-
-    pub(super) fn cancelled(&self) {
-        self.lock().cancelled += 1;
-    }
-
-    pub(super) fn retried(&self) {
-        self.lock().retries += 1;
-    }
-
-    /// When the service last answered.
-    pub(super) fn last_success(&self) -> Option<Instant> {
-        self.lock().last_success
-    }
-
-    /// The numbers so far; `None` before the first call.
-    pub(super) fn stats(&self, connections: ConnectionStats) -> Option<ServiceStats> {
-        let now = Instant::now();
-        let since_start = now - self.0.start;
-        let mut counts = self.lock();
-        if counts.requests == 0 {
-            return None;
-        }
-        let ago = |moment: Instant| (now - moment).as_secs_f64();
-        let operations = counts
-            .operations
-            .iter_mut()
-            .map(|(name, operation)| {
-                let stats = OperationStats {
-                    requests: operation.requests,
-                    errors: operation.errors,
-                    latency: LatencyStats::of(&mut operation.latency, since_start),
-                };
-                (*name, stats)
-            })
-            .collect();
-        Some(ServiceStats {
-            service: self.0.service,
-            requests: counts.requests,
-            in_flight: counts.in_flight,
-            cancelled: counts.cancelled,
-            retries: counts.retries,
-            errors: counts
-                .errors
-                .iter()
-                .map(|(kind, count)| (kind.label(), *count))
-                .collect(),
-            latency: LatencyStats::of(&mut counts.latency, since_start),
-            operations,
-            connections,
-            last_success_seconds_ago: counts.last_success.map(ago),
-            last_failure_seconds_ago: counts.last_failure.map(|(moment, _)| ago(moment)),
-            last_failure: counts.last_failure.map(|(_, kind)| kind.label()),
-        })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.0.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl LatencyStats {
-    fn of(histogram: &mut Histogram, now: Duration) -> Self {
-        let mut ms = |quantile| {
-            let latency = histogram.quantile(now, quantile)?;
-            Some((latency.as_secs_f64() * 10_000.0).round() / 10.0)
-        };
-        Self {
-            p50_ms: ms(0.5),
-            p95_ms: ms(0.95),
-        }
-    }
-}
-
-/// A call under way.
-pub(super) struct InFlight(Recorder);
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.lock().in_flight -= 1;
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::super::recorder::Recorder;
     use super::*;
+    use crate::error::ErrorKind;
 
     fn pool(services: Vec<ServiceStats>) -> PoolStats {
         PoolStats {
@@ -323,7 +244,9 @@ mod tests {
         let in_flight = recorder.begin("chat.stream");
         recorder.answered("chat.stream", Duration::from_millis(200));
         recorder.failed("chat.stream", ErrorKind::Timeout);
-        let stats = recorder.stats(ConnectionStats::default()).unwrap();
+        let stats = recorder
+            .stats(ConnectionStats::default(), Vec::new())
+            .unwrap();
         drop(in_flight);
         let spoken = pool(vec![stats]).spoken();
         assert!(spoken.contains("up for 2 minutes"), "{spoken}");
@@ -336,49 +259,13 @@ mod tests {
         assert!(!spoken.contains(['{', '"', '_', ';']), "{spoken}");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_call_is_in_flight_until_it_is_dropped() {
-        let recorder = Recorder::new(Service::OpenAi, Instant::now());
-        let first = recorder.begin("a");
-        let second = recorder.begin("b");
-        let in_flight = || {
-            recorder
-                .stats(ConnectionStats::default())
-                .unwrap()
-                .in_flight
-        };
-        assert_eq!(in_flight(), 2);
-        drop(first);
-        assert_eq!(in_flight(), 1);
-        drop(second);
-        assert_eq!(in_flight(), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn errors_are_counted_by_kind_and_by_operation() {
-        let recorder = Recorder::new(Service::OpenAi, Instant::now());
-        for kind in [
-            ErrorKind::Timeout,
-            ErrorKind::Timeout,
-            ErrorKind::RateLimited,
-        ] {
-            drop(recorder.begin("speech"));
-            recorder.failed("speech", kind);
-        }
-        let stats = recorder.stats(ConnectionStats::default()).unwrap();
-        assert_eq!(
-            stats.errors,
-            BTreeMap::from([("timeout", 2), ("rate_limited", 1)])
-        );
-        assert_eq!(stats.operations["speech"].errors, 3);
-        assert_eq!(stats.last_failure, Some("rate_limited"));
-    }
-
     #[test]
     fn the_json_names_services_by_label() {
         let recorder = Recorder::new(Service::OpenAi, Instant::now());
         drop(recorder.begin("models"));
-        let stats = recorder.stats(ConnectionStats::default()).unwrap();
+        let stats = recorder
+            .stats(ConnectionStats::default(), Vec::new())
+            .unwrap();
         let json = serde_json::to_value(pool(vec![stats])).unwrap();
         assert_eq!(json["services"][0]["service"], "openai");
         assert_eq!(json["connections"]["open"], 1);

@@ -7,7 +7,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 
 use super::ConnectionPool;
 use super::call::{CallSpec, Held, Lease};
-use super::stats::Recorder;
+use super::recorder::Recorder;
 use crate::error::{CallError, ErrorKind};
 
 /// Least idle timeout that makes sense: longer than an answer that is complete may linger.
@@ -69,7 +69,7 @@ impl ConnectionPool {
             .await?;
         let (first, rest, lease) = opened;
         let held = Held {
-            _lease: lease,
+            lease,
             _in_flight: in_flight,
         };
         Ok((first, rest, held))
@@ -84,22 +84,19 @@ fn watch<T: Send + 'static>(
     idle_timeout: Duration,
     recorder: Recorder,
 ) -> Items<T> {
-    struct Watched<T> {
-        rest: Items<T>,
-        _held: Held,
-    }
-    let watched = Some(Watched { rest, _held: held });
+    let watched = Some((rest, held));
     stream::unfold(watched, move |watched| {
         let (spec, recorder) = (spec.clone(), recorder.clone());
         async move {
-            let mut watched = watched?;
-            let error = match tokio::time::timeout(idle_timeout, watched.rest.next()).await {
+            let (mut rest, held) = watched?;
+            let error = match tokio::time::timeout(idle_timeout, rest.next()).await {
                 Ok(None) => return None,
-                Ok(Some(Ok(item))) => return Some((Ok(item), Some(watched))),
+                Ok(Some(Ok(item))) => return Some((Ok(item), Some((rest, held)))),
                 Ok(Some(Err(error))) => error,
                 Err(_) => spec.error(ErrorKind::Timeout),
             };
             recorder.failed(spec.operation, error.kind);
+            held.lease.broke_off(error.kind);
             Some((Err(error), None))
         }
     })

@@ -148,11 +148,11 @@ async fn worker(State(views): State<Arc<Views>>) -> Response {
 }
 
 async fn metrics(State(views): State<Arc<Views>>) -> Response {
-    (
-        [(header::CONTENT_TYPE, METRICS_TYPE)],
-        views.metrics.render(),
-    )
-        .into_response()
+    // The pool's rows read the kernel's socket table.
+    match tokio::task::spawn_blocking(move || views.metrics.render()).await {
+        Ok(page) => ([(header::CONTENT_TYPE, METRICS_TYPE)], page).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 async fn pool(State(views): State<Arc<Views>>) -> Response {

@@ -4,7 +4,9 @@ mod access;
 mod http;
 mod log;
 mod metrics;
+mod pool;
 
 pub use self::http::{Config as HttpConfig, HttpServer, Views};
 pub use self::log::{Config as LogConfig, Format as LogFormat, init as init_log};
 pub use self::metrics::Metrics;
+pub use self::pool::PoolCollector;

@@ -297,7 +297,8 @@ async fn start_serves_health_worker_and_metrics_and_drains_on_sigterm() {
         "{metrics}"
     );
     assert!(
-        metrics.contains("lk_agents_active_job_count 0"),
+        metrics.contains("lk_agents_active_job_count 0")
+            && metrics.contains("voice_agent_http_places_max 100"),
         "{metrics}"
     );
 

@@ -4,6 +4,7 @@ pub(crate) mod jobs;
 pub(crate) mod livekit;
 pub(crate) mod redis;
 pub(crate) mod running;
+pub(crate) mod toxiproxy;
 
 use std::net::TcpListener;
 use std::path::PathBuf;

@@ -2,8 +2,12 @@
 
 mod aimock;
 mod cleanup;
+mod clients;
 mod faults;
+mod health;
 mod limits;
+mod outage;
+mod outages;
 mod pooling;
 mod privacy;
 pub(crate) mod stages;

@@ -1,8 +1,8 @@
 //! A server that answers byte by byte as a test says: for what well-behaved servers never do.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,6 +31,8 @@ pub(crate) struct Wire {
 struct Counts {
     accepted: AtomicUsize,
     requests: AtomicUsize,
+    /// What each request began with.
+    heads: Mutex<Vec<String>>,
 }
 
 impl Wire {
@@ -70,6 +72,11 @@ impl Wire {
         self.counts.requests.load(Ordering::SeqCst)
     }
 
+    /// The request line and headers of the n-th request.
+    pub(crate) fn head(&self, number: usize) -> String {
+        self.counts.heads.lock().unwrap()[number].clone()
+    }
+
     /// Waits until so many connections were closed, by whichever side.
     pub(crate) async fn closed(&self, count: usize) {
         let mut closed = self.closed.clone();
@@ -95,7 +102,8 @@ async fn serve(
     counts: &Counts,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    while read_request(&mut stream).await?.is_some() {
+    while let Some(head) = read_request(&mut stream).await? {
+        counts.heads.lock().unwrap().push(head);
         let number = counts.requests.fetch_add(1, Ordering::SeqCst);
         for step in script(number) {
             match step {
@@ -117,8 +125,8 @@ async fn serve(
     Ok(())
 }
 
-/// Reads one request with its body; `None` when the client closed instead.
-async fn read_request(stream: &mut TcpStream) -> io::Result<Option<()>> {
+/// Reads one request with its body and returns its head; `None` when the client closed instead.
+async fn read_request(stream: &mut TcpStream) -> io::Result<Option<String>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -127,14 +135,15 @@ async fn read_request(stream: &mut TcpStream) -> io::Result<Option<()>> {
             Err(error) => return Err(error),
         }
     }
-    let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+    let head = String::from_utf8_lossy(&head).into_owned();
     let length = head
+        .to_ascii_lowercase()
         .lines()
         .find_map(|line| line.strip_prefix("content-length:"))
         .map_or(0, |length| length.trim().parse().unwrap());
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
-    Ok(Some(()))
+    Ok(Some(head))
 }
 
 /// A complete answer.

@@ -1,0 +1,275 @@
+//! The health monitor: asks what has been silent for long, notices what is down before a caller
+//! does, and notices when it is back.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::ConnectionPool;
+use super::backend::Backend;
+use super::breaker::BreakerState;
+use super::endpoint::Endpoint;
+use super::gate::Key;
+use super::stats::CheckStats;
+use crate::error::{CallError, ErrorKind, Service};
+
+/// Endpoints watched at most; they come from the configuration, so there are few.
+const WATCHED_MAX: usize = 64;
+/// Least time between two looks, however much there is to probe.
+const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(250);
+/// How long backends may take to close.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
+
+/// What is watched, and how it was.
+#[derive(Default)]
+pub(super) struct Health {
+    endpoints: Mutex<BTreeMap<Key, Endpoint>>,
+    checks: Mutex<BTreeMap<Key, Check>>,
+    wake: Notify,
+}
+
+/// The checks of one host so far.
+#[derive(Clone, Copy, Debug)]
+struct Check {
+    at: Instant,
+    failure: Option<ErrorKind>,
+    checks: u64,
+    failures: u64,
+}
+
+/// What can be asked how it is.
+enum Target {
+    Endpoint(Endpoint),
+    Backend(Arc<dyn Backend>),
+}
+
+/// What is known without asking.
+#[derive(Clone, Copy, Debug)]
+struct Signs {
+    breaker: BreakerState,
+    last_answer: Option<Instant>,
+    last_check: Option<Instant>,
+    is_failing: bool,
+}
+
+impl Signs {
+    /// Whether to ask.
+    fn is_due(self, now: Instant, check_after: Duration) -> bool {
+        match self.breaker {
+            // It would be refused.
+            BreakerState::Open => return false,
+            // Better a probe of ours than a caller's.
+            BreakerState::HalfOpen => return true,
+            BreakerState::Closed => {}
+        }
+        let has_answered_since = self.last_answer > self.last_check;
+        if self.is_failing && !has_answered_since {
+            return true;
+        }
+        (self.last_answer.max(self.last_check)).is_none_or(|last| now - last >= check_after)
+    }
+}
+
+impl Health {
+    pub(super) fn keys_of(&self, service: Service) -> Vec<Key> {
+        let endpoints = self.endpoints();
+        let checks = self.checks();
+        let keys = endpoints.keys().chain(checks.keys());
+        keys.filter(|key| key.0 == service).cloned().collect()
+    }
+
+    pub(super) fn last_check(&self, key: &Key) -> Option<CheckStats> {
+        let check = *self.checks().get(key)?;
+        Some(CheckStats {
+            seconds_ago: check.at.elapsed().as_secs_f64(),
+            result: check.failure.map_or("ok", ErrorKind::label),
+            checks: check.checks,
+            failures: check.failures,
+        })
+    }
+
+    /// Makes the monitor look now.
+    pub(super) fn look_now(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Notes a check; returns the failure before it.
+    fn note(&self, key: &Key, failure: Option<ErrorKind>) -> Option<ErrorKind> {
+        let mut checks = self.checks();
+        let check = checks.entry(key.clone()).or_insert(Check {
+            at: Instant::now(),
+            failure: None,
+            checks: 0,
+            failures: 0,
+        });
+        check.at = Instant::now();
+        check.checks += 1;
+        check.failures += u64::from(failure.is_some());
+        std::mem::replace(&mut check.failure, failure)
+    }
+
+    fn endpoints(&self) -> MutexGuard<'_, BTreeMap<Key, Endpoint>> {
+        (self.endpoints.lock()).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn checks(&self) -> MutexGuard<'_, BTreeMap<Key, Check>> {
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ConnectionPool {
+    /// Remembers endpoints for the health monitor; backends are watched without this.
+    pub fn watch(&self, endpoints: &[Endpoint]) {
+        let mut watched = self.0.health.endpoints();
+        for endpoint in endpoints {
+            let key = (endpoint.service(), Some(Arc::clone(endpoint.host())));
+            if watched.len() < WATCHED_MAX || watched.contains_key(&key) {
+                watched.insert(key, endpoint.clone());
+            }
+        }
+    }
+
+    /// The health monitor; runs for ever, beside the worker.
+    ///
+    /// It looks every `pool.health_interval`, and when an open breaker's time is over. It asks what
+    /// has neither answered nor been asked for `pool.health_check_after`, what failed the last time,
+    /// and what the breaker would let a probe through to, so that no caller has to pay for finding
+    /// out. A failure drops the idle connections to the service: what was stale is gone when it is
+    /// back. Each change is logged once.
+    ///
+    /// Cancel safety: dropping the future ends the checks under way.
+    pub async fn monitor(&self) {
+        loop {
+            tokio::select! {
+                () = sleep(self.next_look()) => {}
+                () = self.0.shared.gates.opened() => continue,
+                () = self.0.health.wake.notified() => {}
+            }
+            let now = Instant::now();
+            let check_after = self.0.shared.config.health_check_after;
+            let due = (self.targets().into_iter())
+                .filter(|(key, _)| self.signs(key).is_due(now, check_after))
+                .map(|(key, target)| self.check(key, target));
+            join_all(due).await;
+        }
+    }
+
+    /// Closes the backends and drops all idle connections, for the end of the process. Call it when
+    /// no call is under way any more; those that are have a few seconds to end.
+    pub async fn close(&self) {
+        let backends = self.0.backends.all();
+        let closing = join_all(backends.iter().map(|backend| backend.close()));
+        if timeout(CLOSE_MAX, closing).await.is_err() {
+            tracing::warn!(
+                seconds = CLOSE_MAX.as_secs(),
+                "a backend did not close in time"
+            );
+        }
+        self.0.shared.http.replace();
+    }
+
+    /// The time until something may have to be checked.
+    fn next_look(&self) -> Duration {
+        let keys = self.targets().into_iter().map(|(key, _)| key);
+        let probe = keys.filter_map(|key| self.probe_in(&key)).min();
+        let interval = self.0.shared.config.health_interval;
+        probe.map_or(interval, |wait| wait.max(LOOK_INTERVAL_MIN).min(interval))
+    }
+
+    /// The time until the breaker of a target lets a probe through; `None` while it is closed.
+    fn probe_in(&self, key: &Key) -> Option<Duration> {
+        let gates = self.0.shared.gates.behind(key);
+        let is_trouble = |it: &Arc<super::gate::Gate>| it.state() != BreakerState::Closed;
+        let waits = gates.iter().filter(|it| is_trouble(it));
+        waits.map(|it| it.refusal().unwrap_or_default()).min()
+    }
+
+    fn targets(&self) -> Vec<(Key, Target)> {
+        let endpoints = self.0.health.endpoints().clone();
+        let endpoints = (endpoints.into_iter()).map(|(key, it)| (key, Target::Endpoint(it)));
+        let backends = self.0.backends.all().into_iter();
+        endpoints
+            .chain(backends.map(|it| ((it.service(), None), Target::Backend(it))))
+            .collect()
+    }
+
+    fn signs(&self, key: &Key) -> Signs {
+        let check = self.0.health.checks().get(key).copied();
+        let gates = self.0.shared.gates.behind(key);
+        let states: Vec<_> = gates.iter().map(|gate| gate.state()).collect();
+        let breaker = [BreakerState::HalfOpen, BreakerState::Open]
+            .into_iter()
+            .find(|state| states.contains(state));
+        Signs {
+            breaker: breaker.unwrap_or(BreakerState::Closed),
+            last_answer: gates.iter().filter_map(|gate| gate.last_answer()).max(),
+            last_check: check.map(|check| check.at),
+            is_failing: check.is_some_and(|check| check.failure.is_some()),
+        }
+    }
+
+    async fn check(&self, key: Key, target: Target) {
+        let result = match &target {
+            Target::Endpoint(endpoint) => self.probe(endpoint).await,
+            Target::Backend(backend) => backend.probe().await,
+        };
+        if result
+            .as_ref()
+            .is_err_and(|e| e.kind == ErrorKind::CircuitOpen)
+        {
+            // A caller's probe was faster.
+            return;
+        }
+        let before = self
+            .0
+            .health
+            .note(&key, result.as_ref().err().map(|e| e.kind));
+        let host = key.1.as_deref();
+        match (before, result) {
+            (None, Err(error)) => {
+                self.drop_idle(&target, &error).await;
+                report(host, &error);
+            }
+            (Some(_), Ok(())) => {
+                tracing::info!(service = key.0.label(), host, "health check: back again");
+            }
+            _ => {}
+        }
+    }
+
+    /// Idle connections to what is not well are dropped as a class.
+    async fn drop_idle(&self, target: &Target, error: &CallError) {
+        if !error.kind.counts_against_service() {
+            return;
+        }
+        match target {
+            Target::Endpoint(_) => self.0.shared.http.drop_idle(),
+            Target::Backend(backend) => backend.cleanup().await,
+        }
+    }
+}
+
+fn report(host: Option<&str>, error: &CallError) {
+    let (service, kind) = (error.service.label(), error.kind);
+    if kind.needs_operator() {
+        tracing::error!(
+            service,
+            host,
+            "health check: {kind}; check the key and the address"
+        );
+    } else {
+        tracing::warn!(
+            service,
+            host,
+            "health check: {kind}; its idle connections are dropped"
+        );
+    }
+}
+
+#[cfg(test)]
+#[path = "health_tests.rs"]
+mod tests;
