@@ -2,6 +2,7 @@
 
 mod faults;
 mod greeting;
+mod pooled;
 mod tls;
 
 use std::sync::Arc;
