@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::listener::Listener;
 use super::reply::{EVENTS_MAX, Failure, ReplyEvent, ReplyEvents, ReplyId};
 use super::transcriptions::Transcriptions;
-use super::turns::{Exchange, Kind};
+use super::turns::Exchange;
 use super::{Agent, BoxVad, Config, SessionEnd};
 use crate::audio::speech;
 use crate::chat::ChatContext;
@@ -70,10 +70,7 @@ impl Session {
             n_segments: 0,
             agent,
         };
-        core.greeting = core
-            .agent
-            .opening(&core.config, &core.chat)
-            .map(|source| core.make(source, Kind::Greeting));
+        core.greeting = core.make_greeting();
         Self {
             core,
             replies,

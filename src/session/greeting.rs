@@ -92,7 +92,9 @@ impl Agent {
     /// What the agent says first.
     pub(super) fn opening(&self, config: &Config, chat: &ChatContext) -> Option<Source> {
         let source = self.greeting.source(chat)?;
-        let greetings = self.greetings.as_ref().filter(|_| self.greeting.is_cached);
+        // What was said before is for those who said it.
+        let is_shared = self.greeting.is_cached && chat.items.is_empty();
+        let greetings = self.greetings.as_ref().filter(|_| is_shared);
         Some(match greetings {
             Some(greetings) => Source::Recorded(greetings.open(self, config, source)),
             None => source,

@@ -17,7 +17,7 @@ use super::apology::Stage;
 use super::recording::{Recorder, Recording, Speech, recording};
 use super::reply::{Failure, Making, ReplyId};
 use super::writing::{Piece, Source, next, write};
-use super::{Agent, Config, GreetingMode};
+use super::{Agent, Config};
 use crate::audio::AudioFrame;
 use crate::cache::{Cache, CacheKey};
 use crate::error::CallError;
@@ -39,10 +39,7 @@ pub struct MadeWith {
 
 /// Greetings on the process's cache; clones share them.
 #[derive(Clone)]
-pub struct GreetingCache {
-    inner: Arc<Inner>,
-    profile_version: Option<u64>,
-}
+pub struct GreetingCache(Arc<Inner>);
 
 struct Inner {
     cache: Cache,
@@ -59,34 +56,24 @@ struct Growing {
 impl GreetingCache {
     /// Greetings of an agent that is `made_with` this.
     pub fn new(cache: Cache, made_with: MadeWith) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                cache,
-                made_with,
-                growing: Mutex::default(),
-            }),
-            profile_version: None,
-        }
-    }
-
-    /// The greetings of a caller whose profile, in this version, is part of the instructions.
-    #[must_use]
-    pub fn for_profile(mut self, version: u64) -> Self {
-        self.profile_version = Some(version);
-        self
+        Self(Arc::new(Inner {
+            cache,
+            made_with,
+            growing: Mutex::default(),
+        }))
     }
 
     /// The greeting that comes of `source`: as it is in the cache, or as it is being made from now
     /// on. Must be called within a Tokio runtime.
     pub(super) fn open(&self, agent: &Agent, config: &Config, source: Source) -> Recording {
-        let key = self.key(agent);
-        let mut growing = self.inner.growing();
+        let key = self.key(agent.tts.sample_rate_hz(), &source);
+        let mut growing = self.0.growing();
         if let Some(growing) = growing.get(&key) {
             return growing.recording.clone();
         }
         let (recorder, recording) = recording(agent.tts.sample_rate_hz());
         let making = Maker {
-            cache: self.inner.cache.clone(),
+            cache: self.0.cache.clone(),
             // Neither the greetings nor the tools: what a tool does is for one call.
             agent: Agent {
                 greetings: None,
@@ -98,30 +85,32 @@ impl GreetingCache {
             },
             source,
         };
-        let (inner, done) = (Arc::downgrade(&self.inner), key.clone());
+        let (inner, made) = (Arc::downgrade(&self.0), key.clone());
         let task = tokio::spawn(async move {
-            making.make(&recorder, key).await;
-            Inner::forget(&inner, &done);
+            making.make(&recorder, made.clone()).await;
+            Inner::forget(&inner, &made);
         });
+        let (listened, task) = (recording.clone(), AbortOnDropHandle::new(task));
         growing.insert(
-            self.key(agent),
+            key,
             Growing {
-                recording: recording.clone(),
-                _task: AbortOnDropHandle::new(task),
+                recording: listened,
+                _task: task,
             },
         );
         recording
     }
 
-    fn key(&self, agent: &Agent) -> CacheKey {
-        let MadeWith { llm, tts, language } = &self.inner.made_with;
-        let rate = agent.tts.sample_rate_hz().to_string();
-        let profile = self.profile_version.map(|version| version.to_string());
-        let mut parts = vec![tts.as_str(), language, &rate, &agent.greeting.text];
-        // Words that are given do not depend on who would find others.
-        if agent.greeting.mode == GreetingMode::Generate {
-            parts.extend(["generate", llm, &agent.instructions]);
-            parts.extend(profile.as_deref());
+    /// Everything that what is heard depends on: the very words, or all that the model is told (in
+    /// which a profile of the caller has its place) and the model itself.
+    fn key(&self, sample_rate_hz: u32, source: &Source) -> CacheKey {
+        let MadeWith { llm, tts, language } = &self.0.made_with;
+        let rate = sample_rate_hz.to_string();
+        let mut parts = vec![tts.as_str(), language, &rate];
+        match source {
+            Source::Say(text) => parts.extend(["say", text]),
+            Source::Chat(context) => parts.extend(["generate", llm, &context.instructions]),
+            Source::Recorded(_) | Source::Earcon => debug_assert!(false, "no greeting"),
         }
         CacheKey::new(NAMESPACE, parts)
     }

@@ -61,6 +61,12 @@ impl Core {
         }
     }
 
+    /// Begins to make the greeting, if the agent speaks first.
+    pub(super) fn make_greeting(&mut self) -> Option<Exchange> {
+        let source = self.agent.opening(&self.config, &self.chat)?;
+        Some(self.make(source, Kind::Greeting))
+    }
+
     pub(super) fn new_segment(&mut self) -> SegmentId {
         self.n_segments += 1;
         SegmentId(self.n_segments)

@@ -211,15 +211,10 @@ async fn a_model_that_breaks_off_is_apologised_for_after_what_it_said() {
 #[tokio::test(start_paused = true)]
 async fn what_a_greeting_depends_on_tells_it_apart() {
     let house = House::new();
-    let call = async |is_generated, instructions, profile: Option<u64>| {
-        let greetings = match profile {
-            Some(version) => house.greetings.clone().for_profile(version),
-            None => house.greetings.clone(),
-        };
+    let call = async |is_generated, instructions| {
         let mut call = Setup {
             is_generated,
             instructions,
-            greetings: Some(greetings),
             ..house.setup()
         }
         .start()
@@ -228,14 +223,13 @@ async fn what_a_greeting_depends_on_tells_it_apart() {
         call.hang_up().await;
         house.cache.stats().await.entries
     };
-    assert_eq!(call(false, "Be kind.", None).await, 1);
-    // Words that are given stay the same whoever is greeted.
-    assert_eq!(call(false, "Be brief.", Some(1)).await, 1);
-    assert_eq!(call(true, "Be kind.", None).await, 2);
-    assert_eq!(call(true, "Be brief.", None).await, 3);
-    assert_eq!(call(true, "Be brief.", Some(1)).await, 4);
-    assert_eq!(call(true, "Be brief.", Some(2)).await, 5);
-    assert_eq!(call(true, "Be brief.", Some(2)).await, 5);
+    assert_eq!(call(false, "Be kind.").await, 1);
+    // Words that are given stay the same whatever the model is told.
+    assert_eq!(call(false, "Be kind. The caller is Ann.").await, 1);
+    assert_eq!(call(true, "Be kind.").await, 2);
+    assert_eq!(call(true, "Be kind. The caller is Ann.").await, 3);
+    assert_eq!(call(true, "Be kind. The caller is Bob.").await, 4);
+    assert_eq!(call(true, "Be kind. The caller is Ann.").await, 4);
 }
 
 #[tokio::test(start_paused = true)]
