@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::audio::vad::EarshotVad;
 use crate::cache::Cache;
 use crate::chat::ToolCall;
+use crate::memory::{CallMemory, Memories, Recorder};
 use crate::pool::{ConnectionPool, Endpoint};
-use crate::room::{Joined, RpcMethod, Voice, join};
+use crate::room::{Joined, RoomEvent, RpcMethod, Voice, join};
 use crate::session::{Agent, Greeting, Session, SessionEnd, Settings};
+use crate::tools::memory_tools;
 use crate::worker::{JobContext, JobHandler, JobOutcome};
 
 /// Settings of the agent itself.
@@ -63,6 +66,7 @@ pub struct AgentJobs {
     settings: Settings,
     services: Services,
     rpc_tools: Vec<String>,
+    memories: Option<Memories>,
 }
 
 impl AgentJobs {
@@ -78,7 +82,15 @@ impl AgentJobs {
             settings,
             services,
             rpc_tools,
+            memories: None,
         }
+    }
+
+    /// The same agent with a memory: it knows its callers again.
+    #[must_use]
+    pub fn with_memories(mut self, memories: Memories) -> Self {
+        self.memories = Some(memories);
+        self
     }
 
     /// Makes everything that the first job would have to wait for: connections and the greeting.
@@ -113,25 +125,39 @@ impl AgentJobs {
     async fn talk(&self, job: JobContext) -> JobOutcome {
         // The greeting is made while the room is joined.
         let voice = Arc::new(Voice::new(self.agent.tts.sample_rate_hz()));
-        let session = Session::prepare(
+        let memory = self.memories.clone().map(CallMemory::new);
+        let mut agent = self.agent.clone();
+        if let Some(memory) = &memory {
+            agent.tools = agent.tools.and(memory_tools(memory));
+        }
+        let mut session = Session::prepare(
             self.settings.clone(),
-            self.agent.clone(),
+            agent,
             Box::new(EarshotVad::new()),
             Arc::clone(&voice) as _,
         );
+        let recorder = memory.as_ref().map(CallMemory::record);
+        if let (Some(memory), Some(recorder)) = (&memory, &recorder) {
+            session = session
+                .brief_with(memory.briefings())
+                .record_to(recorder.turns());
+        }
         let joining = join(&job.url, &job.token, voice, self.rpc_methods());
         let joined = tokio::select! {
             joined = joining => joined,
             () = job.shutdown.cancelled() => return JobOutcome::Success,
         };
-        let joined = match joined {
+        let mut joined = match joined {
             Ok(joined) => joined,
             Err(error) => {
                 tracing::error!(%error, "the job ends before it began");
                 return JobOutcome::Failed(error.to_string());
             }
         };
-        let end = converse(session, joined, job.shutdown).await;
+        if let Some(memory) = memory {
+            joined.events = introduce(joined.events, memory);
+        }
+        let end = converse(session, joined, job.shutdown, recorder).await;
         tracing::info!(end = end.label(), "the session is over");
         match end {
             SessionEnd::UserLeft | SessionEnd::RoomClosed | SessionEnd::Shutdown => {
@@ -166,12 +192,36 @@ impl AgentJobs {
     }
 }
 
-async fn converse(session: Session, mut joined: Joined, shutdown: CancellationToken) -> SessionEnd {
+/// Tells the memory who is there, before the session hears of it.
+fn introduce(
+    events: BoxStream<'static, RoomEvent>,
+    memory: CallMemory,
+) -> BoxStream<'static, RoomEvent> {
+    let look = move |event: &RoomEvent| match event {
+        RoomEvent::UserJoined(identity) => memory.user_joined(identity.expose()),
+        RoomEvent::UserLeft { .. } => memory.user_left(),
+        _ => {}
+    };
+    events.inspect(look).boxed()
+}
+
+async fn converse(
+    session: Session,
+    mut joined: Joined,
+    shutdown: CancellationToken,
+    recorder: Option<Recorder>,
+) -> SessionEnd {
     let events = std::mem::replace(&mut joined.events, Box::pin(futures::stream::empty()));
     let end = session
         .run(events, Arc::clone(&joined.output), shutdown)
         .await;
-    joined.leave().await;
+    // The last turns are remembered while the room is left.
+    let recording = async {
+        if let Some(recorder) = recorder {
+            recorder.finish().await;
+        }
+    };
+    tokio::join!(joined.leave(), recording);
     end
 }
 

@@ -18,17 +18,45 @@ pub struct TurnReport {
     pub ok: bool,
 }
 
-/// The whole conversation.
+/// One call.
 #[derive(Debug, Serialize)]
-pub struct Report {
-    /// Whether every turn was answered as expected.
-    pub ok: bool,
+pub struct CallReport {
     /// From connecting to the end of joining, in milliseconds.
     pub join_ms: u64,
     /// The greeting.
     pub greeting: TurnReport,
     /// The turns, in order.
     pub turns: Vec<TurnReport>,
+}
+
+impl CallReport {
+    /// Whether every turn was answered as expected.
+    fn is_ok(&self) -> bool {
+        self.greeting.ok && self.turns.iter().all(|turn| turn.ok)
+    }
+}
+
+/// The whole conversation.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Whether every turn of every call was answered as expected.
+    pub ok: bool,
+    /// The call.
+    #[serde(flatten)]
+    pub call: CallReport,
+    /// The next call of the same caller, in another room.
+    pub next_call: Option<CallReport>,
+}
+
+impl Report {
+    /// What came of the call and the one after it.
+    pub fn new(call: CallReport, next_call: Option<CallReport>) -> Self {
+        Self {
+            ok: call.is_ok() && next_call.as_ref().is_none_or(CallReport::is_ok),
+            call,
+            next_call,
+        }
+    }
 }
 
 impl TurnReport {

@@ -65,6 +65,14 @@ pub fn demo() -> Vec<Line> {
     ]
 }
 
+/// What the same caller asks in the next call: what was said in the first must come back.
+pub fn next_call() -> Vec<Line> {
+    vec![
+        Line::new("what is my name", &["john", "jon"]),
+        Line::new("what do you remember about me", &["john", "jon", "london"]),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -23,7 +23,7 @@ pub use self::sources::{Flag, Source, Sources};
 pub use self::supabase::Config as SupabaseConfig;
 
 use crate::audio::speech;
-use crate::{agent, cache, llm, pool, session, stt, telemetry, tts, turn, worker};
+use crate::{agent, cache, llm, memory, pool, session, stt, telemetry, tts, turn, worker};
 
 /// All settings with their defaults and documentation.
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
@@ -63,6 +63,8 @@ pub struct Config {
     pub agent: agent::Config,
     /// Results worth keeping.
     pub cache: cache::Config,
+    /// What is remembered of callers.
+    pub memory: memory::Config,
     /// The memory in Supabase.
     pub supabase: SupabaseConfig,
 }
@@ -118,6 +120,7 @@ impl Config {
             self.session.problems(),
             self.agent.problems(),
             self.cache.problems(),
+            self.memory.problems(),
             self.supabase.problems(),
         ]
         .concat();

@@ -4,12 +4,14 @@ mod chunk;
 mod decoder;
 mod messages;
 pub mod openai;
+mod structured;
 mod think;
 mod tool_calls;
 
 use futures::stream::BoxStream;
 
 pub use self::openai::Config;
+pub use self::structured::{OpenAiStructuredLlm, StructuredLlm, StructuredRequest};
 use crate::chat::{ChatContext, ToolCall, ToolSpec};
 use crate::error::CallError;
 

@@ -160,7 +160,8 @@ impl Input {
             .track_publications()
             .values()
             .for_each(listen_to);
-        self.ready.push_back(RoomEvent::UserJoined);
+        let identity = Pii::new(participant.identity().to_string());
+        self.ready.push_back(RoomEvent::UserJoined(identity));
     }
 
     fn on_left(&mut self, participant: &RemoteParticipant) {

@@ -71,8 +71,9 @@ pub enum RoomEvent {
     Frame(AudioFrame),
     /// The user typed something.
     Text(Pii<String>),
-    /// There is a user to talk to; again after [`RoomEvent::UserLeft`] that was not final.
-    UserJoined,
+    /// There is a user with this identity to talk to; again after [`RoomEvent::UserLeft`] that was
+    /// not final, and then it may be somebody else.
+    UserJoined(Pii<String>),
     /// The user is gone.
     UserLeft {
         /// Whether for good; a lost connection may come back.

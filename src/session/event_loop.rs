@@ -15,6 +15,8 @@ use super::turns::Exchange;
 use super::{Agent, BoxVad, Config, SessionEnd};
 use crate::audio::speech;
 use crate::chat::ChatContext;
+use crate::memory::Briefing;
+use crate::redact::Pii;
 use crate::room::{AgentState, AudioOutput, RoomEvent, RoomOutput, SegmentId};
 use crate::turn::{self, RequestId, SessionTime, Turn, TurnInput, TurnOutput};
 
@@ -36,6 +38,7 @@ pub struct Session {
     vad: BoxVad,
     settings: Settings,
     turns: Option<mpsc::Sender<Turn>>,
+    briefings: Option<BoxStream<'static, Briefing>>,
 }
 
 /// What a session needs to make replies.
@@ -77,6 +80,7 @@ impl Session {
             vad,
             settings,
             turns: None,
+            briefings: None,
         }
     }
 
@@ -84,6 +88,14 @@ impl Session {
     #[must_use]
     pub fn record_to(mut self, turns: mpsc::Sender<Turn>) -> Self {
         self.turns = Some(turns);
+        self
+    }
+
+    /// Tells the model what `briefings` say of the user who is there, the latest only. A generated
+    /// greeting waits a moment for the first.
+    #[must_use]
+    pub fn brief_with(mut self, briefings: BoxStream<'static, Briefing>) -> Self {
+        self.briefings = Some(briefings);
         self
     }
 
@@ -98,6 +110,7 @@ impl Session {
     ) -> SessionEnd {
         let listener = Listener::new(self.vad, &self.settings.vad, &self.settings.turn);
         let mut replies = self.replies;
+        let mut briefings = self.briefings;
         let mut conversation = Conversation {
             core: self.core,
             room,
@@ -109,12 +122,15 @@ impl Session {
             shown: None,
             n_errors: 0,
             turns: self.turns,
+            user: None,
+            is_briefed: briefings.is_some(),
+            greet_by: None,
             end: None,
         };
         let started = Instant::now();
         conversation.show(AgentState::Listening);
         loop {
-            let deadline = conversation.listener.deadline();
+            let deadline = conversation.deadline();
             let event = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => Event::Shutdown,
@@ -122,6 +138,7 @@ impl Session {
                 (request, words) = conversation.transcriptions.next() => {
                     Event::Transcript(request, words)
                 }
+                Some(briefing) = next_briefing(&mut briefings) => Event::Briefing(briefing),
                 event = room_events.next() => {
                     Event::Room(event.unwrap_or(RoomEvent::Disconnected))
                 }
@@ -137,6 +154,10 @@ impl Session {
     }
 }
 
+async fn next_briefing(briefings: &mut Option<BoxStream<'static, Briefing>>) -> Option<Briefing> {
+    briefings.as_mut()?.next().await
+}
+
 async fn sleep_until(started: Instant, deadline: Option<SessionTime>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(started + deadline.since_start()).await,
@@ -149,6 +170,7 @@ pub(super) enum Event {
     Room(RoomEvent),
     Transcript(RequestId, Result<String, Failure>),
     Reply(ReplyId, ReplyEvent),
+    Briefing(Briefing),
     Deadline,
     Shutdown,
 }
@@ -169,6 +191,12 @@ pub(super) struct Conversation {
     /// Failures since the last answer that was heard.
     pub(super) n_errors: u32,
     pub(super) turns: Option<mpsc::Sender<Turn>>,
+    /// The identity of the user who is there, or was last.
+    pub(super) user: Option<Pii<String>>,
+    /// Whether there will be something to tell the model about users.
+    pub(super) is_briefed: bool,
+    /// Until when the greeting waits for that.
+    pub(super) greet_by: Option<SessionTime>,
     pub(super) end: Option<SessionEnd>,
 }
 
@@ -184,7 +212,9 @@ impl Conversation {
                 self.on_lost_words(now, &failure);
             }
             Event::Reply(id, event) => self.on_reply(now, id, event),
+            Event::Briefing(briefing) => self.on_briefing(now, &briefing),
             Event::Deadline => {
+                self.greet_if_late(now);
                 let outputs = self.listener.tick(now);
                 self.apply(now, outputs);
             }
@@ -204,14 +234,12 @@ impl Conversation {
                     self.input(now, TurnInput::UserText(text.to_owned()));
                 }
             }
-            RoomEvent::UserJoined => {
-                self.listener.change_source();
-                self.greet(now);
-            }
+            RoomEvent::UserJoined(identity) => self.on_user_joined(now, identity),
             RoomEvent::UserLeft { is_final: true } => self.end = Some(SessionEnd::UserLeft),
             RoomEvent::UserLeft { is_final: false } => {
                 self.interrupt(now);
                 self.input(now, TurnInput::AgentFinished);
+                self.on_user_gone();
             }
             RoomEvent::Disconnected => self.end = Some(SessionEnd::RoomClosed),
         }

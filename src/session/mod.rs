@@ -9,6 +9,7 @@
 //! provider, only the traits. Only what was heard enters the chat context.
 
 mod apology;
+mod briefing;
 mod config;
 mod event_loop;
 mod greeting;

@@ -248,6 +248,7 @@ impl Conversation {
         };
         let turn = Turn {
             id: exchange.id,
+            user: self.user.clone(),
             source: exchange.source,
             transcript: Pii::new(exchange.transcript),
             reply: Pii::new(exchange.reply.log(SpokenLog::full_text)),

@@ -1,7 +1,10 @@
 //! What the model can do beside talking: one trait, one file per tool.
 
 mod cleanup_connection_pool;
+mod forget;
 mod get_connection_pool_stats;
+mod recall;
+mod remember;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +14,13 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 
 pub use self::cleanup_connection_pool::CleanupConnectionPool;
+pub use self::forget::Forget;
 pub use self::get_connection_pool_stats::GetConnectionPoolStats;
+pub use self::recall::Recall;
+pub use self::remember::Remember;
 use crate::chat::{ToolCall, ToolOutput, ToolSpec};
+use crate::error::CallError;
+use crate::memory::{CallMemory, Categories, CurrentUser};
 
 /// How long a tool may take: a caller waits through it in silence.
 pub const TOOL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,6 +49,13 @@ impl ToolSet {
     /// Tools with distinct names; of two with the same name the first one is called.
     pub fn new(tools: Vec<Arc<dyn Tool>>) -> Self {
         Self { tools }
+    }
+
+    /// The same tools and more.
+    #[must_use]
+    pub fn and(mut self, more: Vec<Arc<dyn Tool>>) -> Self {
+        self.tools.extend(more);
+        self
     }
 
     /// What the model is told.
@@ -110,6 +125,57 @@ impl FromIterator<Arc<dyn Tool>> for ToolSet {
     fn from_iter<I: IntoIterator<Item = Arc<dyn Tool>>>(tools: I) -> Self {
         Self::new(tools.into_iter().collect())
     }
+}
+
+/// The tools that reach the memory of a call: that of the user who is there and of nobody else,
+/// whatever the model says.
+pub fn memory_tools(call: &CallMemory) -> Vec<Arc<dyn Tool>> {
+    let memory = Memory {
+        user: call.user(),
+        categories: call.categories(),
+    };
+    vec![
+        Arc::new(Remember(memory.clone())),
+        Arc::new(Recall(memory.clone())),
+        Arc::new(Forget(memory)),
+    ]
+}
+
+/// What a memory tool works with.
+#[derive(Clone)]
+pub struct Memory {
+    /// Whose memory.
+    pub user: CurrentUser,
+    /// What may be in it.
+    pub categories: Categories,
+}
+
+impl Memory {
+    /// The schema of a category.
+    fn category(&self) -> Value {
+        serde_json::json!({"type": "string", "enum": self.categories.names()})
+    }
+}
+
+/// An argument that is text; models leave out, or set to null, what they do not use.
+fn text<'a>(arguments: &'a Value, name: &str) -> &'a str {
+    arguments.get(name).and_then(Value::as_str).unwrap_or("")
+}
+
+fn said(text: impl Into<String>) -> ToolOutput {
+    ToolOutput {
+        text: text.into(),
+        is_error: false,
+    }
+}
+
+fn nobody_is_known() -> ToolOutput {
+    failed("it is not known who is calling, so there is no memory in this call".to_owned())
+}
+
+fn memory_failed(error: &CallError) -> ToolOutput {
+    tracing::debug!(%error, "a memory tool failed");
+    failed("the memory cannot be reached at the moment".to_owned())
 }
 
 /// Models send nothing at all for a tool without arguments.

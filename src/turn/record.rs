@@ -59,6 +59,8 @@ impl ReplyOutcome {
 pub struct Turn {
     /// Which one of the session.
     pub id: TurnId,
+    /// The identity of the user, if anybody was there.
+    pub user: Option<crate::redact::Pii<String>>,
     /// Where the user's words came from.
     pub source: TurnSource,
     /// What the user said; empty when the agent spoke of itself.

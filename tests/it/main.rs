@@ -8,6 +8,7 @@
 mod cache;
 mod call;
 mod common;
+mod memory_tools;
 mod pool;
 mod program;
 mod session;

@@ -6,22 +6,26 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use voxpool_bench::SAMPLE_RATE_HZ;
 use voxpool_bench::hearing::Heard;
-use voxpool_bench::report::{Report, TurnReport};
+use voxpool_bench::report::{CallReport, Report, TurnReport};
 use voxpool_bench::room::Call;
 use voxpool_bench::script::{self, Line};
 use voxpool_bench::server::Server;
 use voxpool_bench::transcript::Transcriber;
 use voxpool_bench::voice;
 
-/// Talks to the agent in a room, prints the dialogue as it is heard and ends with a line of JSON.
+/// Talks to the agent in a room, hangs up and calls again to see what it remembers; prints the
+/// dialogue as it is heard and ends with a line of JSON.
 #[derive(Parser)]
 #[command(name = "caller", version)]
 struct Arguments {
     #[command(flatten)]
     server: Server,
-    /// The room to call in.
+    /// The room to call in; the next call is in a room with "-again" behind its name.
     #[arg(long, default_value = "demo")]
     room: String,
+    /// Who calls: the agent remembers callers by their identity.
+    #[arg(long, default_value = "caller")]
+    identity: String,
     /// Base URL of the service that transcribes what is heard.
     #[arg(
         long,
@@ -46,7 +50,7 @@ struct Arguments {
     /// Print a token for joining the room under this identity, and do nothing else.
     #[arg(long, value_name = "IDENTITY")]
     print_token: Option<String>,
-    /// Say this instead of the demo's script; may be given several times.
+    /// Say this, in one call, instead of the demo's script; may be given several times.
     #[arg(long)]
     say: Vec<String>,
 }
@@ -68,20 +72,6 @@ async fn main() -> Result<std::process::ExitCode> {
 }
 
 async fn converse(arguments: &Arguments) -> Result<Report> {
-    let lines = if arguments.say.is_empty() {
-        script::demo()
-    } else {
-        let spoken = |text: &String| Line {
-            say: text.clone(),
-            expect_any: Vec::new(),
-        };
-        arguments.say.iter().map(spoken).collect()
-    };
-    // All voices first: synthesis must not steal time from the conversation.
-    let mut voices = Vec::with_capacity(lines.len());
-    for line in &lines {
-        voices.push(voice::speak(&line.say).await?);
-    }
     let transcriber = Transcriber {
         base_url: arguments.stt_url.clone(),
         api_key: arguments.stt_key.clone(),
@@ -90,11 +80,40 @@ async fn converse(arguments: &Arguments) -> Result<Report> {
             .timeout(Duration::from_secs(60))
             .build()?,
     };
+    if !arguments.say.is_empty() {
+        let spoken = |text: &String| Line {
+            say: text.clone(),
+            expect_any: Vec::new(),
+        };
+        let lines: Vec<Line> = arguments.say.iter().map(spoken).collect();
+        let only = call(arguments, &arguments.room, &lines, &transcriber).await?;
+        return Ok(Report::new(only, None));
+    }
+    let first = call(arguments, &arguments.room, &script::demo(), &transcriber).await?;
+    say("");
+    say("       (the caller hangs up and calls again)");
+    say("");
+    let room = format!("{}-again", arguments.room);
+    let next = call(arguments, &room, &script::next_call(), &transcriber).await?;
+    Ok(Report::new(first, Some(next)))
+}
 
+/// One call, from joining to hanging up.
+async fn call(
+    arguments: &Arguments,
+    room: &str,
+    lines: &[Line],
+    transcriber: &Transcriber,
+) -> Result<CallReport> {
+    // All voices first: synthesis must not steal time from the conversation.
+    let mut voices = Vec::with_capacity(lines.len());
+    for line in lines {
+        voices.push(voice::speak(&line.say).await?);
+    }
     let started = Instant::now();
     let mut call = Call::join(
         &arguments.server.url,
-        &arguments.server.token(&arguments.room, "caller")?,
+        &arguments.server.token(room, &arguments.identity)?,
     )
     .await?;
     let join = started.elapsed();
@@ -104,19 +123,17 @@ async fn converse(arguments: &Arguments) -> Result<Report> {
         say: String::new(),
         expect_any: Vec::new(),
     };
-    let greeting = answer(&mut call, &any, started, patience, &transcriber).await?;
+    let greeting = answer(&mut call, &any, started, patience, transcriber).await?;
     say(&greeting.dialogue());
     let mut turns = Vec::with_capacity(lines.len());
     for (line, samples) in lines.iter().zip(voices) {
         let spoken_at = call.say(samples).await?;
-        let turn = answer(&mut call, line, spoken_at, patience, &transcriber).await?;
+        let turn = answer(&mut call, line, spoken_at, patience, transcriber).await?;
         say(&turn.dialogue());
         turns.push(turn);
     }
     call.hang_up().await?;
-    let ok = greeting.ok && turns.iter().all(|turn| turn.ok);
-    Ok(Report {
-        ok,
+    Ok(CallReport {
         join_ms: millis(join),
         greeting,
         turns,

@@ -43,6 +43,7 @@ struct Seen {
 
 pub(crate) struct Caller {
     pub(crate) room: Arc<Room>,
+    identity: String,
     microphone: NativeAudioSource,
     seen: Arc<Mutex<Seen>>,
 }
@@ -62,7 +63,12 @@ pub(crate) fn token(identity: &str, room: &str) -> String {
 
 impl Caller {
     pub(crate) async fn join(url: &str, room: &str) -> Self {
-        let (room, mut events) = Room::connect(url, &token("caller", room), RoomOptions::default())
+        Self::join_as("caller", url, room).await
+    }
+
+    pub(crate) async fn join_as(identity: &str, url: &str, room: &str) -> Self {
+        let token = token(identity, room);
+        let (room, mut events) = Room::connect(url, &token, RoomOptions::default())
             .await
             .expect("the caller joins");
         let seen = Arc::<Mutex<Seen>>::default();
@@ -87,6 +93,7 @@ impl Caller {
             .expect("the caller's microphone is published");
         Self {
             room: Arc::new(room),
+            identity: identity.to_owned(),
             microphone,
             seen,
         }
@@ -122,7 +129,9 @@ impl Caller {
         eventually(&what, async || {
             let seen = self.seen.lock().expect("no panic while reading");
             let line = seen.lines.iter().find(|line| {
-                (line.speaker != "caller") == is_agent && line.is_final && line.text.contains(words)
+                (line.speaker != self.identity) == is_agent
+                    && line.is_final
+                    && line.text.contains(words)
             });
             line.cloned()
         })

@@ -41,7 +41,7 @@ async fn ten_callers_at_once_cost_one_greeting() {
         text: "Greet the caller.".to_owned(),
         ..Greeting::default()
     };
-    let house = House::open_with(None, greeting).await;
+    let house = House::open_with(None, greeting, None).await;
     let calls = (0..10).map(|n| {
         let url = house.server.url();
         async move {

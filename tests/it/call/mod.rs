@@ -4,6 +4,7 @@
 pub(crate) mod caller;
 mod endings;
 mod greeting;
+mod memory;
 mod official;
 mod trouble;
 
@@ -16,6 +17,7 @@ use offline_openai::{Fixed, Server, ServerHandle};
 use tokio::time::Instant;
 use voxpool::agent::{AgentJobs, Services};
 use voxpool::audio::AudioFrame;
+use voxpool::memory::{Memories, Store};
 use voxpool::session::{Agent, Greeting, GreetingCache, MadeWith, Settings};
 use voxpool::tools::{CleanupConnectionPool, GetConnectionPoolStats, ToolSet};
 use voxpool::tts::Tts;
@@ -33,18 +35,28 @@ struct House {
     services: ServerHandle,
     stages: Stages,
     worker: RunningWorker,
+    memories: Option<Memories>,
 }
 
 impl House {
     async fn open(fixed: Option<Fixed>, greeting: &str) -> Self {
+        Self::with(fixed, greeting, None).await
+    }
+
+    /// A house whose agent remembers in `store`.
+    async fn with(fixed: Option<Fixed>, greeting: &str, store: Option<Arc<dyn Store>>) -> Self {
         let greeting = Greeting {
             text: greeting.to_owned(),
             ..Greeting::default()
         };
-        Self::open_with(fixed, greeting).await
+        Self::open_with(fixed, greeting, store).await
     }
 
-    async fn open_with(fixed: Option<Fixed>, greeting: Greeting) -> Self {
+    async fn open_with(
+        fixed: Option<Fixed>,
+        greeting: Greeting,
+        store: Option<Arc<dyn Store>>,
+    ) -> Self {
         let config = offline_openai::Config {
             fixed,
             ..offline_openai::Config::default()
@@ -72,12 +84,12 @@ impl House {
             endpoints: Vec::new(),
             cache,
         };
-        let jobs = Arc::new(AgentJobs::new(
-            agent,
-            Settings::default(),
-            shared,
-            rpc_tools,
-        ));
+        let mut jobs = AgentJobs::new(agent, Settings::default(), shared, rpc_tools);
+        let memories = store.map(|store| memory::memories(store, &services.base_url()));
+        if let Some(memories) = &memories {
+            jobs = jobs.with_memories(memories.clone());
+        }
+        let jobs = Arc::new(jobs);
         let server = LiveKit::start().await;
         let worker = RunningWorker::registered(server.server_config(), quick(""), jobs).await;
         Self {
@@ -85,6 +97,7 @@ impl House {
             services,
             stages,
             worker,
+            memories,
         }
     }
 

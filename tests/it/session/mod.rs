@@ -5,6 +5,7 @@
     reason = "helpers of tests are tests; the lint only knows test functions"
 )]
 
+mod briefing;
 mod fakes;
 mod greetings;
 
@@ -18,6 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use voxpool::chat::{ChatContext, ChatItem};
 use voxpool::error::ErrorKind;
+use voxpool::memory::Briefing;
 use voxpool::redact::Pii;
 use voxpool::room::RoomEvent;
 use voxpool::session::{
@@ -39,6 +41,7 @@ struct Setup {
     greetings: Option<GreetingCache>,
     instructions: &'static str,
     is_generated: bool,
+    briefings: Option<mpsc::Receiver<Briefing>>,
     llm: FakeLlm,
     tts: FakeTts,
     stt_failures: Vec<ErrorKind>,
@@ -74,14 +77,17 @@ impl Setup {
         let greeting = Greeting {
             mode: match (self.greeting, self.is_generated) {
                 ("", _) => GreetingMode::None,
-                (_, false) => GreetingMode::Say,
                 (_, true) => GreetingMode::Generate,
+                (_, false) => GreetingMode::Say,
             },
             text: self.greeting.to_owned(),
             ..Greeting::default()
         };
         let agent = Agent {
-            instructions: self.instructions.to_owned(),
+            instructions: match self.instructions {
+                "" => "Be kind.".to_owned(),
+                instructions => instructions.to_owned(),
+            },
             greeting,
             greetings: self.greetings,
             stt: Arc::new(stt),
@@ -94,13 +100,16 @@ impl Setup {
         let (room_in, room_events) = mpsc::channel(8);
         let (turns_in, turns) = mpsc::channel(16);
         let shutdown = CancellationToken::new();
-        let session = Session::prepare(
+        let mut session = Session::prepare(
             self.settings,
             agent,
             Box::new(FakeVad),
             Arc::clone(&output) as _,
         )
         .record_to(turns_in);
+        if let Some(briefings) = self.briefings {
+            session = session.brief_with(ReceiverStream::new(briefings).boxed());
+        }
         let session = tokio::spawn(session.run(
             ReceiverStream::new(room_events).boxed(),
             Arc::new(room.clone()),
@@ -110,7 +119,8 @@ impl Setup {
             vocabulary,
             room: room_in,
         };
-        user.send(RoomEvent::UserJoined).await;
+        user.send(RoomEvent::UserJoined(Pii::new("user".to_owned())))
+            .await;
         Call {
             user,
             room,

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::words::{after, words};
+use super::words::{after, has_any, words};
 use super::{Message, Role};
 
 /// One thing that was told.
@@ -148,6 +148,9 @@ pub(super) fn in_speech(text: &str) -> Vec<Fact> {
 
 fn in_sentence(sentence: &str) -> Vec<Fact> {
     let said = words(sentence);
+    if asks_to_forget(&said) {
+        return Vec::new();
+    }
     let mut facts: Vec<Fact> = Vec::new();
     for &(pattern, topic, n_words_max) in PATTERNS {
         let Some(rest) = after(&said, pattern) else {
@@ -172,6 +175,12 @@ fn in_sentence(sentence: &str) -> Vec<Fact> {
         }
         _ => facts,
     }
+}
+
+/// Whether something is to be forgotten, which is nothing told.
+pub(super) fn asks_to_forget(said: &[String]) -> bool {
+    let is_negated = has_any(said, &["not forget", "never forget"]);
+    !is_negated && has_any(said, &["forget", "delete memory", "erase"])
 }
 
 /// What follows "remember that", unless it is a question.
@@ -244,7 +253,8 @@ pub(super) fn told(messages: &[Message]) -> Vec<Fact> {
     facts
 }
 
-/// A user message is speech, or a transcript of both speakers that facts are to be extracted from.
+/// A user message is speech, or a transcript of both speakers that facts are to be extracted from,
+/// perhaps with a list of what is known.
 fn in_user_text(text: &str) -> Vec<Fact> {
     let is_agent = |line: &&str| {
         let speaker = line
@@ -255,9 +265,13 @@ fn in_user_text(text: &str) -> Vec<Fact> {
             .to_lowercase();
         matches!(speaker.as_str(), "assistant" | "agent")
     };
+    let in_line = |line| match str::strip_prefix(line, "- ") {
+        Some(note) => in_notes(note),
+        None => in_speech(line),
+    };
     text.lines()
         .filter(|line| !is_agent(line))
-        .flat_map(in_speech)
+        .flat_map(in_line)
         .collect()
 }
 

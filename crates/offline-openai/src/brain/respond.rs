@@ -167,17 +167,26 @@ fn connections(said: &[String], conversation: &Conversation) -> Option<Reply> {
 }
 
 fn forget(said: &[String], conversation: &Conversation) -> Option<Reply> {
-    let is_negated = has_any(said, &["not forget", "never forget"]);
-    if is_negated || !has_any(said, &["forget", "delete memory", "erase"]) {
+    if !facts::asks_to_forget(said) {
         return None;
     }
     let rest = after(said, "forget that")
         .or_else(|| after(said, "forget"))
-        .unwrap_or_default();
-    let what = Fact {
-        topic: Topic::Other,
-        value: rest.join(" "),
+        .unwrap_or_default()
+        .join(" ");
+    // "forget that i like tea", "forget my name": the fact, or its topic, or just the words.
+    let about = || {
+        let topic = topic_of(&words(&rest))?;
+        Some(Fact {
+            topic,
+            value: rest.clone(),
+        })
     };
+    let told = facts::in_speech(&rest).into_iter().next();
+    let what = told.or_else(about).unwrap_or(Fact {
+        topic: Topic::Other,
+        value: rest.clone(),
+    });
     let call = tools::find(conversation, Skill::Forget).map(|tool| tools::call(tool, &[what]));
     Some(call.unwrap_or_else(|| say(phrases::FORGOTTEN)))
 }
@@ -199,13 +208,7 @@ fn question(said: &[String], conversation: &Conversation) -> Option<Reply> {
     if !asks || states {
         return None;
     }
-    let topic = match () {
-        () if has_any(said, &["my name", "am i", "mine name"]) => Topic::Name,
-        () if has_any(said, &["i live", "my home", "am i from", "my city"]) => Topic::Home,
-        () if has_any(said, &["i like", "i love", "my favorite"]) => Topic::Likes,
-        () if has_any(said, &["old am i", "my age"]) => Topic::Age,
-        () => return None,
-    };
+    let topic = topic_of(said)?;
     let facts = facts::told(&conversation.messages);
     if let Some(fact) = facts.iter().rfind(|fact| fact.topic == topic) {
         return Some(say(sentence(&fact.said_to_user())));
@@ -216,6 +219,17 @@ fn question(said: &[String], conversation: &Conversation) -> Option<Reply> {
             _ => say(phrases::NOTHING_KNOWN),
         }),
     )
+}
+
+/// What is asked about, or to be forgotten.
+fn topic_of(said: &[String]) -> Option<Topic> {
+    match () {
+        () if has_any(said, &["my name", "am i", "mine name"]) => Some(Topic::Name),
+        () if has_any(said, &["i live", "my home", "am i from", "my city"]) => Some(Topic::Home),
+        () if has_any(said, &["i like", "i love", "my favorite"]) => Some(Topic::Likes),
+        () if has_any(said, &["old am i", "my age"]) => Some(Topic::Age),
+        () => None,
+    }
 }
 
 /// "what do you remember about me"

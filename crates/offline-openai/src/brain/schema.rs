@@ -7,6 +7,7 @@
 use serde_json::{Map, Value, json};
 
 use super::facts::Fact;
+use super::respond::sentence;
 
 /// Levels of a schema that are followed; deeper ones, as in a schema that refers to itself, end in null.
 const DEPTH_MAX: usize = 12;
@@ -108,6 +109,12 @@ impl Writer<'_> {
         Value::Array(self.facts.iter().map(item).collect())
     }
 
+    /// All facts in sentences.
+    fn summary(&self) -> String {
+        let sentences = self.facts.iter().map(|fact| sentence(&fact.said_to_user()));
+        sentences.collect::<Vec<_>>().join(" ")
+    }
+
     fn string(&self, schema: &Value, name: &str, fact: Option<&Fact>) -> Value {
         let name = name.to_lowercase();
         let is = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
@@ -116,6 +123,7 @@ impl Writer<'_> {
         let text = match (named, fact) {
             (Some(named), _) => named.written(),
             (None, None) => String::new(),
+            (None, Some(_)) if is(&["summary", "profile"]) => self.summary(),
             (None, Some(_)) if schema.get("format").is_some() => String::new(),
             (None, Some(fact)) if is(&["category", "kind", "type"]) => fact.topic.category().into(),
             (None, Some(fact)) if is(&["key", "topic", "attribute", "predicate"]) => {
@@ -130,15 +138,15 @@ impl Writer<'_> {
     }
 }
 
-/// The choice that names the fact's category or key; otherwise the first.
+/// The choice that names the fact's category or key, or that was said; otherwise the first.
 fn choose(choices: &[Value], fact: Option<&Fact>) -> Value {
     let named = fact.and_then(|fact| {
         let names = [fact.topic.category(), fact.topic.key()];
+        let is_said = |choice: &str| fact.value.split(' ').any(|word| word == choice);
         choices.iter().find(|choice| {
             let choice = choice.as_str().unwrap_or_default().to_lowercase();
-            names
-                .iter()
-                .any(|name| !choice.is_empty() && choice.starts_with(name))
+            let is_named = names.iter().any(|name| choice.starts_with(name));
+            !choice.is_empty() && (is_named || is_said(&choice))
         })
     });
     named

@@ -220,7 +220,7 @@ fn a_wish_calls_the_tool_for_it() {
         (
             "forget that i like tea",
             "forget_memory",
-            json!({ "query": "i like tea" }),
+            json!({ "query": "tea" }),
         ),
     ] {
         let conversation = Conversation {
@@ -365,6 +365,73 @@ fn wanted_json_follows_its_schema() {
     ]);
     assert_eq!(given["facts"], expected);
     assert!(given["summary"].is_string());
+}
+
+/// What is extracted of an exchange, by a worker that remembers its callers.
+fn remembered(input: &str) -> Value {
+    let text = json!({ "type": "string" });
+    let schema = json!({ "type": "object", "required": ["memories", "summary"], "properties": {
+        "memories": { "type": "array", "items": { "type": "object",
+            "required": ["category", "key", "value"],
+            "properties": {
+                "category": { "type": "string", "enum": ["FACT", "PREFERENCE"] },
+                "key": text, "value": text } } },
+        "summary": text } });
+    let conversation = Conversation {
+        schema: Some(schema),
+        ..user_said(&[input])
+    };
+    serde_json::from_str(&said(&conversation)).unwrap()
+}
+
+#[test]
+fn an_exchange_is_extracted_with_what_is_known() {
+    let given = remembered(
+        "Known already:\n- FACT name: John\n- PREFERENCE likes: green tea\n\nExchange:\n\
+         User: call me jack and i live in london\nAssistant: i like london\n",
+    );
+    let expected = json!([
+        { "category": "PREFERENCE", "key": "likes", "value": "green tea" },
+        { "category": "FACT", "key": "name", "value": "Jack" },
+        { "category": "FACT", "key": "home", "value": "London" },
+    ]);
+    assert_eq!(given["memories"], expected);
+    let summary = "You like green tea. Your name is Jack. You live in London.";
+    assert_eq!(given["summary"], summary);
+}
+
+#[test]
+fn what_is_to_be_forgotten_is_not_extracted() {
+    for said in ["forget that i like tea", "please forget my name is john"] {
+        let given = remembered(&format!("Exchange:\nUser: {said}\n"));
+        assert_eq!(given["memories"], json!([]), "{said}");
+    }
+    let given = remembered("Exchange:\nUser: do not forget that i like tea\n");
+    assert_eq!(given["memories"][0]["value"], "tea");
+}
+
+#[test]
+fn a_tool_that_forgets_is_told_what() {
+    let parameters = json!({ "type": "object", "required": ["scope"], "properties": {
+        "scope": { "type": "string", "enum": ["one", "category", "everything"] },
+        "category": { "type": "string", "enum": ["FACT", "PREFERENCE"] },
+        "key": { "type": "string" } } });
+    for (text, scope, category, key) in [
+        ("forget that i like tea", "one", "PREFERENCE", "likes"),
+        ("please forget my name", "one", "FACT", "name"),
+        ("forget everything about me", "everything", "FACT", "note"),
+    ] {
+        let conversation = Conversation {
+            tools: vec![tool("forget", parameters.clone())],
+            ..user_said(&[text])
+        };
+        let Reply::Call(calls) = reply(&conversation) else {
+            panic!("{text:?} called nothing")
+        };
+        let given: Value = serde_json::from_str(&calls[0].arguments).unwrap();
+        let expected = json!({ "scope": scope, "category": category, "key": key });
+        assert_eq!(given, expected, "{text:?}");
+    }
 }
 
 #[test]

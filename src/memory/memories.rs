@@ -1,0 +1,216 @@
+//! The memories of all callers, and those of one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::batch::{BatchStats, Batcher};
+use super::categories::Categories;
+use super::recorder::{self, RecorderStats, Recording};
+use super::{Category, Memory, MemoryAnswer, MemoryOp, Selection, UserId};
+use crate::error::CallError;
+use crate::llm::StructuredLlm;
+use crate::redact::Pii;
+
+/// The key of the summary of a user, the only one of its category.
+const SUMMARY: &str = "summary";
+
+/// The memory of the process: one for all calls. Clones are the same one.
+#[derive(Clone)]
+pub struct Memories {
+    batcher: Batcher,
+    pub(super) recording: Arc<Recording>,
+}
+
+/// Numbers of the memory since the start.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct MemoryStats {
+    /// Operations merged into batches.
+    pub batches: BatchStats,
+    /// What was found worth remembering.
+    pub recorder: RecorderStats,
+}
+
+impl Memories {
+    /// A memory behind `batcher`; `llm` finds what is worth remembering.
+    pub fn new(batcher: Batcher, llm: Arc<dyn StructuredLlm>, config: recorder::Config) -> Self {
+        Self {
+            batcher,
+            recording: Arc::new(Recording::new(llm, config)),
+        }
+    }
+
+    /// The memories of one user, and no way to those of another.
+    pub fn of(&self, user: UserId) -> UserMemories {
+        UserMemories {
+            user,
+            batcher: self.batcher.clone(),
+            categories: self.recording.categories.clone(),
+            forgets: Forgets::default(),
+        }
+    }
+
+    /// Any operations; see [`Batcher::batch_memory_operations`].
+    pub async fn batch_memory_operations(
+        &self,
+        ops: Vec<MemoryOp>,
+    ) -> Vec<Result<MemoryAnswer, CallError>> {
+        self.batcher.batch_memory_operations(ops).await
+    }
+
+    /// The numbers of this moment.
+    pub fn stats(&self) -> MemoryStats {
+        MemoryStats {
+            batches: self.batcher.stats(),
+            recorder: self.recording.stats(),
+        }
+    }
+
+    /// Saves what is queued, for the end of the process; says in the log if that was not possible.
+    pub async fn close(&self, within: Duration) {
+        if !self.batcher.close(within).await {
+            tracing::warn!("some memories were not saved before the end");
+        }
+    }
+}
+
+impl MemoryStats {
+    /// A sentence or two that sound right when a voice reads them out.
+    pub fn spoken(&self) -> String {
+        let (batches, recorder) = (&self.batches, &self.recorder);
+        let mut text = format!(
+            "The memory ran {} operations in {} batches and saved {} memories.",
+            batches.operations, batches.batches, recorder.saved
+        );
+        let troubles = batches.failed + batches.refused + recorder.dropped + recorder.lost;
+        if troubles > 0 {
+            text += &format!(
+                " {} operations failed, and {} turns were not looked at.",
+                batches.failed + batches.refused,
+                recorder.dropped + recorder.lost
+            );
+        }
+        text
+    }
+}
+
+/// How often something was forgotten in a call: what was found in words from before is not saved
+/// after it. Clones are the same count.
+#[derive(Clone, Default)]
+pub(super) struct Forgets(Arc<AtomicU64>);
+
+impl Forgets {
+    pub(super) fn count(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// The memories of one user. Whoever holds this can reach that user's rows only.
+#[derive(Clone)]
+pub struct UserMemories {
+    user: UserId,
+    batcher: Batcher,
+    categories: Categories,
+    forgets: Forgets,
+}
+
+/// What is known of a user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The summary.
+    pub profile: Option<Pii<String>>,
+    /// The memories, the latest first.
+    pub memories: Vec<Memory>,
+}
+
+impl UserMemories {
+    /// The same, in a call that counts what is forgotten.
+    pub(super) fn in_call(mut self, forgets: &Forgets) -> Self {
+        self.forgets = forgets.clone();
+        self
+    }
+
+    /// What may be remembered.
+    pub fn categories(&self) -> &Categories {
+        &self.categories
+    }
+
+    /// Saves; result `i` is that of `memories[i]`.
+    pub async fn save(&self, memories: Vec<Memory>) -> Vec<Result<(), CallError>> {
+        let save = |memory| MemoryOp::Save(self.user.clone(), memory);
+        let ops = memories.into_iter().map(save).collect();
+        let results = self.batcher.batch_memory_operations(ops).await;
+        results
+            .into_iter()
+            .map(|result| result.map(|_| ()))
+            .collect()
+    }
+
+    /// The profile and the latest `n_max` memories.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn known(&self, n_max: u32) -> Result<Known, CallError> {
+        // The profile takes a place among all of them.
+        let ops = vec![
+            self.get(Selection::Category(Category::new(Category::PROFILE)), 1),
+            self.get(Selection::All, n_max.saturating_add(1)),
+        ];
+        let results = self.batcher.batch_memory_operations(ops).await;
+        let mut found = Vec::with_capacity(2);
+        for result in results {
+            found.push(memories(result?));
+        }
+        let (mut all, profile) = (found.pop().unwrap_or_default(), found.pop());
+        all.retain(|memory| memory.category.name() != Category::PROFILE);
+        all.truncate(usize::try_from(n_max).unwrap_or(usize::MAX));
+        let profile = profile.and_then(|found| found.into_iter().next());
+        Ok(Known {
+            profile: profile.map(|memory| memory.value),
+            memories: all,
+        })
+    }
+
+    /// Forgets what is selected, and the profile, which may tell of it; it is written anew from what
+    /// is left. Returns how many memories there were.
+    ///
+    /// # Errors
+    /// When the store failed; some may be forgotten all the same.
+    pub async fn forget(&self, selections: Vec<Selection>) -> Result<u64, CallError> {
+        self.forgets.0.fetch_add(1, Ordering::SeqCst);
+        let profile = Selection::Category(Category::new(Category::PROFILE));
+        let delete = |selection| MemoryOp::Delete(self.user.clone(), selection);
+        let ops = std::iter::once(profile).chain(selections).map(delete);
+        let results = self.batcher.batch_memory_operations(ops.collect()).await;
+        let mut n_forgotten = 0;
+        for (n, result) in results.into_iter().enumerate() {
+            match result? {
+                MemoryAnswer::Deleted(rows) if n > 0 => n_forgotten += rows,
+                _ => {}
+            }
+        }
+        Ok(n_forgotten)
+    }
+
+    fn get(&self, selection: Selection, n_max: u32) -> MemoryOp {
+        MemoryOp::Get(self.user.clone(), selection, n_max)
+    }
+}
+
+fn memories(answer: MemoryAnswer) -> Vec<Memory> {
+    match answer {
+        MemoryAnswer::Found(memories) => memories,
+        MemoryAnswer::Saved | MemoryAnswer::Deleted(_) => Vec::new(),
+    }
+}
+
+/// The summary as it is kept.
+pub(super) fn profile(summary: String) -> Memory {
+    Memory {
+        category: Category::new(Category::PROFILE),
+        key: Pii::new(SUMMARY.to_owned()),
+        value: Pii::new(summary),
+    }
+}

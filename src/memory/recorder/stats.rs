@@ -1,0 +1,60 @@
+//! What became of turns, in numbers.
+
+use serde::Serialize;
+
+use crate::memory::batch::Counter;
+
+/// Numbers of the recorders of all calls since the start.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RecorderStats {
+    /// Turns in which somebody said something.
+    pub turns: u64,
+    /// Turns that were dropped because too many waited.
+    pub dropped: u64,
+    /// Turns that were still waiting when their call was over for good.
+    pub lost: u64,
+    /// Questions to the model about what is worth remembering.
+    pub extractions: u64,
+    /// Questions to the model for a summary.
+    pub profiles: u64,
+    /// Questions that were not answered, or not as asked.
+    pub failed: u64,
+    /// Memories and summaries that were saved.
+    pub saved: u64,
+    /// Entries of answers that cannot be remembered.
+    pub refused: u64,
+    /// Memories that the store did not take, also not when tried again.
+    pub unsaved: u64,
+    /// Questions in flight now.
+    pub in_flight: usize,
+}
+
+#[derive(Default)]
+pub(super) struct Counters {
+    pub(super) turns: Counter,
+    pub(super) dropped: Counter,
+    pub(super) lost: Counter,
+    pub(super) extractions: Counter,
+    pub(super) profiles: Counter,
+    pub(super) failed: Counter,
+    pub(super) saved: Counter,
+    pub(super) refused: Counter,
+    pub(super) unsaved: Counter,
+}
+
+impl Counters {
+    pub(super) fn stats(&self, in_flight: usize) -> RecorderStats {
+        RecorderStats {
+            turns: self.turns.get(),
+            dropped: self.dropped.get(),
+            lost: self.lost.get(),
+            extractions: self.extractions.get(),
+            profiles: self.profiles.get(),
+            failed: self.failed.get(),
+            saved: self.saved.get(),
+            refused: self.refused.get(),
+            unsaved: self.unsaved.get(),
+            in_flight,
+        }
+    }
+}

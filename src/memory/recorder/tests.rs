@@ -1,0 +1,388 @@
+//! Recorders in virtual time, with a model that takes its time and answers from what it is given.
+
+use std::sync::Mutex;
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+use tokio::time::{Duration, Instant};
+
+use super::*;
+use crate::chat::ToolCall;
+use crate::error::{CallError, ErrorKind, Service};
+use crate::llm::StructuredRequest;
+use crate::memory::{
+    Batcher, CallMemory, Category, Memory, MemoryAnswer, MemoryOp, Selection, Store, VolatileStore,
+};
+use crate::redact::Pii;
+use crate::turn::{ReplyOutcome, Timeline, TurnId, TurnSource};
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Remembers "key value" of each line that a user says, in a second; "panic", "garbage" and "fail"
+/// do what they say.
+#[derive(Default)]
+struct FakeLlm {
+    inputs: Mutex<Vec<(&'static str, String)>>,
+    in_flight: Mutex<(usize, usize)>,
+}
+
+impl FakeLlm {
+    fn n_asked(&self, name: &str) -> usize {
+        let inputs = self.inputs.lock().unwrap();
+        inputs.iter().filter(|(asked, _)| *asked == name).count()
+    }
+
+    fn count(&self, change: isize) {
+        let mut in_flight = self.in_flight.lock().unwrap();
+        in_flight.0 = in_flight.0.checked_add_signed(change).unwrap();
+        in_flight.1 = in_flight.1.max(in_flight.0);
+    }
+}
+
+fn answer(input: &str) -> String {
+    let said = input.lines().filter_map(|line| line.strip_prefix("User: "));
+    let memories: Vec<Value> = said
+        .filter_map(|said| said.split_once(' '))
+        .map(|(key, value)| json!({"category": "FACT", "key": key, "value": value}))
+        .collect();
+    json!({"memories": memories, "summary": input}).to_string()
+}
+
+struct AskedLlm(Arc<FakeLlm>);
+
+impl StructuredLlm for AskedLlm {
+    fn ask(&self, request: StructuredRequest) -> BoxFuture<'static, Result<String, CallError>> {
+        let llm = Arc::clone(&self.0);
+        let input = request.input;
+        llm.inputs
+            .lock()
+            .unwrap()
+            .push((request.name, input.clone()));
+        async move {
+            llm.count(1);
+            tokio::time::sleep(secs(1)).await;
+            llm.count(-1);
+            match () {
+                () if input.contains("panic") => panic!("asked to"),
+                () if input.contains("garbage") => Ok("I'd rather not.".to_owned()),
+                () if input.contains("fail") => Err(CallError::new(
+                    Service::OpenAi,
+                    "test",
+                    ErrorKind::RateLimited,
+                )),
+                () => Ok(answer(&input)),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// Fails until it is told to work.
+#[derive(Default)]
+struct FlakyStore {
+    rows: VolatileStore,
+    is_down: AtomicBool,
+}
+
+impl Store for FlakyStore {
+    fn run(&self, ops: Vec<MemoryOp>) -> BoxFuture<'_, Vec<Result<MemoryAnswer, CallError>>> {
+        if !self.is_down.load(Ordering::Relaxed) {
+            return self.rows.run(ops);
+        }
+        let down = || {
+            Err(CallError::new(
+                Service::Sqlite,
+                "test",
+                ErrorKind::Unavailable,
+            ))
+        };
+        async move { ops.iter().map(|_| down()).collect() }.boxed()
+    }
+}
+
+struct House {
+    memories: Memories,
+    llm: Arc<FakeLlm>,
+    store: Arc<FlakyStore>,
+}
+
+impl House {
+    fn open(config: Config) -> Self {
+        let llm = Arc::<FakeLlm>::default();
+        let store = Arc::<FlakyStore>::default();
+        let batcher = Batcher::new(
+            Arc::clone(&store) as _,
+            Service::Sqlite,
+            crate::memory::BatchConfig::default(),
+        );
+        let memories = Memories::new(batcher, Arc::new(AskedLlm(Arc::clone(&llm))), config);
+        Self {
+            memories,
+            llm,
+            store,
+        }
+    }
+
+    fn call(&self) -> CallMemory {
+        CallMemory::new(self.memories.clone())
+    }
+
+    fn stats(&self) -> RecorderStats {
+        self.memories.stats().recorder
+    }
+
+    /// "key=value" of all memories of a user, and "summary" where there is one.
+    async fn rows(&self, user: &str) -> Vec<String> {
+        let op = MemoryOp::Get(UserId::new(user).unwrap(), Selection::All, 1_000);
+        let found = match self
+            .memories
+            .batch_memory_operations(vec![op])
+            .await
+            .remove(0)
+        {
+            Ok(MemoryAnswer::Found(found)) => found,
+            other => panic!("nothing was found: {other:?}"),
+        };
+        let shown = |it: Memory| match it.category.name() {
+            Category::PROFILE => "summary".to_owned(),
+            _ => format!("{}={}", it.key.expose(), it.value.expose()),
+        };
+        let mut rows: Vec<_> = found.into_iter().map(shown).collect();
+        rows.sort();
+        rows
+    }
+}
+
+fn turn(user: &str, words: &str) -> Turn {
+    Turn {
+        id: TurnId(1),
+        user: Some(Pii::new(user.to_owned())),
+        source: TurnSource::Speech,
+        transcript: Pii::new(words.to_owned()),
+        reply: Pii::new("I see.".to_owned()),
+        heard: Pii::new("I see.".to_owned()),
+        tool_calls: Pii::new(Vec::new()),
+        outcome: ReplyOutcome::Finished,
+        timeline: Timeline::default(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_said_is_saved_while_the_call_goes_on_and_the_summary_at_its_end() {
+    let house = House::open(Config::default());
+    let recorder = house.call().record();
+    recorder.turns().send(turn("a", "name John")).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(house.rows("a").await, ["name=John"]);
+    recorder
+        .turns()
+        .send(turn("a", "home London"))
+        .await
+        .unwrap();
+    recorder.finish().await;
+    assert_eq!(
+        house.rows("a").await,
+        ["home=London", "name=John", "summary"]
+    );
+    let (_, input) = house.llm.inputs.lock().unwrap()[1].clone();
+    assert!(
+        input.contains("- FACT name: John"),
+        "what is known is told: {input}"
+    );
+    let stats = house.stats();
+    assert_eq!((stats.turns, stats.extractions, stats.profiles), (2, 2, 1));
+    assert_eq!((stats.saved, stats.lost, stats.in_flight), (3, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn finding_and_summarising_run_side_by_side() {
+    let house = House::open(Config::default());
+    let recorder = house.call().record();
+    recorder.turns().send(turn("a", "name John")).await.unwrap();
+    let began = Instant::now();
+    recorder.finish().await;
+    let (elapsed, both) = (began.elapsed(), house.llm.in_flight.lock().unwrap().1);
+    assert_eq!(both, 2);
+    assert!(elapsed < Duration::from_millis(1_100), "{elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_model_never_holds_up_a_session_and_the_oldest_turns_go() {
+    let config = Config {
+        queue_max: 4,
+        ..Config::default()
+    };
+    let house = House::open(config);
+    let recorder = house.call().record();
+    for n in 0..10 {
+        let words = format!("key{n} value");
+        recorder
+            .turns()
+            .try_send(turn("a", &words))
+            .expect("there is always room");
+        tokio::task::yield_now().await;
+    }
+    recorder.finish().await;
+    let expected = ["key0", "key6", "key7", "key8", "key9"].map(|key| format!("{key}=value"));
+    assert_eq!(house.rows("a").await[..5], expected);
+    let stats = house.stats();
+    assert_eq!((stats.turns, stats.dropped, stats.lost), (10, 5, 0));
+    // What had waited was looked at in one go.
+    assert_eq!(house.llm.n_asked("memories"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_call_has_an_end() {
+    let config = Config {
+        flush_timeout: Duration::from_millis(500),
+        ..Config::default()
+    };
+    let house = House::open(config);
+    let recorder = house.call().record();
+    for words in ["a 1", "b 2"] {
+        recorder.turns().send(turn("a", words)).await.unwrap();
+    }
+    let began = Instant::now();
+    recorder.finish().await;
+    assert_eq!(began.elapsed(), Duration::from_millis(500));
+    // The task is told to end; that it has is seen when it lets go of the model.
+    tokio::time::sleep(secs(2)).await;
+    assert_eq!(house.stats().lost, 2);
+    assert!(house.rows("a").await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nonsense_failures_and_panics_cost_their_own_turn_only() {
+    let house = House::open(Config::default());
+    let recorder = house.call().record();
+    for words in ["garbage", "fail", "panic", "name John"] {
+        recorder.turns().send(turn("a", words)).await.unwrap();
+        tokio::time::sleep(secs(2)).await;
+    }
+    assert_eq!(house.rows("a").await, ["name=John"]);
+    assert_eq!(house.stats().failed, 3);
+    recorder.finish().await;
+    assert_eq!(house.rows("a").await, ["name=John", "summary"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_calls_together_ask_so_many_questions_at_once() {
+    let config = Config {
+        extractions_max: 3,
+        flush_timeout: secs(60),
+        ..Config::default()
+    };
+    let house = House::open(config);
+    let calls = (0..10).map(|n| {
+        let (recorder, user) = (house.call().record(), format!("user{n}"));
+        async move {
+            recorder
+                .turns()
+                .send(turn(&user, "name John"))
+                .await
+                .unwrap();
+            recorder.finish().await;
+        }
+    });
+    join_all(calls).await;
+    assert_eq!(house.llm.in_flight.lock().unwrap().1, 3);
+    for n in 0..10 {
+        assert_eq!(
+            house.rows(&format!("user{n}")).await,
+            ["name=John", "summary"]
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn memories_are_of_the_one_who_spoke() {
+    let house = House::open(Config::default());
+    let recorder = house.call().record();
+    let nobody = Turn {
+        user: None,
+        ..turn("", "name Nobody")
+    };
+    for turn in [
+        turn("a", "name John"),
+        turn("b", "name Jane"),
+        turn(" ", "x y"),
+        nobody,
+    ] {
+        recorder.turns().send(turn).await.unwrap();
+    }
+    recorder.finish().await;
+    assert_eq!(house.rows("a").await, ["name=John", "summary"]);
+    assert_eq!(house.rows("b").await, ["name=Jane", "summary"]);
+    assert_eq!(house.stats().turns, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_user_wants_forgotten_is_not_written_down_again() {
+    let house = House::open(Config::default());
+    let call = house.call();
+    call.user_joined("a");
+    let recorder = call.record();
+    // The model still looks at this one …
+    recorder.turns().send(turn("a", "name John")).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    // … when the tool forgets, in a turn that says the thing once more.
+    let user = call.user().get().unwrap();
+    user.forget(vec![Selection::All]).await.unwrap();
+    let mut asks = turn("a", "name John");
+    asks.tool_calls = Pii::new(vec![ToolCall {
+        id: String::new(),
+        name: FORGET_TOOL.to_owned(),
+        arguments: String::new(),
+    }]);
+    recorder.turns().send(asks).await.unwrap();
+    tokio::time::sleep(secs(3)).await;
+    recorder
+        .turns()
+        .send(turn("a", "home London"))
+        .await
+        .unwrap();
+    tokio::time::sleep(secs(3)).await;
+    assert_eq!(house.rows("a").await, ["home=London"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_failing_store_did_not_take_is_saved_when_it_is_back() {
+    let house = House::open(Config::default());
+    let recorder = house.call().record();
+    house.store.is_down.store(true, Ordering::Relaxed);
+    recorder.turns().send(turn("a", "name John")).await.unwrap();
+    tokio::time::sleep(secs(2)).await;
+    house.store.is_down.store(false, Ordering::Relaxed);
+    recorder
+        .turns()
+        .send(turn("a", "home London"))
+        .await
+        .unwrap();
+    recorder.finish().await;
+    assert_eq!(
+        house.rows("a").await,
+        ["home=London", "name=John", "summary"]
+    );
+    assert_eq!(house.stats().unsaved, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_never_taken_is_counted() {
+    let house = House::open(Config::default());
+    let recorder = house.call().record();
+    house.store.is_down.store(true, Ordering::Relaxed);
+    recorder.turns().send(turn("a", "name John")).await.unwrap();
+    recorder.finish().await;
+    assert_eq!((house.stats().unsaved, house.stats().saved), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_greeting_and_a_silence_are_nothing_to_look_at() {
+    let house = House::open(Config::default());
+    let recorder = house.call().record();
+    recorder.turns().send(turn("a", " \n")).await.unwrap();
+    recorder.finish().await;
+    assert_eq!(house.stats(), RecorderStats::default());
+}

@@ -1,0 +1,155 @@
+//! One piece of a recorder's work: asks the model and saves what it found.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Recording;
+use super::backlog::Work;
+use crate::error::CallError;
+use crate::llm::StructuredRequest;
+use crate::memory::extraction::{self, Said};
+use crate::memory::memories::{self, Forgets, Known, Memories, UserMemories};
+use crate::memory::{Memory, UserId, profile};
+
+/// Memories that a store did not take and that are tried again with the next ones.
+const UNSAVED_MAX: usize = 100;
+
+/// Works for one call.
+pub(super) struct Worker {
+    memories: Memories,
+    forgets: Forgets,
+    unsaved: Mutex<Vec<(UserId, u64, Memory)>>,
+}
+
+impl Worker {
+    pub(super) fn new(memories: Memories, forgets: Forgets) -> Self {
+        Self {
+            memories,
+            forgets,
+            unsaved: Mutex::default(),
+        }
+    }
+
+    fn recording(&self) -> &Recording {
+        &self.memories.recording
+    }
+
+    /// Looks at exchanges of one user and saves what is found, and the summary beside it.
+    pub(super) async fn run(self: Arc<Self>, work: Work) {
+        let user = self.memories.of(work.user.clone());
+        // Without it the model may write down again what is known, which does no harm.
+        let known = user.known(self.recording().config.known_max).await;
+        let known = known.unwrap_or_default();
+        let extracting = async {
+            if !work.exchanges.is_empty() {
+                let found = self.extract(&known, &work.exchanges).await;
+                self.save(&user, &work, found).await;
+            }
+        };
+        let summarising = async {
+            if work.is_profile_due {
+                let summary = self.summarise(&known, &work.exchanges).await;
+                self.save(&user, &work, summary.into_iter().collect()).await;
+            }
+        };
+        tokio::join!(extracting, summarising);
+    }
+
+    async fn extract(&self, known: &Known, exchanges: &[Said]) -> Vec<Memory> {
+        let recording = self.recording();
+        let categories = &recording.categories;
+        recording.counters.extractions.add(1);
+        let request = extraction::request(categories, known, exchanges);
+        let answer = self.ask(request).await;
+        let Some(answer) = answer else {
+            return Vec::new();
+        };
+        let Some(extracted) = extraction::read(&answer, categories) else {
+            recording.counters.failed.add(1);
+            return Vec::new();
+        };
+        recording.counters.refused.add(extracted.n_refused);
+        extracted.memories
+    }
+
+    async fn summarise(&self, known: &Known, exchanges: &[Said]) -> Option<Memory> {
+        self.recording().counters.profiles.add(1);
+        let answer = self.ask(profile::request(known, exchanges)).await?;
+        // A summary may well be empty.
+        let summary = profile::read(&answer)?;
+        let is_new = known.profile.as_ref().map(|it| it.expose()) != Some(&summary);
+        is_new.then(|| memories::profile(summary))
+    }
+
+    /// Asks the model, together with other calls so many times at once.
+    async fn ask(&self, request: StructuredRequest) -> Option<String> {
+        let recording = self.recording();
+        let place = recording.places.acquire().await;
+        let _place = place.expect("the semaphore is never closed");
+        let answer = recording.llm.ask(request).await;
+        recording.note(answer.is_err());
+        match answer {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                tracing::debug!(%error, "a turn was not looked at");
+                recording.counters.failed.add(1);
+                None
+            }
+        }
+    }
+
+    /// Saves what was found, and what could not be saved before. What was found in words from before
+    /// the user asked to forget is not saved.
+    async fn save(&self, user: &UserMemories, work: &Work, found: Vec<Memory>) {
+        let n_forgets = self.forgets.count();
+        let mut batch = self.take_unsaved(&work.user, n_forgets);
+        if work.n_forgets == n_forgets {
+            batch.extend(found);
+        }
+        let results = user.save(batch.clone()).await;
+        let counters = &self.recording().counters;
+        for (memory, result) in batch.into_iter().zip(results) {
+            match result {
+                Ok(()) => counters.saved.add(1),
+                Err(error) if may_pass(&error) => {
+                    self.keep_unsaved(&work.user, n_forgets, memory);
+                }
+                Err(_) => counters.unsaved.add(1),
+            }
+        }
+    }
+
+    fn take_unsaved(&self, user: &UserId, n_forgets: u64) -> Vec<Memory> {
+        let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = std::mem::take(&mut *unsaved);
+        let (now, later): (Vec<_>, Vec<_>) = all.into_iter().partition(|(owner, ..)| owner == user);
+        *unsaved = later;
+        let now = now.into_iter().filter(|(_, n, _)| *n == n_forgets);
+        now.map(|(_, _, memory)| memory).collect()
+    }
+
+    fn keep_unsaved(&self, user: &UserId, n_forgets: u64, memory: Memory) {
+        let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
+        unsaved.push((user.clone(), n_forgets, memory));
+        if unsaved.len() > UNSAVED_MAX {
+            unsaved.remove(0);
+            self.recording().counters.unsaved.add(1);
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let unsaved = self
+            .unsaved
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        let n_unsaved = unsaved.len() as u64;
+        self.recording().counters.unsaved.add(n_unsaved);
+    }
+}
+
+/// Whether the same row may be taken later.
+fn may_pass(error: &CallError) -> bool {
+    use crate::error::ErrorKind as K;
+    error.kind.is_retryable() || matches!(error.kind, K::CircuitOpen | K::Saturated)
+}

@@ -1,0 +1,188 @@
+//! Real calls of callers who are remembered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use voxpool::error::{CallError, ErrorKind, Service};
+use voxpool::llm::OpenAiStructuredLlm;
+use voxpool::memory::{
+    BatchConfig, Batcher, Memories, Memory, MemoryAnswer, MemoryOp, RecorderConfig, Selection,
+    Store, UserId, VolatileStore,
+};
+use voxpool::pool::EndpointConfig;
+use voxpool::redact::Pii;
+
+use super::{Caller, House};
+use crate::common::eventually;
+use crate::pool::stages::Stages;
+
+/// A memory whose model is the stand-in.
+pub(super) fn memories(store: Arc<dyn Store>, base_url: &str) -> Memories {
+    let endpoint = EndpointConfig {
+        base_url: base_url.to_owned(),
+        api_key: Pii::new("sk-test-key".to_owned()),
+        ..EndpointConfig::default()
+    };
+    let config = RecorderConfig::default();
+    let llm = OpenAiStructuredLlm::new(
+        Stages::new(base_url).pool,
+        &endpoint,
+        voxpool::llm::Config::default(),
+        &config.extraction_model,
+        config.extraction_timeout,
+    );
+    let batcher = Batcher::new(store, Service::Sqlite, BatchConfig::default());
+    Memories::new(batcher, Arc::new(llm.expect("a model")), config)
+}
+
+impl House {
+    async fn remembering(store: Arc<dyn Store>) -> Self {
+        Self::with(None, "Welcome.", Some(store)).await
+    }
+
+    fn memories(&self) -> Memories {
+        self.memories.clone().expect("a house that remembers")
+    }
+
+    async fn remembers(&self, user: &str, row: &str) {
+        let memories = self.memories();
+        eventually(&format!("{row} is remembered of {user}"), async || {
+            let rows = rows(&memories, user).await;
+            rows.iter().any(|it| it == row).then_some(())
+        })
+        .await;
+    }
+}
+
+/// "category key=value" of what is remembered of a caller.
+async fn rows(memories: &Memories, user: &str) -> Vec<String> {
+    let user = UserId::new(user).expect("an identity");
+    let op = MemoryOp::Get(user, Selection::All, 100);
+    let shown = |it: &Memory| {
+        let (key, value) = (it.key.expose(), it.value.expose());
+        format!("{} {key}={value}", it.category.name())
+    };
+    match memories.batch_memory_operations(vec![op]).await.remove(0) {
+        Ok(MemoryAnswer::Found(found)) => found.iter().map(shown).collect(),
+        other => panic!("nothing was found: {other:?}"),
+    }
+}
+
+async fn hang_up(caller: Caller) {
+    caller.room.close().await.expect("the caller hangs up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_call_of_the_same_caller_knows_the_name_and_nobody_elses_does() {
+    let house = House::remembering(Arc::<VolatileStore>::default()).await;
+    let url = house.server.url();
+    let name = house.speech("my name is john and i live in london").await;
+    let john = Caller::join_as("john", &url, "first").await;
+    john.reads(true, "Welcome").await;
+    john.hears_silence().await;
+    john.say(&name).await;
+    john.reads(true, "Nice to meet you").await;
+    hang_up(john).await;
+    // The summary is written at the end of the call.
+    let memories = house.memories();
+    eventually("the summary is written", async || {
+        let rows = rows(&memories, "john").await;
+        let summary = rows.iter().find(|it| it.starts_with("PROFILE"))?;
+        ["Your name is John.", "You live in London."]
+            .iter()
+            .all(|known| summary.contains(known))
+            .then_some(())
+    })
+    .await;
+
+    let john = Caller::join_as("john", &url, "second").await;
+    john.reads(true, "Welcome").await;
+    john.type_text("what is my name").await;
+    john.reads(true, "Your name is John").await;
+    john.type_text("what do you remember about me").await;
+    john.reads(true, "You live in London").await;
+
+    let jane = Caller::join_as("jane", &url, "third").await;
+    jane.reads(true, "Welcome").await;
+    jane.type_text("what is my name").await;
+    jane.reads(true, "I do not know that yet").await;
+    hang_up(john).await;
+    hang_up(jane).await;
+    house.close().await;
+    assert!(rows(&memories, "jane").await.is_empty());
+    let stats = memories.stats();
+    assert_eq!((stats.recorder.lost, stats.recorder.failed), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_model_remembers_recalls_and_forgets_by_its_tools() {
+    let house = House::remembering(Arc::<VolatileStore>::default()).await;
+    let url = house.server.url();
+    let caller = Caller::join_as("john", &url, "tools").await;
+    caller.reads(true, "Welcome").await;
+    caller.type_text("remember that i like green tea").await;
+    caller
+        .reads(true, "I remember that you like green tea")
+        .await;
+    house.remembers("john", "PREFERENCE likes=green tea").await;
+    hang_up(caller).await;
+
+    let caller = Caller::join_as("john", &url, "tools-again").await;
+    caller.reads(true, "Welcome").await;
+    caller.type_text("what do i like").await;
+    caller.reads(true, "You like green tea").await;
+    caller.type_text("forget that i like green tea").await;
+    caller.reads(true, "I have forgotten that").await;
+    hang_up(caller).await;
+    let memories = house.memories();
+    house.close().await;
+    assert!(
+        rows(&memories, "john").await.is_empty(),
+        "also after the end of the call"
+    );
+}
+
+/// Nothing works.
+struct BrokenStore;
+
+impl Store for BrokenStore {
+    fn run(&self, ops: Vec<MemoryOp>) -> BoxFuture<'_, Vec<Result<MemoryAnswer, CallError>>> {
+        let down = || {
+            Err(CallError::new(
+                Service::Sqlite,
+                "test",
+                ErrorKind::Unavailable,
+            ))
+        };
+        async move { ops.iter().map(|_| down()).collect() }.boxed()
+    }
+}
+
+/// Nothing ends.
+struct HungStore;
+
+impl Store for HungStore {
+    fn run(&self, _: Vec<MemoryOp>) -> BoxFuture<'_, Vec<Result<MemoryAnswer, CallError>>> {
+        std::future::pending().boxed()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_memory_that_fails_or_hangs_is_not_noticed_by_a_caller() {
+    let stores: [Arc<dyn Store>; 2] = [Arc::new(BrokenStore), Arc::new(HungStore)];
+    for store in stores {
+        let house = House::remembering(store).await;
+        let caller = Caller::join_as("john", &house.server.url(), "no-memory").await;
+        caller.reads(true, "Welcome").await;
+        caller.type_text("my name is John").await;
+        caller.reads(true, "Nice to meet you").await;
+        caller.type_text("what is my name").await;
+        caller.reads(true, "Your name is John").await;
+        hang_up(caller).await;
+        tokio::time::timeout(Duration::from_secs(25), house.close())
+            .await
+            .expect("the call ends within its flush");
+    }
+}
