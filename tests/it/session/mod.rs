@@ -81,7 +81,10 @@ impl Setup {
             ..Greeting::default()
         };
         let agent = Agent {
-            instructions: self.instructions.to_owned(),
+            instructions: match self.instructions {
+                "" => "Be kind.".to_owned(),
+                instructions => instructions.to_owned(),
+            },
             greeting,
             greetings: self.greetings,
             stt: Arc::new(stt),
