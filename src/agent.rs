@@ -9,6 +9,7 @@ use futures::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::audio::vad::EarshotVad;
+use crate::cache::Cache;
 use crate::chat::ToolCall;
 use crate::memory::{CallMemory, Memories, Recorder};
 use crate::pool::{ConnectionPool, Endpoint};
@@ -59,6 +60,8 @@ pub struct Services {
     pub pool: ConnectionPool,
     /// The hosts whose connections a job will want.
     pub endpoints: Vec<Endpoint>,
+    /// Results worth keeping.
+    pub cache: Cache,
 }
 
 /// Runs every job with the same agent, on the process's shared services.
@@ -94,8 +97,16 @@ impl AgentJobs {
         self
     }
 
-    /// Opens connections that the next job would have to wait for.
+    /// Makes everything that the first job would have to wait for: connections and the greeting.
     pub async fn prewarm(&self) {
+        let greeting = async {
+            self.services.cache.prewarm().await;
+            self.agent.prewarm(&self.settings.session).await;
+        };
+        tokio::join!(greeting, self.open_connections());
+    }
+
+    async fn open_connections(&self) {
         self.services.pool.prewarm(&self.services.endpoints).await;
     }
 
@@ -224,7 +235,7 @@ async fn converse(
 impl JobHandler for AgentJobs {
     fn run(&self, job: JobContext) -> BoxFuture<'_, JobOutcome> {
         // Nobody waits for the connections: what is not warm yet is opened by its first call.
-        alongside(self.talk(job), self.prewarm()).boxed()
+        alongside(self.talk(job), self.open_connections()).boxed()
     }
 }
 

@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::future::join;
 
 use crate::agent::{AgentJobs, Services, alongside};
+use crate::cache::Cache;
 use crate::check;
 use crate::cli::Command;
 use crate::config::{Config, Profile};
@@ -17,7 +18,7 @@ use crate::llm::openai::OpenAiLlm;
 use crate::memory::{self, Batcher, Memories};
 use crate::overview::Overview;
 use crate::pool::ConnectionPool;
-use crate::session::{Agent, Settings};
+use crate::session::{Agent, GreetingCache, MadeWith, Settings};
 use crate::stt::openai::OpenAiStt;
 use crate::telemetry::{HttpServer, Metrics, PoolCollector, Views};
 use crate::tools::{CleanupConnectionPool, GetConnectionPoolStats, ToolSet};
@@ -181,8 +182,10 @@ async fn agent(config: &Config) -> anyhow::Result<(AgentJobs, Overview)> {
         tts.endpoint().clone(),
     ];
     let memories = memories(config, &pool).await?;
+    let cache = Cache::new(config.cache.clone(), &pool)?;
     let overview = Overview {
         pool: pool.clone(),
+        cache: cache.clone(),
         memories: memories.clone(),
     };
     let tools = ToolSet::new(vec![
@@ -192,6 +195,7 @@ async fn agent(config: &Config) -> anyhow::Result<(AgentJobs, Overview)> {
     let agent = Agent {
         instructions: config.agent.instructions.clone(),
         greeting: config.agent.greeting.clone(),
+        greetings: Some(GreetingCache::new(cache.clone(), made_with(config)?)),
         stt: Arc::new(stt),
         llm: Arc::new(llm),
         tts: Arc::new(tts),
@@ -202,10 +206,24 @@ async fn agent(config: &Config) -> anyhow::Result<(AgentJobs, Overview)> {
         vad: config.vad.clone(),
         turn: config.turn.clone(),
     };
-    let services = Services { pool, endpoints };
+    let services = Services {
+        pool,
+        endpoints,
+        cache,
+    };
     let mut jobs = AgentJobs::new(agent, settings, services, config.agent.rpc_tools.clone());
     if let Some(memories) = memories {
         jobs = jobs.with_memories(memories);
     }
     Ok((jobs, overview))
+}
+
+/// Everything in the settings that changes what a greeting says or how it sounds. (Keys are not
+/// written; settings that change neither only make it be made once more.)
+fn made_with(config: &Config) -> anyhow::Result<MadeWith> {
+    Ok(MadeWith {
+        llm: serde_json::to_string(&(&config.openai.base_url, &config.llm))?,
+        tts: serde_json::to_string(&(&config.openai.base_url, &config.tts))?,
+        language: config.stt.language.clone(),
+    })
 }

@@ -8,6 +8,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use tokio::time::timeout;
 
+use crate::cache::{self, Cache};
 use crate::config::Config;
 use crate::error::ErrorKind;
 use crate::memory;
@@ -43,6 +44,9 @@ pub async fn try_services(config: &Config) -> Vec<Finding> {
             for (host, (stages, endpoint)) in endpoints(config) {
                 let service = format!("{} at {host}", stages.join(", "));
                 probes.push(openai(pool.clone(), service, endpoint).boxed());
+            }
+            if !config.cache.redis_url.expose().is_empty() {
+                probes.push(redis(pool.clone(), config).boxed());
             }
             probes.push(remembering(config, pool).boxed());
         }
@@ -85,6 +89,29 @@ async fn remembering(config: &Config, pool: ConnectionPool) -> Finding {
         ),
     };
     let service = format!("memory in {store}");
+    Finding { service, result }
+}
+
+async fn redis(pool: ConnectionPool, config: &Config) -> Finding {
+    let patient = cache::Config {
+        redis_timeout: DEADLINE,
+        ..config.cache.clone()
+    };
+    let probed = match Cache::new(patient, &pool) {
+        Ok(cache) => cache.probe().await.unwrap_or(Ok(())),
+        Err(error) => {
+            let (service, result) = ("redis".to_owned(), Err(error.to_string()));
+            return Finding { service, result };
+        }
+    };
+    let result = match probed {
+        Ok(()) => Ok("answers and accepts us".to_owned()),
+        Err(error) => Err(match error.kind {
+            ErrorKind::Unauthorized => "refuses user or password; check REDIS_URL".to_owned(),
+            kind => format!("{kind}; check REDIS_URL and that it is up"),
+        }),
+    };
+    let service = "redis".to_owned();
     Finding { service, result }
 }
 

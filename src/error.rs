@@ -200,6 +200,15 @@ impl CallError {
         }
     }
 
+    /// A copy for another who waited for the same call; the cause stays with the first.
+    #[must_use]
+    pub fn without_cause(&self) -> Self {
+        Self {
+            retry_after: self.retry_after,
+            ..Self::new(self.service, self.operation, self.kind)
+        }
+    }
+
     /// The same error with its cause.
     #[must_use]
     pub fn because(mut self, cause: impl Into<Cause>) -> Self {

@@ -9,6 +9,7 @@
 //! - [`session`]: one conversation: a loop over one closed enum of events.
 //! - [`room`], [`tools`], [`stt`], [`llm`], [`tts`], [`memory`]: each outside thing behind a small trait.
 //! - [`overview`]: what the calls share, for those who ask: tools, RPC methods, `/pool`.
+//! - [`cache`]: results worth keeping, in this process and in Redis.
 //! - [`pool`]: the shared clients and the one way out of the process.
 //! - [`audio`], [`turn`], [`chat`], [`text`], [`redact`], [`error`]: plain code without I/O or clocks.
 
@@ -31,6 +32,8 @@ pub mod tools;
 pub mod tts;
 
 pub mod overview;
+
+pub mod cache;
 pub mod pool;
 
 pub mod audio;

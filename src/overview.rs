@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use crate::cache::{Cache, CacheStats};
 use crate::memory::{Memories, MemoryStats};
 use crate::pool::{CleanupReport, ConnectionPool, PoolStats};
 
@@ -11,6 +12,8 @@ use crate::pool::{CleanupReport, ConnectionPool, PoolStats};
 pub struct Overview {
     /// The connections.
     pub pool: ConnectionPool,
+    /// Results worth keeping.
+    pub cache: Cache,
     /// What is remembered of callers, where anything is.
     pub memories: Option<Memories>,
 }
@@ -21,6 +24,8 @@ pub struct Stats {
     /// The connections.
     #[serde(flatten)]
     pub pool: PoolStats,
+    /// Results worth keeping.
+    pub cache: CacheStats,
     /// What is remembered of callers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryStats>,
@@ -32,6 +37,8 @@ pub struct Cleaned {
     /// The connections.
     #[serde(flatten)]
     pub pool: CleanupReport,
+    /// Cached values that were dropped because their time was over.
+    pub cache_expired: u64,
 }
 
 impl Overview {
@@ -39,6 +46,7 @@ impl Overview {
     pub async fn stats(&self) -> Stats {
         Stats {
             pool: self.pool.stats().await,
+            cache: self.cache.stats().await,
             memory: self.memories.as_ref().map(Memories::stats),
         }
     }
@@ -47,6 +55,7 @@ impl Overview {
     pub async fn cleanup(&self) -> Cleaned {
         Cleaned {
             pool: self.pool.cleanup().await,
+            cache_expired: self.cache.cleanup().await,
         }
     }
 }
@@ -54,7 +63,7 @@ impl Overview {
 impl Stats {
     /// A few sentences that sound right when a voice reads them out.
     pub fn spoken(&self) -> String {
-        let mut text = self.pool.spoken();
+        let mut text = format!("{} {}", self.pool.spoken(), self.cache.spoken());
         if let Some(memory) = &self.memory {
             text += " ";
             text += &memory.spoken();
@@ -66,6 +75,11 @@ impl Stats {
 impl Cleaned {
     /// One or two sentences that sound right when a voice reads them out.
     pub fn spoken(&self) -> String {
-        self.pool.spoken()
+        let pool = self.pool.spoken();
+        match self.cache_expired {
+            0 => pool,
+            1 => format!("{pool} One cached value was out of date and was dropped."),
+            n => format!("{pool} {n} cached values were out of date and were dropped."),
+        }
     }
 }

@@ -28,6 +28,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("OPENAI_ORG_ID", "openai.organization"),
     ("OPENAI_PROJECT_ID", "openai.project"),
     ("DATABASE_URL", "memory.postgres.url"),
+    ("REDIS_URL", "cache.redis_url"),
     ("SUPABASE_URL", "supabase.url"),
     ("SUPABASE_SERVICE_ROLE_KEY", "supabase.key"),
     ("SUPABASE_ANON_KEY", "supabase.key"),

@@ -21,7 +21,7 @@ pub use self::environment::{Environment, VARIABLES, process_environment};
 pub use self::sources::{Flag, Source, Sources};
 
 use crate::audio::speech;
-use crate::{agent, llm, memory, pool, session, stt, telemetry, tts, turn, worker};
+use crate::{agent, cache, llm, memory, pool, session, stt, telemetry, tts, turn, worker};
 
 /// All settings with their defaults and documentation.
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
@@ -59,6 +59,8 @@ pub struct Config {
     pub session: session::Config,
     /// Who talks.
     pub agent: agent::Config,
+    /// Results worth keeping.
+    pub cache: cache::Config,
     /// What callers are remembered by.
     pub memory: memory::Config,
     /// The memory in Supabase.
@@ -115,6 +117,7 @@ impl Config {
             self.turn.problems(),
             self.session.problems(),
             self.agent.problems(),
+            self.cache.problems(),
             self.memory.problems(),
             self.supabase.problems(),
         ]

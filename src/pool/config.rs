@@ -137,10 +137,30 @@ mod tests {
             connections_max: 0,
             retries_max: 99,
             connect_timeout: Duration::ZERO,
+            health_interval: Duration::ZERO,
+            breaker: breaker::Config {
+                failure_ratio: 0.0,
+                probes: 0,
+                ..breaker::Config::default()
+            },
+            adaptive: adaptive::Config {
+                limit_min: 31,
+                slow_factor: 1.0,
+                ..adaptive::Config::default()
+            },
             ..Config::default()
         };
         let problems = config.problems();
-        for key in ["connections_max", "retries_max", "connect_timeout_seconds"] {
+        for key in [
+            "connections_max",
+            "retries_max",
+            "connect_timeout_seconds",
+            "health_interval_seconds",
+            "breaker.failure_ratio",
+            "breaker.probes",
+            "adaptive.limit_min",
+            "adaptive.slow_factor",
+        ] {
             assert!(
                 problems
                     .iter()

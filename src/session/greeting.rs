@@ -1,9 +1,13 @@
 //! How a conversation begins.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::writing::Source;
+use super::{Agent, Config};
 use crate::chat::ChatContext;
+use crate::units::seconds;
 
 /// Whether the agent speaks first, and what it says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -15,6 +19,11 @@ pub struct Greeting {
     pub text: String,
     /// Whether the user can talk over it.
     pub is_interruptible: bool,
+    /// Whether words and sound are made once for many calls.
+    pub is_cached: bool,
+    /// How long a greeting is used before it is made anew.
+    #[serde(rename = "ttl_seconds", with = "seconds")]
+    pub ttl: Duration,
 }
 
 /// Where the words of the greeting come from.
@@ -35,6 +44,8 @@ impl Default for Greeting {
             mode: Mode::Say,
             text: "Hello! How can I help you today?".to_owned(),
             is_interruptible: true,
+            is_cached: true,
+            ttl: Duration::from_secs(3600),
         }
     }
 }
@@ -49,10 +60,13 @@ impl Greeting {
                     .to_owned(),
             );
         }
+        if self.ttl.is_zero() {
+            problems.push("agent.greeting.ttl_seconds: must be more than 0".to_owned());
+        }
         problems
     }
 
-    pub(super) fn source(&self, chat: &ChatContext) -> Option<Source> {
+    fn source(&self, chat: &ChatContext) -> Option<Source> {
         match self.mode {
             Mode::None => None,
             Mode::Say => Some(Source::Say(self.text.clone())),
@@ -62,5 +76,28 @@ impl Greeting {
                 Some(Source::Chat(context))
             }
         }
+    }
+}
+
+impl Agent {
+    /// Makes the greeting, or gets it from where workers share it, so that the first caller need not
+    /// wait for it. A failure is told to the first caller, who makes it fail again.
+    pub async fn prewarm(&self, config: &Config) {
+        let chat = ChatContext::new(self.instructions.clone());
+        if let Some(Source::Recorded(recording)) = self.opening(config, &chat) {
+            recording.done().await;
+        }
+    }
+
+    /// What the agent says first.
+    pub(super) fn opening(&self, config: &Config, chat: &ChatContext) -> Option<Source> {
+        let source = self.greeting.source(chat)?;
+        // What was said before is for those who said it.
+        let is_shared = self.greeting.is_cached && chat.items.is_empty();
+        let greetings = self.greetings.as_ref().filter(|_| is_shared);
+        Some(match greetings {
+            Some(greetings) => Source::Recorded(greetings.open(self, config, source)),
+            None => source,
+        })
     }
 }

@@ -13,7 +13,9 @@ mod briefing;
 mod config;
 mod event_loop;
 mod greeting;
+mod greeting_cache;
 mod listener;
+mod recording;
 mod reply;
 mod report;
 mod speaking;
@@ -27,6 +29,7 @@ use std::sync::Arc;
 pub use config::Config;
 pub use event_loop::{Session, Settings};
 pub use greeting::{Greeting, Mode as GreetingMode};
+pub use greeting_cache::{GreetingCache, MadeWith};
 
 use crate::audio::vad::Vad;
 use crate::error::CallError;
@@ -42,6 +45,8 @@ pub struct Agent {
     pub instructions: String,
     /// How the conversation begins.
     pub greeting: Greeting,
+    /// Greetings that calls share; without it each call makes its own.
+    pub greetings: Option<GreetingCache>,
     /// Hears words.
     pub stt: Arc<dyn Stt>,
     /// Finds the answer.

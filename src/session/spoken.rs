@@ -65,6 +65,14 @@ impl SpokenLog {
         SentenceId(self.entries.len() - 1)
     }
 
+    /// The text of a sentence.
+    pub(super) fn text(&self, id: SentenceId) -> String {
+        match self.entries.get(id.0) {
+            Some(Entry::Sentence(sentence)) => sentence.text.clone(),
+            Some(Entry::Tools(_)) | None => String::new(),
+        }
+    }
+
     /// `duration` more of the sentence's sound is queued, the first of it to be heard at `at`.
     pub(super) fn queue(&mut self, id: SentenceId, at: Duration, duration: Duration) {
         if let Some(sentence) = self.sentence(id) {

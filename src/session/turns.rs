@@ -63,7 +63,7 @@ impl Core {
 
     /// Begins to make the greeting, if the agent speaks first.
     pub(super) fn make_greeting(&mut self) -> Option<Exchange> {
-        let source = self.agent.greeting.source(&self.chat)?;
+        let source = self.agent.opening(&self.config, &self.chat)?;
         Some(self.make(source, Kind::Greeting))
     }
 

@@ -7,6 +7,7 @@ use futures::{FutureExt, future};
 use tokio::sync::mpsc;
 
 use super::apology::Stage;
+use super::recording::Recording;
 use super::reply::{Failure, Making, ReplyEvent};
 use super::spoken::SentenceId;
 use crate::audio::{AudioFrame, earcon};
@@ -22,6 +23,8 @@ pub(super) enum Source {
     Chat(ChatContext),
     /// These words.
     Say(String),
+    /// Words with their sound, complete or still being made.
+    Recorded(Recording),
     /// No words: the sound that says "something went wrong".
     Earcon,
 }
@@ -47,6 +50,7 @@ pub(super) async fn write(
     match source {
         Source::Chat(context) => writer.answer(context).await,
         Source::Say(text) => writer.say(&text).await,
+        Source::Recorded(recording) => writer.replay(&recording).await,
         Source::Earcon => {
             let sound = earcon::trouble(making.agent.tts.sample_rate_hz());
             let frames = futures::stream::iter([Ok(sound)]).boxed();
@@ -74,6 +78,20 @@ impl Writer<'_> {
         let sentences = splitter.push(text);
         for sentence in sentences.iter().chain(&splitter.finish()) {
             self.speak(sentence).await?;
+        }
+        Ok(())
+    }
+
+    /// Hands on what somebody else has written and spoken.
+    async fn replay(&mut self, recording: &Recording) -> Result<(), Failure> {
+        let mut index = 0;
+        while let Some((text, frames)) = recording.sentence(index).await? {
+            if !std::mem::replace(&mut self.has_spoken, true) {
+                self.making.report(ReplyEvent::TtsFirstAudio).await;
+            }
+            let id = self.making.log(|log| log.add_sentence(&text));
+            self.send(Some(id), frames).await;
+            index += 1;
         }
         Ok(())
     }

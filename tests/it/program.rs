@@ -10,6 +10,7 @@ use tokio::process::{Child, ChildStderr, Command};
 
 use crate::call::caller::Caller;
 use crate::common::livekit::{API_KEY, API_SECRET, LiveKit};
+use crate::common::redis::Redis;
 use crate::common::{free_port, within};
 
 /// The program in an empty directory, with no environment but what the test gives it.
@@ -31,7 +32,7 @@ fn voxpool(
     command
 }
 
-async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
+pub(crate) async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
     let directory = tempfile::tempdir().unwrap();
     run_in(arguments, variables, &directory).await
 }
@@ -140,13 +141,15 @@ async fn dot_env_never_overrides_what_is_set() {
 async fn check_shows_the_settings_without_secrets_and_finds_what_is_fine() {
     let server = LiveKit::start().await;
     let openai = openai().await;
-    let url = server.url();
+    let redis = Redis::start().await;
+    let (url, redis_url) = (server.url(), redis.url());
     let variables = [
         ("LIVEKIT_URL", url.as_str()),
         ("LIVEKIT_API_KEY", API_KEY),
         ("LIVEKIT_API_SECRET", API_SECRET),
         ("OPENAI_BASE_URL", &openai),
         ("OPENAI_API_KEY", "key-that-fits"),
+        ("REDIS_URL", redis_url.expose().as_str()),
     ];
     let (code, out, err) = run(&["check"], &variables).await;
     assert_eq!(code, 0, "{out}{err}");
@@ -161,14 +164,17 @@ async fn check_shows_the_settings_without_secrets_and_finds_what_is_fine() {
     assert!(out.contains("ok      livekit at"), "{out}");
     assert!(out.contains("ok      stt, llm, tts at"), "{out}");
     assert!(out.contains("ok      memory in sqlite"), "{out}");
+    assert!(out.contains("ok      redis"), "{out}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn check_says_what_is_wrong_with_each_service() {
     let server = LiveKit::start().await;
     let openai = openai().await;
-    let url = server.url();
+    let redis = Redis::start_with("password").await;
+    let (url, redis_url) = (server.url(), redis.url_with("wrong"));
     let variables = [
+        ("REDIS_URL", redis_url.expose().as_str()),
         ("LIVEKIT_URL", url.as_str()),
         ("LIVEKIT_API_KEY", API_KEY),
         (
@@ -189,6 +195,8 @@ async fn check_says_what_is_wrong_with_each_service() {
     assert!(failed[0].contains("LIVEKIT_API_SECRET"), "{out}");
     assert!(failed[1].contains("OPENAI_API_KEY"), "{out}");
     assert!(failed[2].contains("memory.sqlite_path"), "{out}");
+    assert!(failed[2].contains("REDIS_URL"), "{out}");
+    assert!(!out.contains(":wrong@"), "{out}");
 }
 
 /// A worker process, its log as it comes, and its HTTP endpoint.

@@ -3,6 +3,7 @@
 
 pub(crate) mod caller;
 mod endings;
+mod greeting;
 mod memory;
 mod official;
 mod trouble;
@@ -17,7 +18,7 @@ use tokio::time::Instant;
 use voxpool::agent::{AgentJobs, Services};
 use voxpool::audio::AudioFrame;
 use voxpool::memory::{Memories, Store};
-use voxpool::session::{Agent, Greeting, Settings};
+use voxpool::session::{Agent, Greeting, GreetingCache, MadeWith, Settings};
 use voxpool::tools::{CleanupConnectionPool, GetConnectionPoolStats, ToolSet};
 use voxpool::tts::Tts;
 use voxpool::worker::{Stop, WorkerEnd};
@@ -44,6 +45,18 @@ impl House {
 
     /// A house whose agent remembers in `store`.
     async fn with(fixed: Option<Fixed>, greeting: &str, store: Option<Arc<dyn Store>>) -> Self {
+        let greeting = Greeting {
+            text: greeting.to_owned(),
+            ..Greeting::default()
+        };
+        Self::open_with(fixed, greeting, store).await
+    }
+
+    async fn open_with(
+        fixed: Option<Fixed>,
+        greeting: Greeting,
+        store: Option<Arc<dyn Store>>,
+    ) -> Self {
         let config = offline_openai::Config {
             fixed,
             ..offline_openai::Config::default()
@@ -52,12 +65,11 @@ impl House {
         let stages = Stages::new(&services.base_url());
         let ours = Stages::new(&services.base_url());
         let overview = ours.overview();
+        let cache = overview.cache.clone();
         let agent = Agent {
             instructions: "You are a friendly voice assistant.".to_owned(),
-            greeting: Greeting {
-                text: greeting.to_owned(),
-                ..Greeting::default()
-            },
+            greeting,
+            greetings: Some(GreetingCache::new(cache.clone(), MadeWith::default())),
             stt: Arc::new(ours.stt),
             llm: Arc::new(ours.llm),
             tts: Arc::new(ours.tts),
@@ -70,6 +82,7 @@ impl House {
         let shared = Services {
             pool: ours.pool,
             endpoints: Vec::new(),
+            cache,
         };
         let mut jobs = AgentJobs::new(agent, Settings::default(), shared, rpc_tools);
         let memories = store.map(|store| memory::memories(store, &services.base_url()));

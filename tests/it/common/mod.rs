@@ -6,6 +6,7 @@ pub(crate) mod log;
 pub(crate) mod postgres;
 pub(crate) mod postgrest;
 pub(crate) mod process;
+pub(crate) mod redis;
 pub(crate) mod running;
 pub(crate) mod toxiproxy;
 

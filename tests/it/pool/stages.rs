@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use voxpool::audio::AudioFrame;
+use voxpool::cache::{self, Cache};
 use voxpool::chat::{ChatContext, ChatItem};
 use voxpool::error::CallError;
 use voxpool::llm::{ChatRequest, Llm, LlmEvent, openai::OpenAiLlm};
@@ -50,9 +51,11 @@ impl Default for Options {
 
 impl Stages {
     pub(crate) fn overview(&self) -> Overview {
+        let cache = Cache::new(cache::Config::default(), &self.pool);
         Overview {
             pool: self.pool.clone(),
             memories: None,
+            cache: cache.expect("there is no Redis"),
         }
     }
 

@@ -153,3 +153,36 @@ async fn a_greeting_that_is_said_as_it_is_waits_for_nothing() {
     );
     call.hang_up().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_greeting_that_knows_the_user_is_not_the_greeting_of_another_one() {
+    use voxpool::cache::{self, Cache};
+    use voxpool::pool::{self, ConnectionPool};
+    use voxpool::session::{GreetingCache, MadeWith};
+
+    let pool = ConnectionPool::new(pool::Config::default()).unwrap();
+    let cache = Cache::new(cache::Config::default(), &pool).unwrap();
+    let greetings = GreetingCache::new(cache.clone(), MadeWith::default());
+    let mut told = Vec::new();
+    for name in ["", "Ann", "Bob", "Ann"] {
+        let (briefings_in, briefings) = mpsc::channel(4);
+        let setup = Setup {
+            greetings: Some(greetings.clone()),
+            ..generated(briefings)
+        };
+        let llm = setup.llm.clone();
+        let mut call = setup.start().await;
+        if !name.is_empty() {
+            briefings_in.send(note(name)).await.unwrap();
+        }
+        let turn = call.turn().await;
+        assert!(matches!(turn.outcome, ReplyOutcome::Finished));
+        assert_eq!(turn.heard.expose(), "Hello again!");
+        call.hang_up().await;
+        let asked = llm.requests.lock().unwrap();
+        told.push(asked.iter().any(|it| it.instructions.contains("name: ")));
+    }
+    // Everybody's is made once: nobody's, Ann's, Bob's.
+    assert_eq!(told, [false, true, true, false]);
+    assert_eq!(cache.stats().await.entries, 3);
+}

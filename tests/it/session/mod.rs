@@ -7,6 +7,7 @@
 
 mod briefing;
 mod fakes;
+mod greetings;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,9 @@ use voxpool::error::ErrorKind;
 use voxpool::memory::Briefing;
 use voxpool::redact::Pii;
 use voxpool::room::RoomEvent;
-use voxpool::session::{Agent, Greeting, GreetingMode, Session, SessionEnd, Settings};
+use voxpool::session::{
+    Agent, Greeting, GreetingCache, GreetingMode, Session, SessionEnd, Settings,
+};
 use voxpool::tools::ToolSet;
 use voxpool::turn::{ReplyOutcome, Turn};
 
@@ -35,6 +38,8 @@ const fn ms(millis: u64) -> Duration {
 struct Setup {
     settings: Settings,
     greeting: &'static str,
+    greetings: Option<GreetingCache>,
+    instructions: &'static str,
     is_generated: bool,
     briefings: Option<mpsc::Receiver<Briefing>>,
     llm: FakeLlm,
@@ -76,11 +81,15 @@ impl Setup {
                 (_, false) => GreetingMode::Say,
             },
             text: self.greeting.to_owned(),
-            is_interruptible: true,
+            ..Greeting::default()
         };
         let agent = Agent {
-            instructions: "Be kind.".to_owned(),
+            instructions: match self.instructions {
+                "" => "Be kind.".to_owned(),
+                instructions => instructions.to_owned(),
+            },
             greeting,
+            greetings: self.greetings,
             stt: Arc::new(stt),
             llm: Arc::new(self.llm.clone()),
             tts: Arc::new(self.tts.clone()),

@@ -1,0 +1,163 @@
+//! Greetings in real calls: made once, heard by everybody, at once.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::{BoxFuture, join_all};
+use livekit_api::access_token::{AccessToken, VideoGrants};
+use offline_openai::Server;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use voxpool::audio::AudioFrame;
+use voxpool::audio::vad::EarshotVad;
+use voxpool::cache::{self, Cache};
+use voxpool::redact::Pii;
+use voxpool::room::{AudioOutput, Voice, join};
+use voxpool::session::{Agent, Greeting, GreetingCache, GreetingMode, MadeWith, Session, Settings};
+use voxpool::tools::ToolSet;
+
+use super::{Caller, House};
+use crate::common::livekit::{API_KEY, API_SECRET, LiveKit};
+use crate::common::within;
+use crate::pool::stages::Stages;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_callers_greeting_costs_no_request_and_is_heard() {
+    let house = House::open(None, "Hello, how can I help you?").await;
+    for n in 0..2 {
+        let caller = Caller::join(&house.server.url(), &format!("greeted-{n}")).await;
+        caller.hears(20).await;
+        caller.reads(true, "Hello, how can I help you?").await;
+        caller.room.close().await.expect("the caller hangs up");
+        assert_eq!(house.services.stats().endpoints.speech.requests, 1, "{n}");
+    }
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_callers_at_once_cost_one_greeting() {
+    let greeting = Greeting {
+        mode: GreetingMode::Generate,
+        text: "Greet the caller.".to_owned(),
+        ..Greeting::default()
+    };
+    let house = House::open_with(None, greeting, None).await;
+    let calls = (0..10).map(|n| {
+        let url = house.server.url();
+        async move {
+            let caller = Caller::join(&url, &format!("crowd-{n}")).await;
+            caller.hears(20).await;
+            let line = caller.reads(true, "").await;
+            caller.room.close().await.expect("the caller hangs up");
+            line.text
+        }
+    });
+    let lines = join_all(calls).await;
+    assert!(lines.iter().all(|line| *line == lines[0]), "{lines:?}");
+    assert!(!lines[0].is_empty());
+    let stats = house.services.stats();
+    assert_eq!(stats.endpoints.chat.requests, 1);
+    let n_sentences = lines[0].matches(['.', '!', '?']).count() as u64;
+    assert!(stats.endpoints.speech.requests <= n_sentences, "{stats:?}");
+    house.close().await;
+}
+
+/// The voice, and when its first frame was given to the room.
+struct Timed {
+    voice: Arc<Voice>,
+    first: Mutex<Option<(Instant, Instant)>>,
+}
+
+impl AudioOutput for Timed {
+    fn play(&self, frame: AudioFrame) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let given = Instant::now();
+            self.voice.play(frame).await;
+            let mut first = self.first.lock().expect("no panic while timing");
+            first.get_or_insert((given, Instant::now()));
+        })
+    }
+
+    fn clear(&self) {
+        self.voice.clear();
+    }
+
+    fn position(&self) -> Duration {
+        self.voice.position()
+    }
+
+    fn queued(&self) -> Duration {
+        self.voice.queued()
+    }
+}
+
+/// Prints how long after the agent's track is up the first frame of a cached greeting is given to
+/// it, and when the engine took it, which waits for somebody to subscribe.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cached_greeting_is_there_before_the_track_is() {
+    let server = LiveKit::start().await;
+    let (_, services) = Server::bind(offline_openai::Config::default())
+        .await
+        .expect("the stand-in starts");
+    let stages = Stages::new(&services.base_url());
+    let cache = Cache::new(cache::Config::default(), &stages.pool).expect("there is no Redis");
+    let agent = Agent {
+        instructions: String::new(),
+        greeting: Greeting::default(),
+        greetings: Some(GreetingCache::new(cache, MadeWith::default())),
+        stt: Arc::new(stages.stt),
+        llm: Arc::new(stages.llm),
+        tts: Arc::new(stages.tts),
+        tools: ToolSet::new(Vec::new()),
+    };
+    let settings = Settings::default();
+    agent.prewarm(&settings.session).await;
+    let n_requests = services.stats().endpoints.speech.requests;
+    for n in 0..3 {
+        let room = format!("timed-{n}");
+        let caller = Caller::join(&server.url(), &room).await;
+        let voice = Arc::new(Voice::new(agent.tts.sample_rate_hz()));
+        let output = Arc::new(Timed {
+            voice: Arc::clone(&voice),
+            first: Mutex::default(),
+        });
+        let session = Session::prepare(
+            settings.clone(),
+            agent.clone(),
+            Box::new(EarshotVad::new()),
+            Arc::clone(&output) as _,
+        );
+        let mut joined = join(&server.url(), &token(&room), voice, Vec::new())
+            .await
+            .expect("the agent joins");
+        let track_is_up = Instant::now();
+        let events = std::mem::replace(&mut joined.events, Box::pin(futures::stream::empty()));
+        let room_output = Arc::clone(&joined.output);
+        let running = session.run(events, room_output, CancellationToken::new());
+        let running = tokio::spawn(running);
+        caller.hears(20).await;
+        let first = *output.first.lock().expect("no panic while timing");
+        let (given, taken) = first.expect("the greeting is heard");
+        eprintln!(
+            "track up → first frame given {:?}, taken by the engine {:?}",
+            given - track_is_up,
+            taken - track_is_up
+        );
+        caller.room.close().await.expect("the caller hangs up");
+        within("the session ends", running).await.expect("no panic");
+        joined.leave().await;
+    }
+    assert_eq!(services.stats().endpoints.speech.requests, n_requests);
+    services.stop().await;
+}
+
+fn token(room: &str) -> Pii<String> {
+    let token = AccessToken::with_api_key(API_KEY, API_SECRET)
+        .with_identity("agent")
+        .with_grants(VideoGrants {
+            room_join: true,
+            room: room.to_owned(),
+            ..VideoGrants::default()
+        });
+    Pii::new(token.to_jwt().expect("a token"))
+}
