@@ -191,10 +191,10 @@ async fn check_says_what_is_wrong_with_each_service() {
         .lines()
         .filter(|line| line.starts_with("FAILED"))
         .collect();
-    assert_eq!(failed.len(), 3, "{out}");
+    assert_eq!(failed.len(), 4, "{out}");
     assert!(failed[0].contains("LIVEKIT_API_SECRET"), "{out}");
     assert!(failed[1].contains("OPENAI_API_KEY"), "{out}");
-    assert!(failed[2].contains("memory.sqlite_path"), "{out}");
+    assert!(failed[3].contains("memory.sqlite_path"), "{out}");
     assert!(failed[2].contains("REDIS_URL"), "{out}");
     assert!(!out.contains(":wrong@"), "{out}");
 }
