@@ -4,10 +4,10 @@ TOOLS := $(CURDIR)/.tools
 export VOXPOOL_TOOLS ?= $(TOOLS)
 export PATH := $(VOXPOOL_TOOLS)/bin:$(PATH)
 
-.PHONY: help demo test setup lint unit e2e deny clean
+.PHONY: help demo test setup lint unit e2e bench-pool deny clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## talk to the agent: server, stand-in, worker and a scripted caller (ONCE=1: exit after the script)
 	@scripts/setup demo
@@ -29,6 +29,9 @@ unit:
 
 e2e:
 	scripts/livekit-e2e
+
+bench-pool: ## what pooling is worth: the same calls pooled and unpooled, over TLS
+	cargo run --release --quiet -p voxpool-bench --bin pool
 
 deny: ## licences, advisories and duplicate versions (needs cargo-deny)
 	cargo deny check
