@@ -48,6 +48,17 @@ pub(super) struct Found {
     pub(super) value: String,
 }
 
+impl RowKey {
+    /// A row as the SQL stores answer a deletion: user, category, key.
+    pub(super) fn from_columns((user_id, category, key): (String, String, String)) -> Self {
+        Self {
+            user_id,
+            category,
+            key,
+        }
+    }
+}
+
 impl Found {
     /// From place, category, key and value, as the databases return them.
     pub(super) fn from_columns(columns: (i64, String, String, String)) -> Self {

@@ -231,13 +231,7 @@ impl Table for PostgresStore {
                 .boxed()
             });
             let deleted = deleted.await?.into_iter();
-            Ok(deleted
-                .map(|(user_id, category, key)| RowKey {
-                    user_id,
-                    category,
-                    key,
-                })
-                .collect())
+            Ok(deleted.map(RowKey::from_columns).collect())
         }
         .boxed()
     }

@@ -227,13 +227,7 @@ impl Table for SqliteStore {
         });
         async move {
             let deleted = deleted.await?.into_iter();
-            Ok(deleted
-                .map(|(user_id, category, key)| RowKey {
-                    user_id,
-                    category,
-                    key,
-                })
-                .collect())
+            Ok(deleted.map(RowKey::from_columns).collect())
         }
         .boxed()
     }
