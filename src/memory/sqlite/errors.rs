@@ -16,6 +16,11 @@ pub(super) fn open_advice(path: &str, error: &sqlx::Error) -> String {
     }
 }
 
+/// Whether somebody else has the file.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    matches!(primary_code(error), Some(5 | 6))
+}
+
 /// SQLite's result code without its extension.
 fn primary_code(error: &sqlx::Error) -> Option<u32> {
     let code: u32 = error.as_database_error()?.code()?.parse().ok()?;

@@ -20,7 +20,9 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, SqliteConnection};
 
-use self::errors::{call_error, open_advice};
+use tokio::time::{Instant, sleep};
+
+use self::errors::{call_error, is_busy, open_advice};
 use super::bulk::{self, Table};
 use super::config::Config;
 use super::connections::Connections;
@@ -35,6 +37,8 @@ const IN_MEMORY: &str = ":memory:";
 const READERS: u32 = 2;
 /// How long a statement waits while another process writes to the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// The pause before a file that was refused at once is tried again.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// `REPLACE` gives the row a new number, in the order of the array.
 const SAVE: &str = "
@@ -88,7 +92,7 @@ impl SqliteStore {
             pool_options(max, &connections).connect_lazy_with(options)
         };
         let writer = database(options.clone(), 1);
-        let migrated = migrate(&writer).await;
+        let migrated = migrate_in_turn(&writer).await;
         migrated.map_err(|error| OpenError::Sqlite {
             path: path.to_owned(),
             why: open_advice(path, &error),
@@ -182,7 +186,21 @@ fn pool_options(max: u32, connections: &Connections) -> SqlitePoolOptions {
         })
 }
 
-/// Makes or updates the table; processes that start together take turns.
+/// Makes or updates the table; processes that start together take turns. Of those that switch a new
+/// file to its log at once, SQLite refuses some without waiting, whatever the busy timeout: they
+/// would wait for each other. These try again.
+///
+/// Source: <https://sqlite.org/c3ref/busy_handler.html>
+async fn migrate_in_turn(writer: &SqlitePool) -> sqlx::Result<()> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match migrate(writer).await {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => sleep(BUSY_PAUSE).await,
+            result => return result,
+        }
+    }
+}
+
 async fn migrate(writer: &SqlitePool) -> sqlx::Result<()> {
     let mut migrator: Migrator = sqlx::migrate!("src/memory/migrations/sqlite");
     migrator.dangerous_set_table_name("voxpool_migrations");

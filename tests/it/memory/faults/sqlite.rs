@@ -39,6 +39,23 @@ async fn a_file_that_cannot_be_used_is_named_with_its_setting() {
     }
 }
 
+/// SQLite does not wait in every case where processes meet at a new file: the rounds are to make it
+/// happen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn processes_that_meet_at_a_new_file_all_get_it() {
+    for _ in 0..20 {
+        let directory = tempfile::tempdir().unwrap();
+        let config = sqlite_config(&directory.path().join("memory.db"));
+        let opening = (0..8).map(|_| {
+            let config = config.clone();
+            tokio::spawn(async move { SqliteStore::open(&config, pool()).await.map(drop) })
+        });
+        for opened in futures::future::join_all(opening).await {
+            opened.unwrap().unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_file_is_for_its_owner_alone() {
     let directory = tempfile::tempdir().unwrap();
