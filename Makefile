@@ -31,6 +31,7 @@ e2e:
 	scripts/livekit-e2e
 
 bench-pool: ## what pooling is worth: the same calls pooled and unpooled, over TLS
+	@scripts/setup test
 	cargo run --release --quiet -p voxpool-bench --bin pool
 
 deny: ## licences, advisories and duplicate versions (needs cargo-deny)

@@ -29,6 +29,9 @@ pub struct Config {
     pub flush_timeout: Duration,
     /// Memories that the model is told of, the latest first.
     pub known_max: u32,
+    /// Whether waiting turns are looked at together, the summary is written beside that, and what
+    /// was found is saved at once. Without, one after the other: to measure what that is worth.
+    pub side_by_side: bool,
 }
 
 impl Default for Config {
@@ -52,6 +55,7 @@ impl Default for Config {
             profile_every_turns: 5,
             flush_timeout: Duration::from_secs(8),
             known_max: 50,
+            side_by_side: true,
         }
     }
 }

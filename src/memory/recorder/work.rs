@@ -39,9 +39,15 @@ impl Worker {
         // Without it the model may write down again what is known, which does no harm.
         let known = user.known(self.recording().config.known_max).await;
         let known = known.unwrap_or_default();
+        let side_by_side = self.recording().config.side_by_side;
+        let n_together = if side_by_side {
+            work.exchanges.len()
+        } else {
+            1
+        };
         let extracting = async {
-            if !work.exchanges.is_empty() {
-                let found = self.extract(&known, &work.exchanges).await;
+            for exchanges in work.exchanges.chunks(n_together.max(1)) {
+                let found = self.extract(&known, exchanges).await;
                 self.save(&user, &work, found).await;
             }
         };
@@ -51,7 +57,12 @@ impl Worker {
                 self.save(&user, &work, summary.into_iter().collect()).await;
             }
         };
-        tokio::join!(extracting, summarising);
+        if side_by_side {
+            tokio::join!(extracting, summarising);
+        } else {
+            extracting.await;
+            summarising.await;
+        }
     }
 
     async fn extract(&self, known: &Known, exchanges: &[Said]) -> Vec<Memory> {
@@ -105,7 +116,11 @@ impl Worker {
         if work.n_forgets == n_forgets {
             batch.extend(found);
         }
-        let results = user.save(batch.clone()).await;
+        let results = if self.recording().config.side_by_side {
+            user.save(batch.clone()).await
+        } else {
+            self.save_one_by_one(user, &batch).await
+        };
         let counters = &self.recording().counters;
         for (memory, result) in batch.into_iter().zip(results) {
             match result {
@@ -116,6 +131,18 @@ impl Worker {
                 Err(_) => counters.unsaved.add(1),
             }
         }
+    }
+
+    async fn save_one_by_one(
+        &self,
+        user: &UserMemories,
+        batch: &[Memory],
+    ) -> Vec<Result<(), CallError>> {
+        let mut results = Vec::new();
+        for memory in batch {
+            results.extend(user.save(vec![memory.clone()]).await);
+        }
+        results
     }
 
     fn take_unsaved(&self, user: &UserId, n_forgets: u64) -> Vec<Memory> {

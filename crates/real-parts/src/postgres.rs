@@ -10,11 +10,11 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use super::process::{Guarded, as_server_user, installed, is_root};
-use super::{eventually, free_port};
+use crate::process::{Guarded, as_server_user, installed, is_root};
+use crate::{eventually, free_port};
 
 /// Of every user, unless a test says otherwise.
-pub(crate) const PASSWORD: &str = "secret-of-the-tests";
+pub const PASSWORD: &str = "secret-of-the-tests";
 
 /// The roles that Supabase has, for the whole server.
 const ROLES: &str = "
@@ -25,7 +25,7 @@ CREATE ROLE authenticator LOGIN NOINHERIT PASSWORD 'secret-of-the-tests';
 GRANT anon, authenticated, service_role TO authenticator;";
 
 /// A server; it ends with the value, or with this process.
-pub(crate) struct Postgres {
+pub struct Postgres {
     process: Option<Guarded>,
     directory: TempDir,
     port: u16,
@@ -34,19 +34,19 @@ pub(crate) struct Postgres {
 }
 
 /// The server of this test process.
-pub(crate) async fn shared() -> &'static Postgres {
+pub async fn shared() -> &'static Postgres {
     static SHARED: OnceCell<Postgres> = OnceCell::const_new();
     SHARED.get_or_init(|| Postgres::start_with("", true)).await
 }
 
 impl Postgres {
     /// Starts a server of the test's own.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         Self::start_with("", false).await
     }
 
     /// The same with settings, a line for each.
-    pub(crate) async fn with(settings: &str) -> Self {
+    pub async fn with(settings: &str) -> Self {
         Self::start_with(settings, false).await
     }
 
@@ -100,36 +100,40 @@ impl Postgres {
     }
 
     /// Ends the server at once, as a crash would: it recovers from its log when it comes back.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.process = None;
     }
 
     /// Starts the server again, on the same port.
-    pub(crate) async fn restart(&mut self) {
+    pub async fn restart(&mut self) {
         assert!(self.try_launch().await, "postgres does not come up again");
     }
 
     /// `host:port`.
-    pub(crate) fn address(&self) -> String {
+    pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
     /// The address of a database, as its owner.
-    pub(crate) fn url(&self, database: &str) -> String {
+    pub fn url(&self, database: &str) -> String {
         self.url_as("postgres", PASSWORD, database)
     }
 
     /// The address of a database as somebody else.
-    pub(crate) fn url_as(&self, user: &str, password: &str, database: &str) -> String {
+    pub fn url_as(&self, user: &str, password: &str, database: &str) -> String {
         format!("postgres://{user}:{password}@{}/{database}", self.address())
     }
 
-    pub(crate) async fn connect(&self, database: &str) -> sqlx::Result<PgConnection> {
+    /// A connection to a database, as its owner.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn connect(&self, database: &str) -> sqlx::Result<PgConnection> {
         PgConnection::connect(&self.url(database)).await
     }
 
     /// Makes an empty database and returns its name.
-    pub(crate) async fn database(&self) -> String {
+    pub async fn database(&self) -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test{}", COUNT.fetch_add(1, Ordering::Relaxed));
         self.execute("postgres", &format!("CREATE DATABASE {name}"))
@@ -138,7 +142,7 @@ impl Postgres {
     }
 
     /// Runs statements as the owner of a database.
-    pub(crate) async fn execute(&self, database: &str, sql: &str) {
+    pub async fn execute(&self, database: &str, sql: &str) {
         let mut owner = self.connect(database).await.expect("postgres answers");
         let done = owner.execute(AssertSqlSafe(sql.to_owned())).await;
         done.expect("the statements are right");
@@ -172,7 +176,8 @@ fn initialise(directory: &Path) {
         .expect("initdb runs");
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "initdb: {error}");
-    let mut settings = std::fs::read_to_string(data.join("postgresql.conf")).unwrap();
+    let mut settings =
+        std::fs::read_to_string(data.join("postgresql.conf")).expect("initdb wrote settings");
     // Durable against a crash of the server, not of the machine: that is all a test can see.
     settings += "\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\nfsync = off\n\
                  full_page_writes = off\nshared_buffers = 16MB\nmax_connections = 200\n\
@@ -181,7 +186,7 @@ fn initialise(directory: &Path) {
 }
 
 /// PgBouncer in its strictest mode: a server connection for the length of a transaction.
-pub(crate) struct PgBouncer {
+pub struct PgBouncer {
     _process: Guarded,
     _directory: TempDir,
     port: u16,
@@ -189,7 +194,7 @@ pub(crate) struct PgBouncer {
 
 impl PgBouncer {
     /// Starts it before a server, with two server connections for everybody.
-    pub(crate) async fn start(server: &Postgres) -> Self {
+    pub async fn start(server: &Postgres) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let port = free_port();
         let users = format!("\"postgres\" \"{PASSWORD}\"\n");
@@ -230,7 +235,7 @@ impl PgBouncer {
     }
 
     /// The address of one of the server's databases through it.
-    pub(crate) fn url(&self, database: &str) -> String {
+    pub fn url(&self, database: &str) -> String {
         format!(
             "postgres://postgres:{PASSWORD}@127.0.0.1:{}/{database}",
             self.port

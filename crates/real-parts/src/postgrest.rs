@@ -14,24 +14,26 @@ use axum::response::{IntoResponse, Response};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use super::postgres::{PASSWORD, Postgres};
-use super::process::Guarded;
-use super::{eventually, free_port, tool};
+use crate::postgres::{PASSWORD, Postgres};
+use crate::process::Guarded;
+use crate::{eventually, free_port, tool};
 
 /// Signs the older keys.
 const JWT_SECRET: &str = "a-secret-of-at-least-32-characters-for-tests";
-/// `{"role": "anon"}` and `{"role": "service_role"}`, signed with HS256.
-pub(crate) const ANON_KEY: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyb2xlIjoiYW5vbiJ9.RCWTVNaJqd3cW92OkDfoydUy4Pi2HPAZ1ksVRea8O20";
-pub(crate) const SERVICE_ROLE_KEY: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.Uy6ZNRb4mqwh2AjPgHKNoody_w7_uol4nVRuiB7lwO0";
-/// The newer keys, which only the gateway understands.
-pub(crate) const SECRET_KEY: &str = "sb_secret_of-the-tests";
-pub(crate) const PUBLISHABLE_KEY: &str = "sb_publishable_of-the-tests";
+/// The older anonymous key: `{"role": "anon"}`, signed with HS256.
+pub const ANON_KEY: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyb2xlIjoiYW5vbiJ9.RCWTVNaJqd3cW92OkDfoydUy4Pi2HPAZ1ksVRea8O20";
+/// The older service role key: `{"role": "service_role"}`, signed with HS256.
+pub const SERVICE_ROLE_KEY: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.Uy6ZNRb4mqwh2AjPgHKNoody_w7_uol4nVRuiB7lwO0";
+/// The newer secret key, which only the gateway understands.
+pub const SECRET_KEY: &str = "sb_secret_of-the-tests";
+/// The newer publishable key, which only the gateway understands.
+pub const PUBLISHABLE_KEY: &str = "sb_publishable_of-the-tests";
 
 /// The SQL that users of Supabase are told to run.
-pub(crate) const SUPABASE_SQL: &str = include_str!("../../../config/supabase.sql");
+pub const SUPABASE_SQL: &str = include_str!("../../../config/supabase.sql");
 
 /// The part of it that is for the anonymous key.
-pub(crate) fn anonymous_sql() -> String {
+pub fn anonymous_sql() -> String {
     let lines = SUPABASE_SQL
         .lines()
         .skip_while(|line| *line != "-- begin: anonymous key")
@@ -44,7 +46,7 @@ pub(crate) fn anonymous_sql() -> String {
 }
 
 /// A project: the API over one database of a server.
-pub(crate) struct Supabase {
+pub struct Supabase {
     process: Option<Guarded>,
     directory: TempDir,
     port: u16,
@@ -53,7 +55,7 @@ pub(crate) struct Supabase {
 
 impl Supabase {
     /// Starts the API over a database and waits until it knows what is in it.
-    pub(crate) async fn start(server: &Postgres, database: &str) -> Self {
+    pub async fn start(server: &Postgres, database: &str) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let port = free_port();
         let settings = format!(
@@ -74,12 +76,12 @@ impl Supabase {
     }
 
     /// Ends the API at once; the gateway stays.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.process = None;
     }
 
     /// Starts the API, again if need be.
-    pub(crate) async fn restart(&mut self) {
+    pub async fn restart(&mut self) {
         let (postgrest, folder) = (tool("bin/postgrest"), self.directory.path());
         let settings = folder.join("postgrest.conf");
         let arguments: [&OsStr; 1] = [settings.as_os_str()];
@@ -101,12 +103,12 @@ impl Supabase {
     }
 
     /// `SUPABASE_URL`.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}", self.gateway.address)
     }
 
     /// Requests that came to the gateway.
-    pub(crate) fn requests(&self) -> usize {
+    pub fn requests(&self) -> usize {
         self.gateway.shared.requests.load(Ordering::Relaxed)
     }
 }

@@ -15,12 +15,12 @@ exec 3<&-; wait $child
 [ -z "$FOLDER" ] || rm -rf "$FOLDER""#;
 
 /// A process that ends with the value, and also when the value is never dropped.
-pub(crate) struct Guarded(Child);
+pub struct Guarded(Child);
 
 impl Guarded {
     /// Starts a program; `signal` is how it is told to end. Its output goes to `log`. `folder` is
     /// removed when the program has ended.
-    pub(crate) fn start(
+    pub fn start(
         program: impl AsRef<OsStr>,
         arguments: &[&OsStr],
         signal: &str,
@@ -42,7 +42,7 @@ impl Guarded {
     }
 
     /// Whether the program has ended.
-    pub(crate) fn has_ended(&mut self) -> bool {
+    pub fn has_ended(&mut self) -> bool {
         let status = self.0.try_wait().expect("a child can be asked");
         status.is_some()
     }
@@ -58,7 +58,7 @@ impl Drop for Guarded {
 /// A program of Debian's packages, which may be outside of `PATH`.
 ///
 /// Panics with what to do when it is missing: a test is never skipped.
-pub(crate) fn installed(name: &str) -> PathBuf {
+pub fn installed(name: &str) -> PathBuf {
     let mut folders: Vec<PathBuf> =
         std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
     folders.extend(["/usr/sbin".into(), "/usr/local/bin".into()]);
@@ -74,12 +74,12 @@ pub(crate) fn installed(name: &str) -> PathBuf {
 }
 
 /// Whether this process is root, whom Postgres and PgBouncer refuse to run as.
-pub(crate) fn is_root() -> bool {
+pub fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0)
 }
 
 /// The beginning of a command that runs as a user who may run servers.
-pub(crate) fn as_server_user() -> Vec<&'static OsStr> {
+pub fn as_server_user() -> Vec<&'static OsStr> {
     let prefix: &[&str] = match is_root() {
         true => &[
             "setpriv",
