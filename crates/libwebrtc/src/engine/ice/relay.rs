@@ -1,8 +1,11 @@
 //! An address on a TURN server, over UDP, TCP or TLS, and the traffic through it.
 //!
 //! The protocol itself is `turn-client-proto`'s. A permission is asked for with the first packet to
-//! a peer, which waits for it, a channel with the twentieth, which saves 32 bytes
+//! a peer, which waits for it; over UDP a channel with the twentieth, which saves 32 bytes
 //! per packet from there on. The task ends with the connection, or when the server goes away.
+//!
+//! Over TCP and TLS a channel's messages are padded to four bytes (RFC 8656, section 12.5), which
+//! `turn-client-proto` 0.7.3 neither does nor expects: there are no channels there.
 //!
 //! Source: RFC 8656 (TURN), RFC 7350 (its transports).
 
@@ -50,6 +53,8 @@ const PACKETS_BEFORE_CHANNEL: u32 = 20;
 
 /// Packets that may wait for permissions.
 const WAITING_PACKETS_MAX: usize = 16;
+
+const NO_ADDRESS: &str = "the TURN server gave no address: check the username and the password";
 
 /// STUN's code for "the server was not reached".
 const NOT_REACHED: i32 = 701;
@@ -151,6 +156,8 @@ struct Relay<C> {
     /// Packets that wait for a permission.
     waiting: Vec<(SocketAddr, Vec<u8>)>,
     started: Instant,
+    /// Whether the server ever said anything.
+    has_answered: bool,
 }
 
 impl<C: TurnClientApi> Relay<C> {
@@ -181,6 +188,7 @@ impl<C: TurnClientApi> Relay<C> {
             sent,
             waiting: vec![],
             started,
+            has_answered: false,
         }
     }
 
@@ -207,7 +215,11 @@ impl<C: TurnClientApi> Relay<C> {
                 }
             };
             if self.relayed.is_none() && self.started.elapsed() > OPEN_MAX {
-                return self.ended("the TURN server did not answer");
+                return self.ended(match self.has_answered {
+                    // Some servers answer a wrong password by asking for it, again and again.
+                    true => NO_ADDRESS,
+                    false => "the TURN server did not answer",
+                });
             }
             self.flush().await?;
             tokio::select! {
@@ -255,9 +267,7 @@ impl<C: TurnClientApi> Relay<C> {
                 }
             }
             TurnEvent::AllocationCreateFailed(_) => {
-                return Err(io::Error::other(
-                    "the TURN server gave no address: check the username and the password",
-                ));
+                return Err(io::Error::other(NO_ADDRESS));
             }
             TurnEvent::PermissionCreated(_, peer) => {
                 let (ready, waiting) = mem::take(&mut self.waiting)
@@ -292,7 +302,7 @@ impl<C: TurnClientApi> Relay<C> {
         }
         let count = self.sent.entry(peer).or_default();
         *count += 1;
-        if *count == PACKETS_BEFORE_CHANNEL {
+        if *count == PACKETS_BEFORE_CHANNEL && matches!(self.wire, Wire::Udp(_)) {
             self.client.bind_channel(TransportType::Udp, peer, now).ok();
         }
         match self.client.send_to(TransportType::Udp, peer, bytes, now) {
@@ -306,6 +316,7 @@ impl<C: TurnClientApi> Relay<C> {
     }
 
     fn received(&mut self, bytes: &[u8]) {
+        self.has_answered = true;
         let transport = self.client.transport();
         let transmit = Transmit::new(bytes, transport, self.remote, self.local);
         let now = self.now();

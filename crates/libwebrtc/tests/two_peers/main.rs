@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing step fails the test")]
 
+mod turn;
+
 use std::time::Duration;
 
 use libwebrtc::{
