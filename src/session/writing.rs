@@ -14,7 +14,7 @@ use crate::audio::{AudioFrame, earcon};
 use crate::chat::{ChatContext, ChatItem, ToolCall};
 use crate::error::{CallError, ErrorKind, Service};
 use crate::llm::{ChatRequest, LlmEvent};
-use crate::text::{SentenceSplitter, speakable};
+use crate::text::{SentenceSplitter, SpeechFilter};
 
 /// Where a reply's words come from.
 #[derive(Clone)]
@@ -45,6 +45,7 @@ pub(super) async fn write(
     let mut writer = Writer {
         making,
         pieces,
+        filter: SpeechFilter::new(making.agent.tts.text_filters()),
         has_spoken: false,
     };
     match source {
@@ -63,6 +64,7 @@ pub(super) async fn write(
 struct Writer<'a> {
     making: &'a Making,
     pieces: mpsc::Sender<Piece>,
+    filter: SpeechFilter,
     has_spoken: bool,
 }
 
@@ -179,8 +181,11 @@ impl Writer<'_> {
 
     /// Sends a sentence to be spoken and waits for its first sound.
     async fn speak(&mut self, sentence: &str) -> Result<(), Failure> {
-        let text = speakable(sentence);
+        let text = self.filter.speakable(sentence);
         if text.is_empty() {
+            // Still part of what the agent wrote, and of the captions.
+            let id = self.making.log(|log| log.add_sentence(sentence));
+            self.send(Some(id), futures::stream::empty().boxed()).await;
             return Ok(());
         }
         if !self.has_spoken {
