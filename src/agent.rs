@@ -13,9 +13,9 @@ use crate::cache::Cache;
 use crate::chat::ToolCall;
 use crate::memory::{CallMemory, Memories, Recorder};
 use crate::pool::{ConnectionPool, Endpoint};
-use crate::room::{Joined, RoomEvent, RpcMethod, Voice, join};
+use crate::room::{AgentCard, Joined, Models, RoomEvent, RpcMethod, Voice, join};
 use crate::session::{Agent, Greeting, Session, SessionEnd, Settings};
-use crate::tools::memory_tools;
+use crate::tools::{ToolSet, memory_tools};
 use crate::worker::{JobContext, JobHandler, JobOutcome};
 
 /// What the end of the process waits for memories to be saved.
@@ -137,6 +137,7 @@ impl AgentJobs {
         if let Some(memory) = &memory {
             agent.tools = agent.tools.and(memory_tools(memory));
         }
+        let agent_tools = agent.tools.clone();
         let mut session = Session::prepare(
             self.settings.clone(),
             agent,
@@ -149,7 +150,8 @@ impl AgentJobs {
                 .brief_with(memory.briefings())
                 .record_to(recorder.turns());
         }
-        let joining = join(&job.url, &job.token, voice, self.rpc_methods());
+        let card = self.card(&job.agent_name, &agent_tools);
+        let joining = join(&job.url, &job.token, voice, self.rpc_methods(), card);
         let joined = tokio::select! {
             joined = joining => joined,
             () = job.shutdown.cancelled() => return JobOutcome::Success,
@@ -171,6 +173,30 @@ impl AgentJobs {
                 JobOutcome::Success
             }
             SessionEnd::Failed(error) => JobOutcome::Failed(error.to_string()),
+        }
+    }
+
+    /// What front ends may know of the agent.
+    fn card(&self, name: &str, tools: &ToolSet) -> AgentCard {
+        let (turn, session) = (&self.settings.turn, &self.settings.session);
+        let options = [
+            ("endpointing", json(&turn.endpointing)),
+            ("interruption", json(&turn.interruption)),
+            ("max_tool_steps", json(&session.tool_rounds_max)),
+        ];
+        AgentCard {
+            id: match name {
+                "" => env!("CARGO_PKG_NAME").to_owned(),
+                name => name.to_owned(),
+            },
+            instructions: self.agent.instructions.clone(),
+            tools: tools.specs().into_iter().map(|tool| tool.name).collect(),
+            models: Models {
+                stt: self.agent.stt.model().to_owned(),
+                llm: self.agent.llm.model().to_owned(),
+                tts: self.agent.tts.model().to_owned(),
+            },
+            options: options.map(|(name, value)| (name.to_owned(), value)).into(),
         }
     }
 
@@ -197,6 +223,11 @@ impl AgentJobs {
         });
         methods.collect()
     }
+}
+
+/// A setting as front ends read it.
+fn json(setting: &impl serde::Serialize) -> String {
+    serde_json::to_string(setting).unwrap_or_default()
 }
 
 /// Tells the memory who is there, before the session hears of it.

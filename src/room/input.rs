@@ -5,22 +5,27 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future;
 use futures::stream::{BoxStream, FuturesUnordered, StreamExt, unfold};
-use futures::{FutureExt, future};
+use livekit::ByteStreamReader;
 use livekit::prelude::{
-    RemoteAudioTrack, RemoteParticipant, RemoteTrack, RemoteTrackPublication, Room, TrackKind,
-    TrackSid, TrackSource,
+    ParticipantIdentity, RemoteAudioTrack, RemoteParticipant, RemoteTrack, RemoteTrackPublication,
+    Room, TrackKind, TrackSid, TrackSource,
 };
 use livekit::webrtc::audio_stream::native::{NativeAudioStream, NativeAudioStreamOptions};
-use livekit::{StreamReader, TextStreamReader};
+use livekit_protocol::AudioTrackFeature;
+use livekit_protocol::agent::SessionRequest;
+use livekit_protocol::agent::session_request::Request;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
 
 use super::RoomEvent;
 use super::link::{Link, is_gone_for_good, may_be_user};
 use super::output::Voice;
+use super::preconnect::{self, PreConnect};
+use super::remote::{self, Note, Notes};
+use super::streams::{Arrived, Arriving, read_recorded, read_request, read_text};
 use crate::audio::AudioFrame;
 use crate::audio::vad::SAMPLE_RATE_HZ;
 use crate::redact::Pii;
@@ -33,13 +38,8 @@ const CHAT_TOPIC: &str = "lk.chat";
 /// Frames of 10 ms that may wait: half a second, far longer than the session's loop ever takes.
 const FRAMES_MAX: usize = 50;
 
-/// Texts that may arrive at the same time; more are not read.
-const TEXTS_MAX: usize = 8;
-
-/// How long one text may take to arrive.
-const TEXT_WITHIN: Duration = Duration::from_secs(10);
-
-type Text = BoxFuture<'static, Option<String>>;
+/// Streams that may arrive at the same time; more are not read.
+const STREAMS_MAX: usize = 8;
 
 /// Turns the SDK's events into the session's.
 pub(super) struct Input {
@@ -48,7 +48,11 @@ pub(super) struct Input {
     link: Arc<Link>,
     voice: Arc<Voice>,
     microphone: Option<(TrackSid, NativeAudioStream)>,
-    texts: FuturesUnordered<Text>,
+    /// Whether the front end wants the user to be heard.
+    is_listening: bool,
+    preconnect: PreConnect,
+    arriving: FuturesUnordered<Arriving>,
+    notes: Notes,
     ready: VecDeque<RoomEvent>,
     is_over: bool,
 }
@@ -59,6 +63,7 @@ impl Input {
         events: UnboundedReceiver<livekit::RoomEvent>,
         link: Arc<Link>,
         voice: Arc<Voice>,
+        notes: Notes,
     ) -> Self {
         Self {
             room,
@@ -66,7 +71,10 @@ impl Input {
             link,
             voice,
             microphone: None,
-            texts: FuturesUnordered::new(),
+            is_listening: true,
+            preconnect: PreConnect::default(),
+            arriving: FuturesUnordered::new(),
+            notes,
             ready: VecDeque::new(),
             is_over: false,
         }
@@ -95,12 +103,20 @@ impl Input {
                     None => self.end(),
                 },
                 frame = next_frame(&mut self.microphone) => match frame {
-                    Some(frame) => return Some(RoomEvent::Frame(frame)),
+                    Some(frame) if self.is_listening => {
+                        if let Some(frame) = self.preconnect.pass(frame) {
+                            return Some(RoomEvent::Frame(frame));
+                        }
+                    }
+                    Some(_) => {}
                     None => self.set_microphone(None),
                 },
-                Some(text) = self.texts.next(), if !self.texts.is_empty() => {
-                    let text = text.map(|text| RoomEvent::Text(Pii::new(text)));
-                    self.ready.extend(text);
+                () = sleep_until(self.preconnect.deadline()) => {
+                    let frames = self.preconnect.give_up();
+                    self.hear(frames);
+                }
+                Some(arrived) = self.arriving.next(), if !self.arriving.is_empty() => {
+                    self.on_arrived(arrived);
                 }
             }
         }
@@ -118,9 +134,12 @@ impl Input {
             } if self.link.is_user(&participant.identity()) => listen_to(&publication),
             E::TrackSubscribed {
                 track: RemoteTrack::Audio(track),
+                publication,
                 participant,
-                ..
-            } if self.link.is_user(&participant.identity()) => self.set_microphone(Some(&track)),
+            } if self.link.is_user(&participant.identity()) => {
+                self.set_microphone(Some(&track));
+                self.hear_what_was_said_before(&publication);
+            }
             E::TrackUnsubscribed { track, .. } => {
                 let sid = track.sid();
                 if self.microphone.as_ref().is_some_and(|(own, _)| *own == sid) {
@@ -133,8 +152,13 @@ impl Input {
                 topic,
                 participant_identity,
             } if topic == CHAT_TOPIC && self.link.is_user(&participant_identity) => {
-                self.read(reader.take())
+                self.await_stream(reader.take().map(read_text));
             }
+            E::ByteStreamOpened {
+                reader,
+                topic,
+                participant_identity,
+            } => self.on_bytes(&topic, reader.take(), participant_identity),
             E::Disconnected { reason } => {
                 tracing::info!(reason = reason.as_str_name(), "disconnected from the room");
                 self.end();
@@ -178,6 +202,7 @@ impl Input {
     }
 
     fn set_microphone(&mut self, track: Option<&RemoteAudioTrack>) {
+        self.preconnect.forget();
         self.microphone = track.map(|track| {
             let options = NativeAudioStreamOptions {
                 queue_size_frames: Some(FRAMES_MAX),
@@ -190,27 +215,87 @@ impl Input {
         self.link.set_microphone(sid);
     }
 
-    fn read(&mut self, reader: Option<TextStreamReader>) {
-        let Some(reader) = reader else { return };
-        if self.texts.len() >= TEXTS_MAX {
-            tracing::warn!("too many texts at once: one was not read");
+    /// A front end asks something, or has recorded something.
+    fn on_bytes(
+        &mut self,
+        topic: &str,
+        reader: Option<ByteStreamReader>,
+        from: ParticipantIdentity,
+    ) {
+        match topic {
+            remote::TOPIC if self.link.is_user(&from) => {
+                self.await_stream(reader.map(read_request));
+            }
+            // The user may be linked only now.
+            preconnect::TOPIC if self.link.is_free() || self.link.is_user(&from) => {
+                self.await_stream(reader.map(|reader| read_recorded(reader, from)));
+            }
+            _ => {}
+        }
+    }
+
+    fn await_stream(&mut self, arriving: Option<Arriving>) {
+        let Some(arriving) = arriving else { return };
+        if self.arriving.len() >= STREAMS_MAX {
+            tracing::warn!("too many streams at once: one was not read");
             return;
         }
-        let text = tokio::time::timeout(TEXT_WITHIN, reader.read_all());
-        self.texts.push(
-            text.map(|text| match text {
-                Ok(Ok(text)) => Some(text),
-                Ok(Err(error)) => {
-                    tracing::warn!(%error, "a typed text could not be read");
-                    None
+        self.arriving.push(arriving);
+    }
+
+    fn on_arrived(&mut self, arrived: Option<Arrived>) {
+        match arrived {
+            Some(Arrived::Text(text)) => self.ready.push_back(RoomEvent::Text(Pii::new(text))),
+            Some(Arrived::Request(request)) => self.on_request(request),
+            Some(Arrived::Recorded(recorded)) => {
+                if self.link.is_free() || self.link.is_user(&recorded.from) {
+                    let frames = self.preconnect.on_recorded(recorded);
+                    self.hear(frames);
                 }
-                Err(_) => {
-                    tracing::warn!("a typed text did not arrive in time");
-                    None
+            }
+            None => {}
+        }
+    }
+
+    /// Does what a front end wants of sound and words; the answer is given elsewhere.
+    fn on_request(&mut self, request: SessionRequest) {
+        match &request.request {
+            Some(Request::RunInput(input)) => {
+                let text = Pii::new(input.text.clone());
+                self.ready.push_back(RoomEvent::Text(text));
+            }
+            Some(Request::UpdateIo(io)) => {
+                if let Some(is_listening) = io.input.and_then(|input| input.audio_enabled) {
+                    self.is_listening = is_listening;
                 }
-            })
-            .boxed(),
-        );
+                if let Some(is_heard) = io.output.and_then(|output| output.audio_enabled) {
+                    self.voice.mute(!is_heard);
+                }
+                let is_shown = io.output.and_then(|output| output.transcription_enabled);
+                if let Some(is_shown) = is_shown {
+                    self.link.show_transcripts(is_shown);
+                }
+            }
+            _ => {}
+        }
+        self.notes.leave(Note::Request(request));
+    }
+
+    fn hear_what_was_said_before(&mut self, publication: &RemoteTrackPublication) {
+        let features = publication.audio_features();
+        let is_announced = features.contains(&AudioTrackFeature::TfPreconnectBuffer);
+        let track = publication.sid();
+        let now = Instant::now();
+        let frames = self
+            .preconnect
+            .on_microphone(now, track.as_str(), is_announced);
+        self.hear(frames);
+    }
+
+    fn hear(&mut self, frames: Vec<AudioFrame>) {
+        if self.is_listening {
+            self.ready.extend(frames.into_iter().map(RoomEvent::Frame));
+        }
     }
 
     fn end(&mut self) {
@@ -230,6 +315,13 @@ async fn next_frame(microphone: &mut Option<(TrackSid, NativeAudioStream)>) -> O
         samples: frame.data.into_owned(),
         sample_rate_hz: frame.sample_rate,
     })
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => future::pending().await,
+    }
 }
 
 /// Subscribes to a microphone and to nothing else: what a camera shows is nothing to us.

@@ -153,7 +153,9 @@ impl SpokenLog {
 
     /// How long this voice takes for a character, from the sentences whose length is known.
     fn pace(&self) -> Duration {
-        let known = self.sentences().filter(|s| s.is_complete && !s.arrived.is_zero());
+        let known = self
+            .sentences()
+            .filter(|s| s.is_complete && !s.arrived.is_zero());
         let (sound, n_chars) = known.fold((Duration::ZERO, 0), |(sound, n_chars), sentence| {
             (sound + sentence.arrived, n_chars + sentence.n_chars())
         });

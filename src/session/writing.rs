@@ -14,6 +14,7 @@ use crate::audio::{AudioFrame, earcon};
 use crate::chat::{ChatContext, ChatItem, ToolCall};
 use crate::error::{CallError, ErrorKind, Service};
 use crate::llm::{ChatRequest, LlmEvent};
+use crate::room::Usage;
 use crate::text::{SentenceSplitter, SpeechFilter};
 
 /// Where a reply's words come from.
@@ -147,7 +148,17 @@ impl Writer<'_> {
                     }
                 }
                 LlmEvent::ToolCall(call) => round.calls.push(call),
-                LlmEvent::Usage { .. } => {}
+                LlmEvent::Usage {
+                    prompt_tokens,
+                    completion_tokens,
+                } => {
+                    let used = Usage {
+                        llm_input_tokens: prompt_tokens,
+                        llm_output_tokens: completion_tokens,
+                        ..Usage::default()
+                    };
+                    self.making.report(ReplyEvent::Used(used)).await;
+                }
             }
         }
         if let Some(sentence) = splitter.finish() {
@@ -169,6 +180,9 @@ impl Writer<'_> {
             })
         });
         let outputs = future::join_all(running).await;
+        let ran = calls.iter().cloned().zip(outputs.iter().cloned());
+        let ran = ReplyEvent::ToolsRan(ran.collect());
+        self.making.report(ran).await;
         let ids: Vec<String> = calls.iter().map(|call| call.id.clone()).collect();
         context
             .items
@@ -191,6 +205,11 @@ impl Writer<'_> {
         if !self.has_spoken {
             self.making.report(ReplyEvent::TtsStarted).await;
         }
+        let used = Usage {
+            tts_characters: u32::try_from(text.chars().count()).unwrap_or(u32::MAX),
+            ..Usage::default()
+        };
+        self.making.report(ReplyEvent::Used(used)).await;
         let mut frames = self.making.agent.tts.speak(text);
         let first = next(&mut frames, self.making.config.stall_max, Stage::Tts).await?;
         if !std::mem::replace(&mut self.has_spoken, true) {

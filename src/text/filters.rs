@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::symbols::{hosts, without_emphasis, without_emoji, without_links};
+use super::symbols::{hosts, without_emoji, without_emphasis, without_links};
 
 /// Something in written text that is not for a voice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,7 +169,10 @@ mod tests {
             ("Great 🎉👍🏽 job ❤️!", "Great job !"),
             ("Hi🎉there 👨‍👩‍👧 1️⃣", "Hi there 1"),
             ("3 * 4 is snake_case __x__", "3 * 4 is snake_case x"),
-            ("2*3*4 and 2**8 are ~~not~~ ~100", "2*3*4 and 2**8 are not ~100"),
+            (
+                "2*3*4 and 2**8 are ~~not~~ ~100",
+                "2*3*4 and 2**8 are not ~100",
+            ),
             (r"a \*star\* stays", "a *star* stays"),
             ("```rust\nlet\n```", ""),
             ("```let x```", "let x"),
@@ -180,7 +183,10 @@ mod tests {
                 "Go to https://www.example.com/a/b?c=d_e_f#g, or www.test.example.",
                 "Go to example.com, or test.example.",
             ),
-            ("(http://u:p@localhost:80/x) <https://b.example>", "(localhost) b.example"),
+            (
+                "(http://u:p@localhost:80/x) <https://b.example>",
+                "(localhost) b.example",
+            ),
             ("https:// is a scheme", "https:// is a scheme"),
             ("mail me: a_b@c.example", "mail me: a_b@c.example"),
         ] {

@@ -276,7 +276,10 @@ mod tests {
                 "Bye now, friend.",
             ],
         );
-        let text = format!("An open [ bracket {}. The end of it all.", "word ".repeat(30));
+        let text = format!(
+            "An open [ bracket {}. The end of it all.",
+            "word ".repeat(30)
+        );
         assert_eq!(split_in(&text, 7).len(), 2);
     }
 }

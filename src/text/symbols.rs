@@ -1,7 +1,9 @@
 //! The marks within a line: links, emphasis, addresses, pictures.
 
 /// Characters that may follow an address and are not part of it.
-const AFTER_URL: [char; 13] = ['.', ',', ';', ':', '!', '?', ')', ']', '}', '\'', '*', '_', '…'];
+const AFTER_URL: [char; 13] = [
+    '.', ',', ';', ':', '!', '?', ')', ']', '}', '\'', '*', '_', '…',
+];
 
 /// `[label](address)` becomes `label`; an image's mark goes too.
 pub(super) fn without_links(line: &str) -> String {
@@ -48,7 +50,11 @@ pub(super) fn hosts(line: &str) -> String {
         let end = from_url.find(is_end).unwrap_or(from_url.len());
         let url = from_url[..end].trim_end_matches(AFTER_URL);
         let is_bracketed = before.ends_with('<') && from_url[end..].starts_with('>');
-        spoken.push_str(if is_bracketed { &before[..start - 1] } else { before });
+        spoken.push_str(if is_bracketed {
+            &before[..start - 1]
+        } else {
+            before
+        });
         spoken.push_str(host(url).unwrap_or(url));
         rest = &from_url[url.len()..];
         if is_bracketed && rest.starts_with('>') {

@@ -14,6 +14,11 @@ use crate::text::TextFilter;
 
 /// Speaks text.
 pub trait Tts: Send + Sync {
+    /// The model's name, as far as it is known.
+    fn model(&self) -> &str {
+        ""
+    }
+
     /// Samples per second of the frames that [`Tts::speak`] yields.
     fn sample_rate_hz(&self) -> u32;
 

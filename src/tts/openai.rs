@@ -159,6 +159,10 @@ impl OpenAiTts {
 }
 
 impl Tts for OpenAiTts {
+    fn model(&self) -> &str {
+        &self.config.model
+    }
+
     fn sample_rate_hz(&self) -> u32 {
         SAMPLE_RATE_HZ
     }
