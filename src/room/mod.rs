@@ -9,6 +9,7 @@ mod preconnect;
 mod remote;
 mod rpc;
 mod session_event;
+mod silent;
 mod streams;
 mod text;
 mod transcripts;
@@ -22,6 +23,7 @@ pub use output::Voice;
 pub use playout::PlayoutClock;
 pub use rpc::RpcMethod;
 pub use session_event::{AgentCard, Models, SessionEvent, Usage, UserState};
+pub use silent::SilentOutput;
 
 use crate::audio::AudioFrame;
 use crate::redact::Pii;

@@ -3,11 +3,13 @@
 mod decoder;
 pub mod openai;
 mod pcm;
+mod silent;
 mod wav;
 
 use futures::stream::BoxStream;
 
 pub use self::openai::Config;
+pub use self::silent::SilentTts;
 use crate::audio::AudioFrame;
 use crate::error::CallError;
 use crate::text::TextFilter;
