@@ -38,7 +38,7 @@ pub async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
     match command {
         Command::Start { .. } | Command::Dev { .. } => Box::pin(serve(config, profile)).await,
         Command::Connect { room, identity } => connect(config, &room, identity.as_deref()).await,
-        Command::Console { identity } => console(config, &identity).await,
+        Command::Console { identity } => Box::pin(console(config, &identity)).await,
         Command::Check { .. } => check(config).await,
     }
 }
@@ -122,7 +122,7 @@ async fn console(config: Config, identity: &str) -> anyhow::Result<ExitCode> {
     }
     let stops = signals(false).context("signals cannot be listened to")?;
     let (jobs, _) = agent(&config).await?;
-    let talk = console::run(&jobs, identity, stops);
+    let talk = Box::pin(console::run(&jobs, identity, stops));
     let code = alongside(talk, jobs.monitor()).await;
     jobs.close().await;
     code.context("the terminal cannot be written to")

@@ -8,24 +8,21 @@ use std::sync::Arc;
 
 use futures::future;
 use futures::stream::{BoxStream, FuturesUnordered, StreamExt, unfold};
-use livekit::ByteStreamReader;
 use livekit::prelude::{
-    ParticipantIdentity, RemoteAudioTrack, RemoteParticipant, RemoteTrack, RemoteTrackPublication,
-    Room, TrackKind, TrackSid, TrackSource,
+    RemoteAudioTrack, RemoteParticipant, RemoteTrack, RemoteTrackPublication, Room, TrackKind,
+    TrackSid, TrackSource,
 };
 use livekit::webrtc::audio_stream::native::{NativeAudioStream, NativeAudioStreamOptions};
 use livekit_protocol::AudioTrackFeature;
-use livekit_protocol::agent::SessionRequest;
-use livekit_protocol::agent::session_request::Request;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
 use super::RoomEvent;
 use super::link::{Link, is_gone_for_good, may_be_user};
 use super::output::Voice;
-use super::preconnect::{self, PreConnect};
-use super::remote::{self, Note, Notes};
-use super::streams::{Arrived, Arriving, read_recorded, read_request, read_text};
+use super::preconnect::PreConnect;
+use super::remote::Notes;
+use super::streams::{Arriving, read_text};
 use crate::audio::AudioFrame;
 use crate::audio::vad::SAMPLE_RATE_HZ;
 use crate::redact::Pii;
@@ -38,22 +35,19 @@ const CHAT_TOPIC: &str = "lk.chat";
 /// Frames of 10 ms that may wait: half a second, far longer than the session's loop ever takes.
 const FRAMES_MAX: usize = 50;
 
-/// Streams that may arrive at the same time; more are not read.
-const STREAMS_MAX: usize = 8;
-
 /// Turns the SDK's events into the session's.
 pub(super) struct Input {
     room: Arc<Room>,
     events: UnboundedReceiver<livekit::RoomEvent>,
-    link: Arc<Link>,
-    voice: Arc<Voice>,
+    pub(super) link: Arc<Link>,
+    pub(super) voice: Arc<Voice>,
     microphone: Option<(TrackSid, NativeAudioStream)>,
     /// Whether the front end wants the user to be heard.
-    is_listening: bool,
-    preconnect: PreConnect,
-    arriving: FuturesUnordered<Arriving>,
-    notes: Notes,
-    ready: VecDeque<RoomEvent>,
+    pub(super) is_listening: bool,
+    pub(super) preconnect: PreConnect,
+    pub(super) arriving: FuturesUnordered<Arriving>,
+    pub(super) notes: Notes,
+    pub(super) ready: VecDeque<RoomEvent>,
     is_over: bool,
 }
 
@@ -215,72 +209,6 @@ impl Input {
         self.link.set_microphone(sid);
     }
 
-    /// A front end asks something, or has recorded something.
-    fn on_bytes(
-        &mut self,
-        topic: &str,
-        reader: Option<ByteStreamReader>,
-        from: ParticipantIdentity,
-    ) {
-        match topic {
-            remote::TOPIC if self.link.is_user(&from) => {
-                self.await_stream(reader.map(read_request));
-            }
-            // The user may be linked only now.
-            preconnect::TOPIC if self.link.is_free() || self.link.is_user(&from) => {
-                self.await_stream(reader.map(|reader| read_recorded(reader, from)));
-            }
-            _ => {}
-        }
-    }
-
-    fn await_stream(&mut self, arriving: Option<Arriving>) {
-        let Some(arriving) = arriving else { return };
-        if self.arriving.len() >= STREAMS_MAX {
-            tracing::warn!("too many streams at once: one was not read");
-            return;
-        }
-        self.arriving.push(arriving);
-    }
-
-    fn on_arrived(&mut self, arrived: Option<Arrived>) {
-        match arrived {
-            Some(Arrived::Text(text)) => self.ready.push_back(RoomEvent::Text(Pii::new(text))),
-            Some(Arrived::Request(request)) => self.on_request(request),
-            Some(Arrived::Recorded(recorded)) => {
-                if self.link.is_free() || self.link.is_user(&recorded.from) {
-                    let frames = self.preconnect.on_recorded(recorded);
-                    self.hear(frames);
-                }
-            }
-            None => {}
-        }
-    }
-
-    /// Does what a front end wants of sound and words; the answer is given elsewhere.
-    fn on_request(&mut self, request: SessionRequest) {
-        match &request.request {
-            Some(Request::RunInput(input)) => {
-                let text = Pii::new(input.text.clone());
-                self.ready.push_back(RoomEvent::Text(text));
-            }
-            Some(Request::UpdateIo(io)) => {
-                if let Some(is_listening) = io.input.and_then(|input| input.audio_enabled) {
-                    self.is_listening = is_listening;
-                }
-                if let Some(is_heard) = io.output.and_then(|output| output.audio_enabled) {
-                    self.voice.mute(!is_heard);
-                }
-                let is_shown = io.output.and_then(|output| output.transcription_enabled);
-                if let Some(is_shown) = is_shown {
-                    self.link.show_transcripts(is_shown);
-                }
-            }
-            _ => {}
-        }
-        self.notes.leave(Note::Request(request));
-    }
-
     fn hear_what_was_said_before(&mut self, publication: &RemoteTrackPublication) {
         let features = publication.audio_features();
         let is_announced = features.contains(&AudioTrackFeature::TfPreconnectBuffer);
@@ -292,7 +220,7 @@ impl Input {
         self.hear(frames);
     }
 
-    fn hear(&mut self, frames: Vec<AudioFrame>) {
+    pub(super) fn hear(&mut self, frames: Vec<AudioFrame>) {
         if self.is_listening {
             self.ready.extend(frames.into_iter().map(RoomEvent::Frame));
         }

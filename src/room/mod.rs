@@ -1,5 +1,6 @@
 //! The only place that knows the `livekit` crate: what comes from a room and what goes into it.
 
+mod arrivals;
 mod input;
 mod join;
 mod link;

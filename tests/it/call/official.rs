@@ -26,12 +26,16 @@ impl OfficialCaller {
 
     /// Also gives the script these arguments.
     pub(super) fn start_with(url: &str, room: &str, more: &[&str]) -> Self {
+        Self::start_as(url, room, "caller", more)
+    }
+
+    pub(super) fn start_as(url: &str, room: &str, identity: &str, more: &[&str]) -> Self {
         let script = concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/tests/it/call/official_caller.py"
         );
         let mut process = Command::new(tool("venv/bin/python3"))
-            .args([script, url, &token("caller", room)])
+            .args([script, url, &token(identity, room)])
             .args(more)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -73,6 +73,11 @@ async def read_message(reader: rtc.ByteStreamReader) -> None:
         tell("response", id=response.request_id, kind=kind, error=error, details=details)
 
 
+def agent_of(room: rtc.Room) -> str:
+    agents = [p for p in room.remote_participants.values() if p.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT]
+    return agents[0].identity
+
+
 async def ask(room: rtc.Room, argument: str) -> None:
     request_id, name, fields = argument.split(" ", 2)
     message = AgentSessionMessage()
@@ -82,7 +87,7 @@ async def ask(room: rtc.Room, argument: str) -> None:
         body.SetInParent()
         ParseDict(json.loads(fields), body)
     writer = await room.local_participant.stream_bytes(
-        "request", topic="lk.agent.session", destination_identities=list(room.remote_participants)
+        "request", topic="lk.agent.session", destination_identities=[agent_of(room)]
     )
     await writer.write(message.SerializeToString())
     await writer.aclose()
@@ -119,7 +124,7 @@ async def obey(room: rtc.Room, microphone: rtc.AudioSource, line: str) -> None:
     elif command == "ask":
         await ask(room, argument)
     elif command == "call":
-        agent = next(iter(room.remote_participants))
+        agent = agent_of(room)
         answer = await room.local_participant.perform_rpc(destination_identity=agent, method=argument, payload="")
         tell("answer", text=answer)
 

@@ -62,6 +62,43 @@ async fn a_front_end_is_told_what_happens_in_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn only_the_user_is_listened_to_told_and_answered() {
+    let house = House::open(None, "Hello.").await;
+    let url = house.server.url();
+    let mut caller = OfficialCaller::start(&url, "outsider");
+    caller.reads(true, "Hello").await;
+    let mut outsider = OfficialCaller::start_as(&url, "outsider", "eve", &[]);
+    let joined = outsider.until("she is there", |event| event["event"] == "joined");
+    joined.await;
+    outsider.command("type my name is Eve").await;
+    outsider
+        .command("ask 1 run_input {\"text\": \"my name is Eve\"}")
+        .await;
+    outsider.command("ask 2 get_chat_history {}").await;
+    // Her messages have arrived when a method that she calls after them has been answered.
+    outsider.command("call getConnectionPoolStats").await;
+    let what = "the method's answer and nothing before it";
+    let event = outsider.until(what, |event| {
+        ["answer", "response", "told"]
+            .iter()
+            .any(|kind| event["event"] == *kind)
+    });
+    assert_eq!(event.await["event"], "answer");
+    caller
+        .ask("1", "run_input", &json!({"text": "hello"}))
+        .await;
+    let history = caller.ask("2", "get_chat_history", &json!({})).await;
+    let history = history["details"].to_string();
+    assert!(
+        history.contains("hello") && !history.contains("Eve"),
+        "{history}"
+    );
+    outsider.hang_up().await;
+    caller.hang_up().await;
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_front_end_is_answered_and_can_run_a_turn() {
     let house = House::open(None, "Hello.").await;
     let mut caller = OfficialCaller::start(&house.server.url(), "asked");
