@@ -13,9 +13,13 @@ use crate::cache::Cache;
 use crate::chat::ToolCall;
 use crate::memory::{CallMemory, Memories, Recorder};
 use crate::pool::{ConnectionPool, Endpoint};
-use crate::room::{Joined, RoomEvent, RpcMethod, Voice, join};
-use crate::session::{Agent, Greeting, Session, SessionEnd, Settings};
-use crate::tools::memory_tools;
+use crate::room::{
+    AgentCard, AudioOutput, Joined, Models, RoomEvent, RoomOutput, RpcMethod, SilentOutput, Voice,
+    join,
+};
+use crate::session::{Agent, Greeting, GreetingMode, Session, SessionEnd, Settings};
+use crate::tools::{ToolSet, memory_tools};
+use crate::tts::SilentTts;
 use crate::worker::{JobContext, JobHandler, JobOutcome};
 
 /// What the end of the process waits for memories to be saved.
@@ -129,27 +133,70 @@ impl AgentJobs {
         self.services.pool.close().await;
     }
 
-    async fn talk(&self, job: JobContext) -> JobOutcome {
-        // The greeting is made while the room is joined.
-        let voice = Arc::new(Voice::new(self.agent.tts.sample_rate_hz()));
+    /// Whether the agent speaks first.
+    pub fn agent_greets(&self) -> bool {
+        self.agent.greeting.mode != GreetingMode::None
+    }
+
+    /// Holds one conversation by text: the same session in another room, without a voice.
+    pub async fn talk_in_text(
+        &self,
+        events: BoxStream<'static, RoomEvent>,
+        room: Arc<dyn RoomOutput>,
+        shutdown: CancellationToken,
+    ) -> SessionEnd {
+        let (mut agent, memory) = self.agent_with_memory();
+        agent.tts = Arc::new(SilentTts);
+        // Those have a sound.
+        agent.greetings = None;
+        let output = Arc::new(SilentOutput::default());
+        let (session, recorder) = self.prepare(agent, memory.as_ref(), output);
+        let events = match memory {
+            Some(memory) => introduce(events, memory),
+            None => events,
+        };
+        let end = session.run(events, room, shutdown).await;
+        if let Some(recorder) = recorder {
+            recorder.finish().await;
+        }
+        end
+    }
+
+    /// The agent of one conversation: it can look into the memory.
+    fn agent_with_memory(&self) -> (Agent, Option<CallMemory>) {
         let memory = self.memories.clone().map(CallMemory::new);
         let mut agent = self.agent.clone();
         if let Some(memory) = &memory {
             agent.tools = agent.tools.and(memory_tools(memory));
         }
-        let mut session = Session::prepare(
-            self.settings.clone(),
-            agent,
-            Box::new(EarshotVad::new()),
-            Arc::clone(&voice) as _,
-        );
-        let recorder = memory.as_ref().map(CallMemory::record);
-        if let (Some(memory), Some(recorder)) = (&memory, &recorder) {
-            session = session
-                .brief_with(memory.briefings())
-                .record_to(recorder.turns());
-        }
-        let joining = join(&job.url, &job.token, voice, self.rpc_methods());
+        (agent, memory)
+    }
+
+    fn prepare(
+        &self,
+        agent: Agent,
+        memory: Option<&CallMemory>,
+        output: Arc<dyn AudioOutput>,
+    ) -> (Session, Option<Recorder>) {
+        let vad = Box::new(EarshotVad::new());
+        let session = Session::prepare(self.settings.clone(), agent, vad, output);
+        let Some(memory) = memory else {
+            return (session, None);
+        };
+        let recorder = memory.record();
+        let session = session
+            .brief_with(memory.briefings())
+            .record_to(recorder.turns());
+        (session, Some(recorder))
+    }
+
+    async fn talk(&self, job: JobContext) -> JobOutcome {
+        // The greeting is made while the room is joined.
+        let voice = Arc::new(Voice::new(self.agent.tts.sample_rate_hz()));
+        let (agent, memory) = self.agent_with_memory();
+        let card = self.card(&job.agent_name, &agent.tools);
+        let (session, recorder) = self.prepare(agent, memory.as_ref(), Arc::clone(&voice) as _);
+        let joining = join(&job.url, &job.token, voice, self.rpc_methods(), card);
         let joined = tokio::select! {
             joined = joining => joined,
             () = job.shutdown.cancelled() => return JobOutcome::Success,
@@ -171,6 +218,30 @@ impl AgentJobs {
                 JobOutcome::Success
             }
             SessionEnd::Failed(error) => JobOutcome::Failed(error.to_string()),
+        }
+    }
+
+    /// What front ends may know of the agent.
+    fn card(&self, name: &str, tools: &ToolSet) -> AgentCard {
+        let (turn, session) = (&self.settings.turn, &self.settings.session);
+        let options = [
+            ("endpointing", json(&turn.endpointing)),
+            ("interruption", json(&turn.interruption)),
+            ("max_tool_steps", json(&session.tool_rounds_max)),
+        ];
+        AgentCard {
+            id: match name {
+                "" => env!("CARGO_PKG_NAME").to_owned(),
+                name => name.to_owned(),
+            },
+            instructions: self.agent.instructions.clone(),
+            tools: tools.specs().into_iter().map(|tool| tool.name).collect(),
+            models: Models {
+                stt: self.agent.stt.model().to_owned(),
+                llm: self.agent.llm.model().to_owned(),
+                tts: self.agent.tts.model().to_owned(),
+            },
+            options: options.map(|(name, value)| (name.to_owned(), value)).into(),
         }
     }
 
@@ -197,6 +268,11 @@ impl AgentJobs {
         });
         methods.collect()
     }
+}
+
+/// A setting as front ends read it.
+fn json(setting: &impl serde::Serialize) -> String {
+    serde_json::to_string(setting).unwrap_or_default()
 }
 
 /// Tells the memory who is there, before the session hears of it.

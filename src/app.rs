@@ -13,6 +13,7 @@ use crate::cache::Cache;
 use crate::check;
 use crate::cli::Command;
 use crate::config::{Config, Profile};
+use crate::console;
 use crate::llm::OpenAiStructuredLlm;
 use crate::llm::openai::OpenAiLlm;
 use crate::memory::{self, Batcher, Memories};
@@ -37,6 +38,7 @@ pub async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
     match command {
         Command::Start { .. } | Command::Dev { .. } => Box::pin(serve(config, profile)).await,
         Command::Connect { room, identity } => connect(config, &room, identity.as_deref()).await,
+        Command::Console { identity } => Box::pin(console(config, &identity)).await,
         Command::Check { .. } => check(config).await,
     }
 }
@@ -110,6 +112,20 @@ async fn connect(config: Config, room: &str, identity: Option<&str>) -> anyhow::
         JobOutcome::Success => Ok(ExitCode::SUCCESS),
         JobOutcome::Failed(why) => anyhow::bail!("the job failed: {why}"),
     }
+}
+
+/// A conversation by text, until the input ends.
+async fn console(config: Config, identity: &str) -> anyhow::Result<ExitCode> {
+    install_crypto();
+    if config.needs_openai_key() {
+        anyhow::bail!("the agent cannot think without a key; set OPENAI_API_KEY");
+    }
+    let stops = signals(false).context("signals cannot be listened to")?;
+    let (jobs, _) = agent(&config).await?;
+    let talk = Box::pin(console::run(&jobs, identity, stops));
+    let code = alongside(talk, jobs.monitor()).await;
+    jobs.close().await;
+    code.context("the terminal cannot be written to")
 }
 
 /// Prints the settings and tries every service.

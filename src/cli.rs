@@ -45,6 +45,14 @@ pub enum Command {
         #[arg(long)]
         identity: Option<String>,
     },
+    /// Talk to the agent by text in this terminal: no LiveKit server, no voice.
+    ///
+    /// Reads lines, writes answers; Ctrl-D ends. Piped, it writes the answers only.
+    Console {
+        /// Who is talking, for the memory.
+        #[arg(long, default_value = "console")]
+        identity: String,
+    },
     /// Print the settings, secrets hidden, and try every service.
     Check {
         /// Check what `dev` would use instead of what `start` would.
@@ -101,6 +109,13 @@ impl Cli {
             _ => (None, None),
         };
         let settings = &self.settings;
+        // The console is for the conversation; what goes wrong in it, it says itself.
+        let is_console = matches!(self.command, Some(Command::Console { .. }));
+        let quiet = is_console.then(|| Flag {
+            name: "console",
+            key: "log.filter".to_owned(),
+            value: "error,voxpool::session=off".to_owned(),
+        });
         let any = settings
             .set
             .iter()
@@ -126,15 +141,14 @@ impl Cli {
                 drain_timeout,
             ),
         ];
-        any.chain(own)
-            .filter_map(|(name, key, value)| {
-                Some(Flag {
-                    name,
-                    key: key.to_owned(),
-                    value: value?.clone(),
-                })
+        let given = any.chain(own).filter_map(|(name, key, value)| {
+            Some(Flag {
+                name,
+                key: key.to_owned(),
+                value: value?.clone(),
             })
-            .collect()
+        });
+        quiet.into_iter().chain(given).collect()
     }
 }
 
@@ -143,9 +157,10 @@ impl Command {
     pub fn profile(&self) -> Profile {
         match self {
             Self::Start { .. } | Self::Check { dev: false } => Profile::Production,
-            Self::Dev { .. } | Self::Connect { .. } | Self::Check { dev: true } => {
-                Profile::Development
-            }
+            Self::Dev { .. }
+            | Self::Connect { .. }
+            | Self::Console { .. }
+            | Self::Check { dev: true } => Profile::Development,
         }
     }
 }

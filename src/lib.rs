@@ -4,6 +4,7 @@
 //!
 //! - [`cli`] → [`config`] → [`telemetry`] → [`app`] and [`check`]: what the user typed, what the
 //!   program means, what operators see, the parts put together.
+//! - [`console`]: a conversation by text in the terminal.
 //! - [`worker`]: registration with LiveKit, admission, jobs, drain. Knows no session.
 //! - [`agent`]: one job from entry to end, in order.
 //! - [`session`]: one conversation: a loop over one closed enum of events.
@@ -17,6 +18,7 @@ pub mod app;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod telemetry;
 
 pub mod worker;

@@ -42,6 +42,11 @@ pub enum LlmEvent {
 
 /// Streams a reply.
 pub trait Llm: Send + Sync {
+    /// The model's name, as far as it is known.
+    fn model(&self) -> &str {
+        ""
+    }
+
     /// Asks the model. The stream ends after the last event or the first error; a stream that the
     /// service cut short ends with [`crate::error::ErrorKind::Malformed`].
     ///

@@ -152,6 +152,10 @@ impl OpenAiLlm {
 }
 
 impl Llm for OpenAiLlm {
+    fn model(&self) -> &str {
+        &self.config.model
+    }
+
     fn chat(&self, request: ChatRequest) -> BoxStream<'static, Result<LlmEvent, CallError>> {
         let spec = CallSpec::openai(OPERATION, &self.endpoint, self.config.timeout)
             .attempt_timeout(self.config.first_token_timeout);

@@ -5,22 +5,24 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future;
 use futures::stream::{BoxStream, FuturesUnordered, StreamExt, unfold};
-use futures::{FutureExt, future};
 use livekit::prelude::{
     RemoteAudioTrack, RemoteParticipant, RemoteTrack, RemoteTrackPublication, Room, TrackKind,
     TrackSid, TrackSource,
 };
 use livekit::webrtc::audio_stream::native::{NativeAudioStream, NativeAudioStreamOptions};
-use livekit::{StreamReader, TextStreamReader};
+use livekit_protocol::AudioTrackFeature;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
 
 use super::RoomEvent;
 use super::link::{Link, is_gone_for_good, may_be_user};
 use super::output::Voice;
+use super::preconnect::PreConnect;
+use super::remote::Notes;
+use super::streams::{Arriving, read_text};
 use crate::audio::AudioFrame;
 use crate::audio::vad::SAMPLE_RATE_HZ;
 use crate::redact::Pii;
@@ -33,23 +35,19 @@ const CHAT_TOPIC: &str = "lk.chat";
 /// Frames of 10 ms that may wait: half a second, far longer than the session's loop ever takes.
 const FRAMES_MAX: usize = 50;
 
-/// Texts that may arrive at the same time; more are not read.
-const TEXTS_MAX: usize = 8;
-
-/// How long one text may take to arrive.
-const TEXT_WITHIN: Duration = Duration::from_secs(10);
-
-type Text = BoxFuture<'static, Option<String>>;
-
 /// Turns the SDK's events into the session's.
 pub(super) struct Input {
     room: Arc<Room>,
     events: UnboundedReceiver<livekit::RoomEvent>,
-    link: Arc<Link>,
-    voice: Arc<Voice>,
+    pub(super) link: Arc<Link>,
+    pub(super) voice: Arc<Voice>,
     microphone: Option<(TrackSid, NativeAudioStream)>,
-    texts: FuturesUnordered<Text>,
-    ready: VecDeque<RoomEvent>,
+    /// Whether the front end wants the user to be heard.
+    pub(super) is_listening: bool,
+    pub(super) preconnect: PreConnect,
+    pub(super) arriving: FuturesUnordered<Arriving>,
+    pub(super) notes: Notes,
+    pub(super) ready: VecDeque<RoomEvent>,
     is_over: bool,
 }
 
@@ -59,6 +57,7 @@ impl Input {
         events: UnboundedReceiver<livekit::RoomEvent>,
         link: Arc<Link>,
         voice: Arc<Voice>,
+        notes: Notes,
     ) -> Self {
         Self {
             room,
@@ -66,7 +65,10 @@ impl Input {
             link,
             voice,
             microphone: None,
-            texts: FuturesUnordered::new(),
+            is_listening: true,
+            preconnect: PreConnect::default(),
+            arriving: FuturesUnordered::new(),
+            notes,
             ready: VecDeque::new(),
             is_over: false,
         }
@@ -95,12 +97,20 @@ impl Input {
                     None => self.end(),
                 },
                 frame = next_frame(&mut self.microphone) => match frame {
-                    Some(frame) => return Some(RoomEvent::Frame(frame)),
+                    Some(frame) if self.is_listening => {
+                        if let Some(frame) = self.preconnect.pass(frame) {
+                            return Some(RoomEvent::Frame(frame));
+                        }
+                    }
+                    Some(_) => {}
                     None => self.set_microphone(None),
                 },
-                Some(text) = self.texts.next(), if !self.texts.is_empty() => {
-                    let text = text.map(|text| RoomEvent::Text(Pii::new(text)));
-                    self.ready.extend(text);
+                () = sleep_until(self.preconnect.deadline()) => {
+                    let frames = self.preconnect.give_up();
+                    self.hear(frames);
+                }
+                Some(arrived) = self.arriving.next(), if !self.arriving.is_empty() => {
+                    self.on_arrived(arrived);
                 }
             }
         }
@@ -118,9 +128,12 @@ impl Input {
             } if self.link.is_user(&participant.identity()) => listen_to(&publication),
             E::TrackSubscribed {
                 track: RemoteTrack::Audio(track),
+                publication,
                 participant,
-                ..
-            } if self.link.is_user(&participant.identity()) => self.set_microphone(Some(&track)),
+            } if self.link.is_user(&participant.identity()) => {
+                self.set_microphone(Some(&track));
+                self.hear_what_was_said_before(&publication);
+            }
             E::TrackUnsubscribed { track, .. } => {
                 let sid = track.sid();
                 if self.microphone.as_ref().is_some_and(|(own, _)| *own == sid) {
@@ -133,8 +146,13 @@ impl Input {
                 topic,
                 participant_identity,
             } if topic == CHAT_TOPIC && self.link.is_user(&participant_identity) => {
-                self.read(reader.take())
+                self.await_stream(reader.take().map(read_text));
             }
+            E::ByteStreamOpened {
+                reader,
+                topic,
+                participant_identity,
+            } => self.on_bytes(&topic, reader.take(), participant_identity),
             E::Disconnected { reason } => {
                 tracing::info!(reason = reason.as_str_name(), "disconnected from the room");
                 self.end();
@@ -178,6 +196,7 @@ impl Input {
     }
 
     fn set_microphone(&mut self, track: Option<&RemoteAudioTrack>) {
+        self.preconnect.forget();
         self.microphone = track.map(|track| {
             let options = NativeAudioStreamOptions {
                 queue_size_frames: Some(FRAMES_MAX),
@@ -190,27 +209,21 @@ impl Input {
         self.link.set_microphone(sid);
     }
 
-    fn read(&mut self, reader: Option<TextStreamReader>) {
-        let Some(reader) = reader else { return };
-        if self.texts.len() >= TEXTS_MAX {
-            tracing::warn!("too many texts at once: one was not read");
-            return;
+    fn hear_what_was_said_before(&mut self, publication: &RemoteTrackPublication) {
+        let features = publication.audio_features();
+        let is_announced = features.contains(&AudioTrackFeature::TfPreconnectBuffer);
+        let track = publication.sid();
+        let now = Instant::now();
+        let frames = self
+            .preconnect
+            .on_microphone(now, track.as_str(), is_announced);
+        self.hear(frames);
+    }
+
+    pub(super) fn hear(&mut self, frames: Vec<AudioFrame>) {
+        if self.is_listening {
+            self.ready.extend(frames.into_iter().map(RoomEvent::Frame));
         }
-        let text = tokio::time::timeout(TEXT_WITHIN, reader.read_all());
-        self.texts.push(
-            text.map(|text| match text {
-                Ok(Ok(text)) => Some(text),
-                Ok(Err(error)) => {
-                    tracing::warn!(%error, "a typed text could not be read");
-                    None
-                }
-                Err(_) => {
-                    tracing::warn!("a typed text did not arrive in time");
-                    None
-                }
-            })
-            .boxed(),
-        );
     }
 
     fn end(&mut self) {
@@ -230,6 +243,13 @@ async fn next_frame(microphone: &mut Option<(TrackSid, NativeAudioStream)>) -> O
         samples: frame.data.into_owned(),
         sample_rate_hz: frame.sample_rate,
     })
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => future::pending().await,
+    }
 }
 
 /// Subscribes to a microphone and to nothing else: what a camera shows is nothing to us.

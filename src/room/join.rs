@@ -13,11 +13,11 @@ use super::link::Link;
 use super::output::Voice;
 use super::rpc::{self, RpcMethod};
 use super::text::{RoomText, publish};
-use super::{RoomEvent, RoomOutput};
+use super::{AgentCard, RoomEvent, RoomOutput};
 use crate::redact::Pii;
 
-/// What a participant may send as one text. A page of writing; more is no turn of a conversation.
-const TEXT_BYTES_MAX: usize = 64 * 1024;
+/// What a participant may send at once: ten seconds of sound at 48 kHz and twice that.
+const STREAM_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// How long leaving may take: the server notices in any case.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
@@ -62,7 +62,8 @@ impl Drop for Presence {
     }
 }
 
-/// Joins with the job's token, publishes the voice and answers the methods.
+/// Joins with the job's token, publishes the voice, answers the methods and tells front ends of the
+/// agent what `card` says.
 ///
 /// Only the microphone of the user is subscribed to: see [`Link`].
 ///
@@ -73,11 +74,12 @@ pub async fn join(
     token: &Pii<String>,
     voice: Arc<Voice>,
     methods: Vec<RpcMethod>,
+    card: AgentCard,
 ) -> Result<Joined, JoinError> {
     let mut options = RoomOptions::default();
     options.auto_subscribe = false;
     options.data_stream =
-        RoomDataStreamOptions::default().with_max_payload_byte_length(TEXT_BYTES_MAX);
+        RoomDataStreamOptions::default().with_max_payload_byte_length(STREAM_BYTES_MAX);
     let (room, events) = Room::connect(url, token.expose(), options)
         .await
         .map_err(JoinError::Connect)?;
@@ -86,6 +88,7 @@ pub async fn join(
     rpc::register(&room.local_participant(), methods);
     let link = Arc::new(Link::default());
     let (output, commands) = RoomText::new();
+    let notes = output.notes();
     let voice_sid = match voice.publish(&room).await {
         Ok(sid) => sid,
         Err(error) => {
@@ -97,10 +100,11 @@ pub async fn join(
         room.local_participant(),
         Arc::clone(&link),
         voice_sid,
+        card,
         commands,
     );
     Ok(Joined {
-        events: Input::new(Arc::clone(&room), events, link, voice).into_stream(),
+        events: Input::new(Arc::clone(&room), events, link, voice, notes).into_stream(),
         output: Arc::new(output),
         presence,
         text: AbortOnDropHandle::new(tokio::spawn(text)),

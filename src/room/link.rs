@@ -1,5 +1,6 @@
 //! The user: the one participant the agent listens and talks to.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use livekit::participant::ParticipantKind;
@@ -12,7 +13,10 @@ const PUBLISH_ON_BEHALF: &str = "lk.publish_on_behalf";
 
 /// Who the user is and which microphone is theirs; shared by the input and the transcripts.
 #[derive(Default)]
-pub(super) struct Link(Mutex<Linked>);
+pub(super) struct Link {
+    linked: Mutex<Linked>,
+    hides_transcripts: AtomicBool,
+}
 
 #[derive(Clone, Default)]
 pub(super) struct Linked {
@@ -22,7 +26,7 @@ pub(super) struct Linked {
 
 impl Link {
     fn lock(&self) -> MutexGuard<'_, Linked> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.linked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn get(&self) -> Linked {
@@ -46,6 +50,15 @@ impl Link {
 
     pub(super) fn set_microphone(&self, sid: Option<TrackSid>) {
         self.lock().microphone = sid;
+    }
+
+    /// Whether the front end wants to read what is said.
+    pub(super) fn shows_transcripts(&self) -> bool {
+        !self.hides_transcripts.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn show_transcripts(&self, is_shown: bool) {
+        self.hides_transcripts.store(!is_shown, Ordering::Relaxed);
     }
 
     pub(super) fn clear(&self) {

@@ -1,12 +1,19 @@
 //! The only place that knows the `livekit` crate: what comes from a room and what goes into it.
 
+mod arrivals;
 mod input;
 mod join;
 mod link;
 mod output;
 mod playout;
+mod preconnect;
+mod remote;
 mod rpc;
+mod session_event;
+mod silent;
+mod streams;
 mod text;
+mod transcripts;
 
 use std::time::Duration;
 
@@ -16,6 +23,8 @@ pub use join::{JoinError, Joined, join};
 pub use output::Voice;
 pub use playout::PlayoutClock;
 pub use rpc::RpcMethod;
+pub use session_event::{AgentCard, Models, SessionEvent, Usage, UserState};
+pub use silent::SilentOutput;
 
 use crate::audio::AudioFrame;
 use crate::redact::Pii;
@@ -101,4 +110,8 @@ pub trait RoomOutput: Send + Sync {
 
     /// Nothing more comes of this segment.
     fn end_agent_transcript(&self, segment: SegmentId);
+
+    /// Tells front ends what happened in the session. The room tells them of the agent's states and
+    /// of the user's words by itself, from the methods above.
+    fn session_event(&self, _event: SessionEvent) {}
 }

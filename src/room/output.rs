@@ -1,6 +1,7 @@
 //! The agent's voice: a published track and how much of what it was given has been played.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub struct Voice {
     started: Instant,
     clock: Mutex<PlayoutClock>,
     is_heard: SetOnce<()>,
+    /// Whether silence is sent in place of the voice; its time passes all the same.
+    is_muted: AtomicBool,
     /// One frame at a time; the engine refuses a second one.
     turn: Semaphore,
 }
@@ -50,6 +53,7 @@ impl Voice {
             started: Instant::now(),
             clock: Mutex::default(),
             is_heard: SetOnce::new(),
+            is_muted: AtomicBool::new(false),
             turn: Semaphore::new(1),
         }
     }
@@ -76,12 +80,20 @@ impl Voice {
         self.is_heard.set(()).ok();
     }
 
+    /// Sends silence in place of the voice, or the voice again.
+    pub(super) fn mute(&self, is_muted: bool) {
+        self.is_muted.store(is_muted, Ordering::Relaxed);
+    }
+
     fn clock(&self) -> (MutexGuard<'_, PlayoutClock>, Duration) {
         let clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         (clock, self.started.elapsed())
     }
 
-    async fn capture(&self, frame: AudioFrame) {
+    async fn capture(&self, mut frame: AudioFrame) {
+        if self.is_muted.load(Ordering::Relaxed) {
+            frame.samples.fill(0);
+        }
         if self.is_heard.get().is_none() {
             tokio::time::timeout(SUBSCRIBED_WITHIN, self.is_heard.wait())
                 .await

@@ -17,7 +17,7 @@ use crate::audio::speech;
 use crate::chat::ChatContext;
 use crate::memory::Briefing;
 use crate::redact::Pii;
-use crate::room::{AgentState, AudioOutput, RoomEvent, RoomOutput, SegmentId};
+use crate::room::{AgentState, AudioOutput, RoomEvent, RoomOutput, SegmentId, Usage, UserState};
 use crate::turn::{self, RequestId, SessionTime, Turn, TurnInput, TurnOutput};
 
 /// All settings of a session.
@@ -51,6 +51,7 @@ pub(super) struct Core {
     pub(super) greeting: Option<Exchange>,
     pub(super) n_replies: u32,
     pub(super) n_segments: u32,
+    pub(super) usage: Usage,
 }
 
 impl Session {
@@ -71,6 +72,7 @@ impl Session {
             greeting: None,
             n_replies: 0,
             n_segments: 0,
+            usage: Usage::default(),
             agent,
         };
         core.greeting = core.make_greeting();
@@ -120,6 +122,7 @@ impl Session {
             prepared: None,
             user_segment: None,
             shown: None,
+            user_state: UserState::default(),
             n_errors: 0,
             turns: self.turns,
             user: None,
@@ -146,6 +149,7 @@ impl Session {
             };
             let now = SessionTime::after_start(started.elapsed());
             conversation.on_event(now, event);
+            conversation.show_user_state();
             if let Some(end) = conversation.end.take() {
                 conversation.close(now);
                 return end;
@@ -188,6 +192,7 @@ pub(super) struct Conversation {
     /// Words of the user that the room was shown and that are not final.
     pub(super) user_segment: Option<(SegmentId, String)>,
     pub(super) shown: Option<AgentState>,
+    pub(super) user_state: UserState,
     /// Failures since the last answer that was heard.
     pub(super) n_errors: u32,
     pub(super) turns: Option<mpsc::Sender<Turn>>,
@@ -257,6 +262,7 @@ impl Conversation {
                 TurnOutput::Open => self.listener.utterance().open(),
                 TurnOutput::Transcribe(request) => {
                     let sound = self.listener.utterance().so_far();
+                    self.core.usage.stt_audio += sound.duration();
                     let stt = Arc::clone(&self.core.agent.stt);
                     self.transcriptions
                         .start(request, &*stt, sound, self.core.config.stall_max);

@@ -110,6 +110,11 @@ impl Listener {
             .min()
     }
 
+    /// Whether the user's voice is heard right now.
+    pub(super) fn is_user_speaking(&self) -> bool {
+        self.machine.is_user_speaking()
+    }
+
     /// The sound of the turn so far.
     pub(super) fn utterance(&mut self) -> &mut UtteranceBuffer {
         &mut self.utterance

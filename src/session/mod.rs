@@ -12,6 +12,7 @@ mod apology;
 mod briefing;
 mod config;
 mod event_loop;
+mod events;
 mod greeting;
 mod greeting_cache;
 mod listener;

@@ -10,8 +10,9 @@ use super::apology::Stage;
 use super::spoken::SpokenLog;
 use super::writing::Source;
 use super::{Agent, Config, speaking};
+use crate::chat::{ToolCall, ToolOutput};
 use crate::error::CallError;
-use crate::room::AudioOutput;
+use crate::room::{AudioOutput, Usage};
 
 /// Names a reply within its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +26,6 @@ pub(super) struct Failure {
 }
 
 /// How far a reply has come.
-#[derive(Debug)]
 pub(super) enum ReplyEvent {
     /// The model was asked.
     LlmStarted,
@@ -37,6 +37,10 @@ pub(super) enum ReplyEvent {
     TtsFirstAudio,
     /// The first sound left for the user.
     Audible,
+    /// Tools were run; the outputs are in the order of the calls.
+    ToolsRan(Vec<(ToolCall, ToolOutput)>),
+    /// That much was used of the services.
+    Used(Usage),
     /// More was heard: this text follows what was reported before.
     Heard(String),
     /// Everything was heard, or that much before a failure. The last event.

@@ -49,10 +49,14 @@ async fn fetch(
     while let Some(mut piece) = pieces.recv().await {
         let stall_max = making.config.stall_max;
         while let Some(frame) = next(&mut piece.frames, stall_max, Stage::Tts).await? {
+            if let Some(id) = piece.sentence {
+                making.log(|log| log.arrive(id, frame.duration()));
+            }
             // The player takes until there is nothing left to take.
             sounds.send(Sound::Frame(piece.sentence, frame)).await.ok();
         }
         if let Some(id) = piece.sentence {
+            making.log(|log| log.complete(id));
             sounds.send(Sound::End(id)).await.ok();
         }
     }
@@ -69,7 +73,10 @@ async fn play(making: &Making, mut sounds: mpsc::Receiver<Sound>) {
     while let Some(sound) = sounds.recv().await {
         match sound {
             Sound::Frame(sentence, frame) => player.play(sentence, frame).await,
-            Sound::End(sentence) => making.log(|log| log.complete(sentence)),
+            Sound::End(sentence) => {
+                let at = making.output.position() + making.output.queued();
+                making.log(|log| log.pass(sentence, at));
+            }
         }
     }
     player.drain().await;

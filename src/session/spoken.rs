@@ -18,21 +18,31 @@ struct Sentence {
     begins_at: Option<Duration>,
     /// Sound that was queued.
     queued: Duration,
-    /// Whether all of its sound was queued.
+    /// Sound that has arrived: services speak faster than they are played.
+    arrived: Duration,
+    /// Whether all of its sound has arrived.
     is_complete: bool,
 }
 
 impl Sentence {
-    fn heard(&self, position: Duration) -> &str {
+    fn n_chars(&self) -> u32 {
+        u32::try_from(self.text.chars().count()).unwrap_or(u32::MAX)
+    }
+
+    /// The words heard at `position`, of a voice that takes `pace` for a character.
+    fn heard(&self, position: Duration, pace: Duration) -> &str {
         let Some(begins_at) = self.begins_at else {
             return "";
         };
+        if self.is_complete && self.arrived.is_zero() {
+            // Not for the voice: there when its turn has come.
+            return &self.text;
+        }
         let played = position.saturating_sub(begins_at).min(self.queued);
         let total = if self.is_complete {
-            self.queued
+            self.arrived
         } else {
-            let n_chars = self.text.chars().count() as u32;
-            self.queued.max(CHAR_DURATION * n_chars)
+            self.arrived.max(pace * self.n_chars())
         };
         heard_prefix(&self.text, played.as_secs_f64(), total.as_secs_f64())
     }
@@ -60,6 +70,7 @@ impl SpokenLog {
             text: text.to_owned(),
             begins_at: None,
             queued: Duration::ZERO,
+            arrived: Duration::ZERO,
             is_complete: false,
         }));
         SentenceId(self.entries.len() - 1)
@@ -81,6 +92,21 @@ impl SpokenLog {
         }
     }
 
+    /// `duration` more of the sentence's sound has arrived.
+    pub(super) fn arrive(&mut self, id: SentenceId, duration: Duration) {
+        if let Some(sentence) = self.sentence(id) {
+            sentence.arrived += duration;
+        }
+    }
+
+    /// The sentence's sound ends at `at`, or would be there if it had any.
+    pub(super) fn pass(&mut self, id: SentenceId, at: Duration) {
+        if let Some(sentence) = self.sentence(id) {
+            sentence.begins_at.get_or_insert(at);
+        }
+    }
+
+    /// All of the sentence's sound has arrived.
     pub(super) fn complete(&mut self, id: SentenceId) {
         if let Some(sentence) = self.sentence(id) {
             sentence.is_complete = true;
@@ -116,13 +142,24 @@ impl SpokenLog {
 
     /// What was heard when the output stood at `position`: a prefix of [`Self::full_text`].
     pub(super) fn heard_text(&self, position: Duration) -> String {
+        let pace = self.pace();
         let texts: Vec<&str> = self
             .sentences()
-            .map(|sentence| (sentence, sentence.heard(position)))
-            .take_while(|(_, heard)| !heard.is_empty())
-            .map(|(_, heard)| heard)
+            .map(|sentence| sentence.heard(position, pace))
+            .take_while(|heard| !heard.is_empty())
             .collect();
         texts.join(" ")
+    }
+
+    /// How long this voice takes for a character, from the sentences whose length is known.
+    fn pace(&self) -> Duration {
+        let known = self
+            .sentences()
+            .filter(|s| s.is_complete && !s.arrived.is_zero());
+        let (sound, n_chars) = known.fold((Duration::ZERO, 0), |(sound, n_chars), sentence| {
+            (sound + sentence.arrived, n_chars + sentence.n_chars())
+        });
+        sound.checked_div(n_chars).unwrap_or(CHAR_DURATION)
     }
 
     pub(super) fn tool_calls(&self) -> Vec<ToolCall> {
@@ -140,7 +177,8 @@ impl SpokenLog {
 
     /// What the chat context keeps of a reply that ended at `position`.
     pub(super) fn interrupted_items(&self, position: Duration) -> Vec<ChatItem> {
-        self.items(|sentence| sentence.heard(position), true)
+        let pace = self.pace();
+        self.items(|sentence| sentence.heard(position, pace), true)
     }
 
     fn items<'a>(
@@ -234,6 +272,7 @@ mod tests {
         log.add_sentence("five six");
         log.queue(first, ms(5000), ms(600));
         log.queue(first, ms(5600), ms(400));
+        log.arrive(first, ms(1000));
         log.complete(first);
         log
     }
@@ -253,7 +292,40 @@ mod tests {
         let mut log = SpokenLog::default();
         let id = log.add_sentence("a sentence of twenty-nine letters");
         log.queue(id, ms(0), ms(200));
+        log.arrive(id, ms(200));
         assert_eq!(log.heard_text(ms(200)), "a");
+    }
+
+    #[test]
+    fn words_follow_the_voice_whatever_its_pace() {
+        for millis in [500, 1000, 4000] {
+            let mut log = SpokenLog::default();
+            let id = log.add_sentence("one two six ten");
+            log.queue(id, ms(0), ms(millis));
+            log.arrive(id, ms(millis));
+            log.complete(id);
+            assert_eq!(log.heard_text(ms(millis / 2)), "one two", "{millis} ms");
+            // The next sentence's sound is still arriving: it is taken to be spoken as the first.
+            let next = log.add_sentence("one two six ten");
+            log.queue(next, ms(millis), ms(millis / 4));
+            log.arrive(next, ms(millis / 4));
+            let heard = log.heard_text(ms(millis + millis / 4));
+            assert_eq!(heard, "one two six ten one", "{millis} ms");
+        }
+    }
+
+    #[test]
+    fn what_is_not_for_the_voice_is_shown_when_its_turn_has_come() {
+        let mut log = log();
+        let code = log.add_sentence("```let x```");
+        log.complete(code);
+        assert!(!log.heard_text(ms(6500)).contains("let"));
+        let five = SentenceId(1);
+        log.queue(five, ms(6000), ms(400));
+        log.arrive(five, ms(400));
+        log.complete(five);
+        log.pass(code, ms(6400));
+        assert!(log.heard_text(ms(6400)).ends_with("five six ```let x```"));
     }
 
     #[test]

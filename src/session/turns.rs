@@ -9,9 +9,10 @@ use super::reply::{Failure, Making, Reply, ReplyEvent, ReplyId};
 use super::report;
 use super::spoken::SpokenLog;
 use super::writing::Source;
+use crate::chat::ChatItem;
 use crate::error::CallError;
 use crate::redact::Pii;
-use crate::room::{AgentState, SegmentId};
+use crate::room::{AgentState, SegmentId, SessionEvent};
 use crate::turn::{
     Commit, ReplyOutcome, SessionTime, Timeline, Turn, TurnId, TurnInput, TurnSource,
 };
@@ -97,7 +98,8 @@ impl Conversation {
             self.listener.utterance().close();
             self.finish_user_segment(Some(commit.transcript.clone()));
         }
-        self.core.chat.push_user(commit.transcript.clone());
+        let said = ChatItem::User(commit.transcript.clone());
+        self.add_to_chat(vec![said], commit.timeline);
         self.core.chat.keep_last(self.core.config.chat_items_max);
         let prepared = self.prepared.take().filter(|_| commit.is_prepared);
         let mut exchange = prepared.unwrap_or_else(|| {
@@ -130,12 +132,17 @@ impl Conversation {
         exchange.reply.stop();
         self.core.output.clear();
         let items = exchange.reply.log(|log| log.interrupted_items(position));
-        self.core.chat.items.extend(items);
+        self.add_to_chat(items, exchange.timeline);
         self.close_exchange(now, exchange, ReplyOutcome::Interrupted);
         self.show(AgentState::Listening);
     }
 
     pub(super) fn on_reply(&mut self, now: SessionTime, id: ReplyId, event: ReplyEvent) {
+        if let ReplyEvent::Used(used) = event {
+            // Also of a reply that nobody heard.
+            self.core.usage += used;
+            return;
+        }
         let exchanges = [
             &mut self.active,
             &mut self.prepared,
@@ -157,6 +164,12 @@ impl Conversation {
                 stamp(&mut timeline.playout_started, now);
                 self.show(AgentState::Speaking);
             }
+            ReplyEvent::Used(_) => {}
+            ReplyEvent::ToolsRan(ran) => {
+                let (calls, outputs) = ran.into_iter().unzip();
+                self.room
+                    .session_event(SessionEvent::FunctionToolsExecuted { calls, outputs });
+            }
             ReplyEvent::Heard(delta) => {
                 let segment = exchange.segment;
                 self.room.agent_transcript(segment, &delta);
@@ -174,7 +187,7 @@ impl Conversation {
         match result {
             Ok(()) => {
                 let items = exchange.reply.log(SpokenLog::finished_items);
-                self.core.chat.items.extend(items);
+                self.add_to_chat(items, exchange.timeline);
                 self.close_exchange(now, exchange, ReplyOutcome::Finished);
                 match kind {
                     Kind::Answer | Kind::Greeting => self.n_errors = 0,
@@ -192,7 +205,7 @@ impl Conversation {
             Err(failure) => {
                 let position = self.core.output.position();
                 let items = exchange.reply.log(|log| log.interrupted_items(position));
-                self.core.chat.items.extend(items);
+                self.add_to_chat(items, exchange.timeline);
                 let (stage, error) = (failure.stage, copy(&failure.error));
                 self.close_exchange(now, exchange, ReplyOutcome::Failed(failure.error));
                 match kind {
@@ -207,6 +220,7 @@ impl Conversation {
     /// Words of the user that could not be transcribed.
     pub(super) fn on_lost_words(&mut self, now: SessionTime, failure: &Failure) {
         report::failure(&failure.error);
+        self.show_error(&failure.error);
         if self.active.is_none() {
             self.count_failure(now, failure.stage, copy(&failure.error));
         }
@@ -214,6 +228,7 @@ impl Conversation {
 
     fn on_failure(&mut self, now: SessionTime, stage: Stage, error: CallError) {
         report::failure(&error);
+        self.show_error(&error);
         self.count_failure(now, stage, error);
     }
 
@@ -235,6 +250,8 @@ impl Conversation {
     fn close_exchange(&mut self, now: SessionTime, exchange: Exchange, outcome: ReplyOutcome) {
         self.core.chat.keep_last(self.core.config.chat_items_max);
         self.room.end_agent_transcript(exchange.segment);
+        self.room
+            .session_event(SessionEvent::SessionUsageUpdated(self.core.usage));
         let mut timeline = exchange.timeline;
         if timeline.playout_started.is_some() {
             timeline.playout_ended = Some(now);

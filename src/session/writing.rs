@@ -14,7 +14,8 @@ use crate::audio::{AudioFrame, earcon};
 use crate::chat::{ChatContext, ChatItem, ToolCall};
 use crate::error::{CallError, ErrorKind, Service};
 use crate::llm::{ChatRequest, LlmEvent};
-use crate::text::{SentenceSplitter, speakable};
+use crate::room::Usage;
+use crate::text::{SentenceSplitter, SpeechFilter};
 
 /// Where a reply's words come from.
 #[derive(Clone)]
@@ -45,6 +46,7 @@ pub(super) async fn write(
     let mut writer = Writer {
         making,
         pieces,
+        filter: SpeechFilter::new(making.agent.tts.text_filters()),
         has_spoken: false,
     };
     match source {
@@ -63,6 +65,7 @@ pub(super) async fn write(
 struct Writer<'a> {
     making: &'a Making,
     pieces: mpsc::Sender<Piece>,
+    filter: SpeechFilter,
     has_spoken: bool,
 }
 
@@ -145,7 +148,17 @@ impl Writer<'_> {
                     }
                 }
                 LlmEvent::ToolCall(call) => round.calls.push(call),
-                LlmEvent::Usage { .. } => {}
+                LlmEvent::Usage {
+                    prompt_tokens,
+                    completion_tokens,
+                } => {
+                    let used = Usage {
+                        llm_input_tokens: prompt_tokens,
+                        llm_output_tokens: completion_tokens,
+                        ..Usage::default()
+                    };
+                    self.making.report(ReplyEvent::Used(used)).await;
+                }
             }
         }
         if let Some(sentence) = splitter.finish() {
@@ -167,6 +180,9 @@ impl Writer<'_> {
             })
         });
         let outputs = future::join_all(running).await;
+        let ran = calls.iter().cloned().zip(outputs.iter().cloned());
+        let ran = ReplyEvent::ToolsRan(ran.collect());
+        self.making.report(ran).await;
         let ids: Vec<String> = calls.iter().map(|call| call.id.clone()).collect();
         context
             .items
@@ -179,13 +195,21 @@ impl Writer<'_> {
 
     /// Sends a sentence to be spoken and waits for its first sound.
     async fn speak(&mut self, sentence: &str) -> Result<(), Failure> {
-        let text = speakable(sentence);
+        let text = self.filter.speakable(sentence);
         if text.is_empty() {
+            // Still part of what the agent wrote, and of the captions.
+            let id = self.making.log(|log| log.add_sentence(sentence));
+            self.send(Some(id), futures::stream::empty().boxed()).await;
             return Ok(());
         }
         if !self.has_spoken {
             self.making.report(ReplyEvent::TtsStarted).await;
         }
+        let used = Usage {
+            tts_characters: u32::try_from(text.chars().count()).unwrap_or(u32::MAX),
+            ..Usage::default()
+        };
+        self.making.report(ReplyEvent::Used(used)).await;
         let mut frames = self.making.agent.tts.speak(text);
         let first = next(&mut frames, self.making.config.stall_max, Stage::Tts).await?;
         if !std::mem::replace(&mut self.has_spoken, true) {

@@ -11,6 +11,11 @@ use crate::error::CallError;
 
 /// Turns one utterance into words.
 pub trait Stt: Send + Sync {
+    /// The model's name, as far as it is known.
+    fn model(&self) -> &str {
+        ""
+    }
+
     /// Transcribes a whole utterance: 16 kHz mono PCM in, trimmed text out; empty when there was
     /// nothing to understand.
     ///

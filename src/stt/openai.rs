@@ -108,6 +108,10 @@ impl OpenAiStt {
 }
 
 impl Stt for OpenAiStt {
+    fn model(&self) -> &str {
+        &self.config.model
+    }
+
     fn transcribe(&self, utterance: AudioFrame) -> BoxFuture<'static, Result<String, CallError>> {
         if utterance.samples.is_empty() {
             return async { Ok(String::new()) }.boxed();

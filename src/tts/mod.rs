@@ -3,18 +3,31 @@
 mod decoder;
 pub mod openai;
 mod pcm;
+mod silent;
 mod wav;
 
 use futures::stream::BoxStream;
 
 pub use self::openai::Config;
+pub use self::silent::SilentTts;
 use crate::audio::AudioFrame;
 use crate::error::CallError;
+use crate::text::TextFilter;
 
 /// Speaks text.
 pub trait Tts: Send + Sync {
+    /// The model's name, as far as it is known.
+    fn model(&self) -> &str {
+        ""
+    }
+
     /// Samples per second of the frames that [`Tts::speak`] yields.
     fn sample_rate_hz(&self) -> u32;
+
+    /// What the text is freed of before it is spoken.
+    fn text_filters(&self) -> &[TextFilter] {
+        &TextFilter::ALL
+    }
 
     /// Speaks one sentence or a few. Frames come as the service sends them, of any length; the
     /// stream ends after the last frame or the first error.

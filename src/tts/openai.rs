@@ -18,6 +18,7 @@ use crate::pool::{
     self, CallSpec, ConnectionPool, Endpoint, EndpointConfig, EndpointError, Items, Lease,
 };
 use crate::redact::Pii;
+use crate::text::TextFilter;
 use crate::units::seconds;
 
 const OPERATION: &str = "speech";
@@ -37,6 +38,8 @@ pub struct Config {
     pub instructions: String,
     /// Pace, 0.25 to 4; 1 is not sent.
     pub speed: f32,
+    /// What the text is freed of before it is spoken; captions keep it.
+    pub text_filters: Vec<TextFilter>,
     /// Address of the service for this stage; empty for that of `[openai]`.
     pub base_url: String,
     /// Key for this stage; empty for that of `[openai]` if the host is the same.
@@ -59,6 +62,7 @@ impl Default for Config {
             voice: "ash".to_owned(),
             instructions: String::new(),
             speed: 1.0,
+            text_filters: TextFilter::ALL.to_vec(),
             base_url: String::new(),
             api_key: Pii::default(),
             timeout: Duration::from_secs(30),
@@ -155,8 +159,16 @@ impl OpenAiTts {
 }
 
 impl Tts for OpenAiTts {
+    fn model(&self) -> &str {
+        &self.config.model
+    }
+
     fn sample_rate_hz(&self) -> u32 {
         SAMPLE_RATE_HZ
+    }
+
+    fn text_filters(&self) -> &[TextFilter] {
+        &self.config.text_filters
     }
 
     fn speak(&self, text: String) -> BoxStream<'static, Result<AudioFrame, CallError>> {

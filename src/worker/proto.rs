@@ -17,6 +17,11 @@ use prost::Message;
 /// Source: livekit-agents 1.7 `job.py` `JobRequest.accept`.
 const AGENT_NAME_ATTRIBUTE: &str = "lk.agent.name";
 
+/// Attribute of the agent's state; there from the first moment, so that no front end has to guess.
+///
+/// Source: livekit-agents 1.8.9, `types.py`.
+const AGENT_STATE_ATTRIBUTE: &str = "lk.agent.state";
+
 /// What we tell the server.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Outgoing {
@@ -196,10 +201,12 @@ fn availability(job_id: &str, accepted_as: Option<&str>) -> FromWorker {
             job_id: job_id.to_owned(),
             available: true,
             participant_identity: format!("agent-{job_id}"),
-            participant_attributes: HashMap::from([(
-                AGENT_NAME_ATTRIBUTE.to_owned(),
-                agent_name.to_owned(),
-            )]),
+            participant_attributes: [
+                (AGENT_NAME_ATTRIBUTE, agent_name),
+                (AGENT_STATE_ATTRIBUTE, "initializing"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
             ..Default::default()
         },
     })
@@ -278,6 +285,10 @@ mod tests {
         assert!(answer.available);
         assert_eq!(answer.participant_identity, "agent-AJ_1");
         assert_eq!(answer.participant_attributes["lk.agent.name"], "front-desk");
+        assert_eq!(
+            answer.participant_attributes["lk.agent.state"],
+            "initializing"
+        );
     }
 
     #[test]

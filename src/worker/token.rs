@@ -43,7 +43,11 @@ pub(super) fn join_token(
     let token = signer(server)
         .with_identity(identity)
         .with_kind("agent")
-        .with_attributes([("lk.agent.name", agent_name), ("lk.agent_name", agent_name)])
+        .with_attributes([
+            ("lk.agent.name", agent_name),
+            ("lk.agent_name", agent_name),
+            ("lk.agent.state", "initializing"),
+        ])
         .with_grants(grants);
     sign(token)
 }

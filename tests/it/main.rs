@@ -8,6 +8,7 @@
 mod cache;
 mod call;
 mod common;
+mod console;
 mod memory;
 mod memory_tools;
 mod pool;

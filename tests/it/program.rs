@@ -14,7 +14,7 @@ use crate::common::redis::Redis;
 use crate::common::{free_port, within};
 
 /// The program in an empty directory, with no environment but what the test gives it.
-fn voxpool(
+pub(crate) fn voxpool(
     arguments: &[&str],
     variables: &[(&str, &str)],
     directory: &tempfile::TempDir,
@@ -81,7 +81,7 @@ async fn usage_mistakes_exit_64_and_help_exits_0() {
     assert_eq!(run(&["connect"], &[]).await.0, 64, "--room is missing");
     let (code, out, _) = run(&["--help"], &[]).await;
     assert_eq!(code, 0);
-    for command in ["start", "dev", "connect", "check"] {
+    for command in ["start", "dev", "connect", "console", "check"] {
         assert!(out.contains(command), "{command} not in {out}");
     }
     assert_eq!(run(&["--version"], &[]).await.0, 0);

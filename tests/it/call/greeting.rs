@@ -12,7 +12,7 @@ use voxpool::audio::AudioFrame;
 use voxpool::audio::vad::EarshotVad;
 use voxpool::cache::{self, Cache};
 use voxpool::redact::Pii;
-use voxpool::room::{AudioOutput, Voice, join};
+use voxpool::room::{AgentCard, AudioOutput, Voice, join};
 use voxpool::session::{Agent, Greeting, GreetingCache, GreetingMode, MadeWith, Session, Settings};
 use voxpool::tools::ToolSet;
 
@@ -127,9 +127,15 @@ async fn a_cached_greeting_is_there_before_the_track_is() {
             Box::new(EarshotVad::new()),
             Arc::clone(&output) as _,
         );
-        let mut joined = join(&server.url(), &token(&room), voice, Vec::new())
-            .await
-            .expect("the agent joins");
+        let mut joined = join(
+            &server.url(),
+            &token(&room),
+            voice,
+            Vec::new(),
+            AgentCard::default(),
+        )
+        .await
+        .expect("the agent joins");
         let track_is_up = Instant::now();
         let events = std::mem::replace(&mut joined.events, Box::pin(futures::stream::empty()));
         let room_output = Arc::clone(&joined.output);

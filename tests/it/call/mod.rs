@@ -6,6 +6,8 @@ mod endings;
 mod greeting;
 mod memory;
 mod official;
+mod official_session;
+mod official_words;
 mod trouble;
 
 use std::sync::Arc;

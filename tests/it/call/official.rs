@@ -5,12 +5,13 @@ use std::process::Stdio;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use voxpool::audio::AudioFrame;
 
 use super::House;
 use super::caller::token;
 use crate::common::{tool, within};
 
-struct OfficialCaller {
+pub(super) struct OfficialCaller {
     _process: Child,
     commands: ChildStdin,
     events: Lines<BufReader<ChildStdout>>,
@@ -19,13 +20,23 @@ struct OfficialCaller {
 }
 
 impl OfficialCaller {
-    fn start(url: &str, room: &str) -> Self {
+    pub(super) fn start(url: &str, room: &str) -> Self {
+        Self::start_with(url, room, &[])
+    }
+
+    /// Also gives the script these arguments.
+    pub(super) fn start_with(url: &str, room: &str, more: &[&str]) -> Self {
+        Self::start_as(url, room, "caller", more)
+    }
+
+    pub(super) fn start_as(url: &str, room: &str, identity: &str, more: &[&str]) -> Self {
         let script = concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/tests/it/call/official_caller.py"
         );
         let mut process = Command::new(tool("venv/bin/python3"))
-            .args([script, url, &token("caller", room)])
+            .args([script, url, &token(identity, room)])
+            .args(more)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -41,7 +52,7 @@ impl OfficialCaller {
         }
     }
 
-    async fn command(&mut self, command: &str) {
+    pub(super) async fn command(&mut self, command: &str) {
         let line = format!("{command}\n");
         self.commands
             .write_all(line.as_bytes())
@@ -50,7 +61,7 @@ impl OfficialCaller {
     }
 
     /// Waits for an event that is as described; those before it are passed over.
-    async fn until(&mut self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    pub(super) async fn until(&mut self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         within(what, async {
             loop {
                 let line = self.events.next_line().await.expect("output can be read");
@@ -68,7 +79,7 @@ impl OfficialCaller {
     }
 
     /// Leaves the room and waits until that is done.
-    async fn hang_up(mut self) {
+    pub(super) async fn hang_up(mut self) {
         drop(self.commands);
         within("the caller leaves", async {
             while let Ok(Some(_)) = self.events.next_line().await {}
@@ -76,7 +87,7 @@ impl OfficialCaller {
         .await;
     }
 
-    async fn reads(&mut self, is_agent: bool, words: &str) {
+    pub(super) async fn reads(&mut self, is_agent: bool, words: &str) {
         let what = format!("a final line with '{words}'");
         self.until(&what, |event| {
             event["event"] == "line"
@@ -89,19 +100,25 @@ impl OfficialCaller {
         .await;
     }
 
-    async fn hears(&mut self) {
+    pub(super) async fn hears(&mut self) {
         self.until("the agent is heard", |event| event["event"] == "voice")
             .await;
     }
+}
+
+/// The sound as the script reads it.
+pub(super) fn pcm_file(sound: &AudioFrame) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let pcm: Vec<u8> = sound.samples.iter().flat_map(|s| s.to_le_bytes()).collect();
+    std::fs::write(file.path(), pcm).expect("a temporary file can be written");
+    file
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_official_sdk_is_greeted_understood_and_answered() {
     let house = House::open(None, "Hello, how can I help you?").await;
     let hello = house.speech("hello there").await;
-    let recording = tempfile::NamedTempFile::new().expect("a temporary file");
-    let pcm: Vec<u8> = hello.samples.iter().flat_map(|s| s.to_le_bytes()).collect();
-    std::fs::write(recording.path(), pcm).expect("a temporary file can be written");
+    let recording = pcm_file(&hello);
 
     let mut caller = OfficialCaller::start(&house.server.url(), "official");
     caller.hears().await;

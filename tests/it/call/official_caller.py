@@ -1,15 +1,23 @@
 """A caller on LiveKit's official Python SDK: speaks, types, calls methods, and tells what it perceives.
 
-usage: official_caller.py URL TOKEN
+usage: official_caller.py URL TOKEN [RECORDING]
+
+With RECORDING (raw 16-bit mono PCM at 24 kHz) it announces that it has recorded something before the agent came, and
+sends it once the agent is there.
 
 Reads commands from standard input, a line each:
   say FILE     plays raw 16-bit mono PCM at 24 kHz into its microphone
   type TEXT    sends TEXT as chat
   call METHOD  calls a method of the agent's participant
+  ask ID NAME JSON  sends the request NAME with these fields on lk.agent.session; NAME "-" sends one without a body
 
 Writes events to standard output, a JSON object each:
   {"event": "joined"}, {"event": "voice"} after each 200 ms of the agent's voice,
-  {"event": "line", "speaker": IDENTITY, "text": TEXT, "final": BOOL} for each transcription stream that ended,
+  {"event": "line", "speaker": IDENTITY, "text": TEXT, "final": BOOL, "pieces": N, "attributes": {...}} for each
+  transcription stream that ended, N being the pieces it came in,
+  {"event": "packet", "speaker": IDENTITY, "id": ID, "text": TEXT, "final": BOOL} for each transcription packet,
+  {"event": "told", "kind": KIND, "details": {...}} for each session event,
+  {"event": "response", "id": ID, "kind": KIND, "error": TEXT, "details": {...}} for each answer to a request,
   {"event": "state", "value": STATE}, {"event": "answer", "text": TEXT}
 """
 
@@ -18,7 +26,9 @@ import json
 import sys
 from array import array
 
+from google.protobuf.json_format import MessageToDict, ParseDict
 from livekit import rtc
+from livekit.protocol.agent_pb.agent_session import AgentSessionMessage
 
 RATE = 24_000
 LOUD = 200
@@ -40,9 +50,64 @@ async def listen(track: rtc.Track) -> None:
 
 
 async def read(reader: rtc.TextStreamReader, speaker: str) -> None:
-    text = await reader.read_all()
+    pieces = [piece async for piece in reader]
     attributes = reader.info.attributes or {}
-    tell("line", speaker=speaker, text=text, final=attributes.get("lk.transcription_final") == "true")
+    final = attributes.get("lk.transcription_final") == "true"
+    text = "".join(pieces)
+    tell("line", speaker=speaker, text=text, final=final, pieces=len(pieces), attributes=attributes)
+
+
+async def read_message(reader: rtc.ByteStreamReader) -> None:
+    message = AgentSessionMessage()
+    message.ParseFromString(b"".join([chunk async for chunk in reader]))
+    which = message.WhichOneof("message")
+    if which == "event":
+        kind = message.event.WhichOneof("event")
+        details = MessageToDict(getattr(message.event, kind), preserving_proto_field_name=True)
+        tell("told", kind=kind, details=details)
+    elif which == "response":
+        response = message.response
+        kind = response.WhichOneof("response")
+        details = MessageToDict(getattr(response, kind), preserving_proto_field_name=True) if kind else {}
+        error = response.error if response.HasField("error") else None
+        tell("response", id=response.request_id, kind=kind, error=error, details=details)
+
+
+def agent_of(room: rtc.Room) -> str:
+    agents = [p for p in room.remote_participants.values() if p.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT]
+    return agents[0].identity
+
+
+async def ask(room: rtc.Room, argument: str) -> None:
+    request_id, name, fields = argument.split(" ", 2)
+    message = AgentSessionMessage()
+    message.request.request_id = request_id
+    if name != "-":
+        body = getattr(message.request, name)
+        body.SetInParent()
+        ParseDict(json.loads(fields), body)
+    writer = await room.local_participant.stream_bytes(
+        "request", topic="lk.agent.session", destination_identities=[agent_of(room)]
+    )
+    await writer.write(message.SerializeToString())
+    await writer.aclose()
+
+
+async def send_recording(room: rtc.Room, track: str, path: str) -> None:
+    while not room.remote_participants:
+        joined = asyncio.Event()
+        room.once("participant_connected", lambda _: joined.set())
+        await joined.wait()
+    with open(path, "rb") as file:
+        pcm = file.read()
+    writer = await room.local_participant.stream_bytes(
+        "recording",
+        topic="lk.agent.pre-connect-audio-buffer",
+        attributes={"trackId": track, "sampleRate": str(RATE), "channels": "1"},
+        destination_identities=list(room.remote_participants),
+    )
+    await writer.write(pcm)
+    await writer.aclose()
 
 
 async def obey(room: rtc.Room, microphone: rtc.AudioSource, line: str) -> None:
@@ -56,13 +121,15 @@ async def obey(room: rtc.Room, microphone: rtc.AudioSource, line: str) -> None:
             await microphone.capture_frame(rtc.AudioFrame(chunk, RATE, 1, frame))
     elif command == "type":
         await room.local_participant.send_text(argument, topic="lk.chat")
+    elif command == "ask":
+        await ask(room, argument)
     elif command == "call":
-        agent = next(iter(room.remote_participants))
+        agent = agent_of(room)
         answer = await room.local_participant.perform_rpc(destination_identity=agent, method=argument, payload="")
         tell("answer", text=answer)
 
 
-async def main(url: str, token: str) -> None:
+async def main(url: str, token: str, recording: str = "") -> None:
     room = rtc.Room()
     tasks: set[asyncio.Task] = set()
 
@@ -81,12 +148,21 @@ async def main(url: str, token: str) -> None:
         if "lk.agent.state" in changed:
             tell("state", value=changed["lk.agent.state"])
 
+    @room.on("transcription_received")
+    def on_packet(segments: list[rtc.TranscriptionSegment], speaker: rtc.Participant | None, *_: object) -> None:
+        for segment in segments:
+            identity = speaker.identity if speaker else ""
+            tell("packet", speaker=identity, id=segment.id, text=segment.text, final=segment.final)
+
+    room.register_byte_stream_handler("lk.agent.session", lambda reader, _: keep(read_message(reader)))
     room.register_text_stream_handler("lk.transcription", lambda reader, speaker: keep(read(reader, speaker)))
     await room.connect(url, token)
     microphone = rtc.AudioSource(RATE, 1)
     track = rtc.LocalAudioTrack.create_audio_track("microphone", microphone)
-    options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
-    await room.local_participant.publish_track(track, options)
+    options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE, preconnect_buffer=bool(recording))
+    publication = await room.local_participant.publish_track(track, options)
+    if recording:
+        keep(send_recording(room, publication.sid, recording))
     tell("joined")
     while line := await asyncio.to_thread(sys.stdin.readline):
         await obey(room, microphone, line)

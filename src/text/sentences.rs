@@ -1,5 +1,4 @@
-//! Text on its way to speech: sentences out of streamed deltas, what a voice can say of them, and
-//! how much of a sentence was heard. Plain code: no I/O, no clock.
+//! Sentences out of streamed text.
 
 /// Characters after which the first piece of a reply may also end at a comma, so that the voice
 /// starts early: about 1.5 s of speech, enough to cover the next request.
@@ -13,6 +12,9 @@ const SENTENCE_CHARS_MIN: usize = 20;
 
 /// Characters after which a sentence without an end is cut at a space: half a minute of speech.
 const SENTENCE_CHARS_MAX: usize = 400;
+
+/// Bytes within which a bracket is expected to close: what a link says is not cut in two.
+const LINK_BYTES_MAX: usize = 120;
 
 /// Words whose full stop does not end a sentence, in lower case and without it.
 const ABBREVIATIONS: [&str; 24] = [
@@ -103,7 +105,7 @@ impl SentenceSplitter {
             return false;
         }
         debug_assert!(before.len() <= at + mark.len_utf8());
-        mark != '.' || !is_inner_stop(before)
+        (mark != '.' || !is_inner_stop(before)) && !is_in_link(&self.buffer[..at])
     }
 
     fn ends_clause(&self, at: usize, after: usize) -> bool {
@@ -115,6 +117,16 @@ impl SentenceSplitter {
             .chars()
             .next()
             .is_some_and(char::is_whitespace)
+    }
+}
+
+/// Whether `text` ends within the label of what may become a link.
+fn is_in_link(text: &str) -> bool {
+    let line = text.rsplit('\n').next().unwrap_or(text);
+    match (line.rfind('['), line.rfind(']')) {
+        (Some(open), Some(close)) => close < open && line.len() - open <= LINK_BYTES_MAX,
+        (Some(open), None) => line.len() - open <= LINK_BYTES_MAX,
+        (None, _) => false,
     }
 }
 
@@ -134,120 +146,6 @@ fn is_inner_stop(text: &str) -> bool {
     let is_initial =
         word.chars().count() == 1 && word.chars().all(char::is_uppercase) && word != "I";
     is_list_number || is_initial || ABBREVIATIONS.contains(&word.to_lowercase().as_str())
-}
-
-/// What a voice should say of a piece of text: without markdown, emoji and bare addresses' noise.
-/// May be empty: then there is nothing to say.
-pub fn speakable(text: &str) -> String {
-    let lines: Vec<String> = text.lines().map(speakable_line).collect();
-    let joined = lines.join(" ");
-    let words: Vec<&str> = joined.split_whitespace().collect();
-    let spoken = words.join(" ");
-    if spoken.chars().any(char::is_alphanumeric) {
-        spoken
-    } else {
-        String::new()
-    }
-}
-
-fn speakable_line(line: &str) -> String {
-    let line = line.trim();
-    if line.starts_with("```") {
-        return String::new();
-    }
-    let line = line.trim_start_matches(['#', '>']).trim_start();
-    let line = ["- ", "* ", "+ ", "• "]
-        .iter()
-        .find_map(|bullet| line.strip_prefix(bullet))
-        .unwrap_or(line);
-    let line = without_links(line);
-    let chars: Vec<char> = line.chars().collect();
-    let is_space = |at: Option<usize>| match at.and_then(|at| chars.get(at)) {
-        Some(c) => c.is_whitespace(),
-        None => true,
-    };
-    let mut spoken = String::with_capacity(line.len());
-    for (at, c) in chars.iter().copied().enumerate() {
-        let before = is_space(at.checked_sub(1));
-        let after = is_space(Some(at + 1));
-        let is_kept = match c {
-            // "3 * 4" is a product; elsewhere the star is emphasis.
-            '*' => before && after,
-            // Part of a name such as `snake_case`; at the edge of a word it is emphasis.
-            '_' => !before && !after && chars.get(at + 1) != Some(&'_') && chars[at - 1] != '_',
-            '`' | '~' => false,
-            _ => !is_emoji(c),
-        };
-        if is_kept {
-            spoken.push(c);
-        }
-    }
-    spoken
-}
-
-/// `[text](address)` becomes `text`; an image's mark goes too.
-fn without_links(line: &str) -> String {
-    let mut spoken = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some(open) = rest.find('[') {
-        let (before, link) = rest.split_at(open);
-        let parts = link.find("](").and_then(|middle| {
-            let end = link[middle..].find(')')?;
-            Some((&link[1..middle], &link[middle + end + 1..]))
-        });
-        let Some((label, after)) = parts else {
-            let (bracket, after) = link.split_at(1);
-            spoken.push_str(before);
-            spoken.push_str(bracket);
-            rest = after;
-            continue;
-        };
-        spoken.push_str(before.strip_suffix('!').unwrap_or(before));
-        spoken.push_str(label);
-        rest = after;
-    }
-    spoken.push_str(rest);
-    spoken
-}
-
-/// Source: Unicode emoji-data 16, the blocks that hold pictures, and what joins them.
-fn is_emoji(c: char) -> bool {
-    matches!(u32::from(c),
-        0x1F000..=0x1FAFF | 0x2600..=0x27BF | 0x2B00..=0x2BFF | 0x2300..=0x23FF
-        | 0xFE00..=0xFE0F | 0x200D | 0x20E3 | 0xE0020..=0xE007F)
-}
-
-/// The words of `text` that were heard when the part `heard` of `total` was played: whole words
-/// only, in proportion of length; a word counts once half of it was played.
-///
-/// `heard` and `total` are in any one unit.
-pub fn heard_prefix(text: &str, heard: f64, total: f64) -> &str {
-    if total <= 0.0 || heard >= total {
-        return if heard > 0.0 { text } else { "" };
-    }
-    let n_chars = text.chars().count() as f64;
-    let n_heard = heard.max(0.0) / total * n_chars;
-    let mut end = 0;
-    let mut word_chars = 0_usize;
-    let ends = text
-        .char_indices()
-        .map(|(at, c)| (at, Some(c)))
-        .chain(std::iter::once((text.len(), None)));
-    for (n_before, (at, c)) in ends.enumerate() {
-        if c.is_some_and(|c| !c.is_whitespace()) {
-            word_chars += 1;
-            continue;
-        }
-        if word_chars > 0 {
-            let middle = n_before as f64 - word_chars as f64 / 2.0;
-            if middle > n_heard {
-                break;
-            }
-            end = at;
-            word_chars = 0;
-        }
-    }
-    &text[..end]
 }
 
 #[cfg(test)]
@@ -367,50 +265,21 @@ mod tests {
             prop_assert_eq!(bare(&sentences.concat()), bare(&text));
             prop_assert_eq!(sentences, split_in(&text, 10_000));
         }
-
-        #[test]
-        fn any_text_can_be_filtered_and_cut(text in any::<String>(), heard in 0.0..2.0_f64) {
-            let _ = speakable(&text);
-            prop_assert!(text.starts_with(heard_prefix(&text, heard, 1.0)));
-        }
     }
 
     #[test]
-    fn markdown_and_emoji_are_not_spoken() {
-        for (text, spoken) in [
-            ("**Bold** and *soft* `code`", "Bold and soft code"),
-            ("# Title\n- one\n* two", "Title one two"),
-            (
-                "see [the page](https://a.example/x?y=1) now",
-                "see the page now",
-            ),
-            ("![a cat](cat.png) [not a link]", "a cat [not a link]"),
-            ("Great 🎉👍🏽 job ❤️!", "Great job !"),
-            ("3 * 4 is snake_case __x__", "3 * 4 is snake_case x"),
-            ("```rust\nlet\n```", "let"),
-            ("***", ""),
-            ("🙂", ""),
-        ] {
-            assert_eq!(speakable(text), spoken, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_was_heard_ends_with_a_whole_word() {
-        let text = "one two three four";
-        for (heard, expected) in [
-            (0.0, ""),
-            (0.05, ""),
-            (0.1, "one"),
-            (0.3, "one"),
-            (0.35, "one two"),
-            (0.6, "one two three"),
-            (0.95, text),
-            (1.0, text),
-            (7.0, text),
-        ] {
-            assert_eq!(heard_prefix(text, heard, 1.0), expected, "{heard}");
-        }
-        assert_eq!(heard_prefix(text, 0.0, 0.0), "");
+    fn a_link_is_not_cut_in_its_label_and_a_bracket_that_never_closes_does_no_harm() {
+        check(
+            "See [the guide. It is long.](https://a.example/x) for more of it. Bye now, friend.",
+            &[
+                "See [the guide. It is long.](https://a.example/x) for more of it.",
+                "Bye now, friend.",
+            ],
+        );
+        let text = format!(
+            "An open [ bracket {}. The end of it all.",
+            "word ".repeat(30)
+        );
+        assert_eq!(split_in(&text, 7).len(), 2);
     }
 }

@@ -1,0 +1,280 @@
+//! What the user said before the agent was there: recorded by their front end, sent when the agent
+//! has joined, and heard before anything that comes live.
+//!
+//! Source: livekit-agents 1.8.9, `voice/room_io/_pre_connect_audio.py`.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use livekit::prelude::ParticipantIdentity;
+use tokio::time::Instant;
+
+use crate::audio::AudioFrame;
+use crate::audio::resample::resample;
+use crate::audio::vad::SAMPLE_RATE_HZ;
+
+/// The topic of such recordings.
+pub(super) const TOPIC: &str = "lk.agent.pre-connect-audio-buffer";
+
+/// How long the microphone waits for a recording that was announced.
+pub(super) const WITHIN: Duration = Duration::from_secs(3);
+
+/// The longest recording: ten seconds at 48 kHz in two channels.
+pub(super) const BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// A recording that waits longer for its microphone is of no interest any more.
+const AGE_MAX: Duration = Duration::from_secs(1);
+
+/// Frames of 10 ms that wait for the recording: all that come while it may come.
+const HELD_MAX: usize = 310;
+
+/// How a recording is written.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Format {
+    track: String,
+    sample_rate_hz: u32,
+    n_channels: usize,
+}
+
+impl Format {
+    /// Reads what the sender says of it, or says why it cannot be heard.
+    pub(super) fn read(
+        mime_type: &str,
+        attributes: &HashMap<String, String>,
+    ) -> Result<Self, String> {
+        if ["opus", "webm", "mp4", "ogg"]
+            .iter()
+            .any(|codec| mime_type.contains(codec))
+        {
+            return Err(format!(
+                "it is sent as {mime_type:.60}; raw 16-bit PCM is needed"
+            ));
+        }
+        let attribute = |name: &str| {
+            let value = attributes.get(name);
+            value.ok_or_else(|| format!("its attribute {name} is missing"))
+        };
+        let number = |name: &str, allowed: std::ops::RangeInclusive<u32>| {
+            let number = attribute(name)?.parse().ok();
+            number
+                .filter(|number| allowed.contains(number))
+                .ok_or_else(|| {
+                    let (min, max) = (allowed.start(), allowed.end());
+                    format!("its attribute {name} must be a number from {min} to {max}")
+                })
+        };
+        Ok(Self {
+            track: attribute("trackId")?.clone(),
+            sample_rate_hz: number("sampleRate", 8_000..=96_000)?,
+            n_channels: number("channels", 1..=2)? as usize,
+        })
+    }
+}
+
+/// A recording that has arrived.
+pub(super) struct Recorded {
+    pub(super) from: ParticipantIdentity,
+    track: String,
+    /// 16 kHz mono.
+    samples: Vec<i16>,
+    arrived: Instant,
+}
+
+impl Recorded {
+    /// Reads raw 16-bit little-endian PCM. Costs milliseconds: not for an async task.
+    pub(super) fn new(from: ParticipantIdentity, format: &Format, pcm: &[u8]) -> Self {
+        let samples: Vec<i16> = pcm
+            .chunks_exact(2)
+            .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
+            .collect();
+        let n_channels = format.n_channels;
+        let mix = |frame: &[i16]| {
+            let sum: i32 = frame.iter().copied().map(i32::from).sum();
+            (sum / n_channels as i32) as i16
+        };
+        let mono: Vec<i16> = samples.chunks_exact(n_channels).map(mix).collect();
+        Self {
+            from,
+            track: format.track.clone(),
+            samples: resample(&mono, format.sample_rate_hz, SAMPLE_RATE_HZ),
+            arrived: Instant::now(),
+        }
+    }
+
+    fn frames(&self) -> impl Iterator<Item = AudioFrame> {
+        let n_samples = (SAMPLE_RATE_HZ / 100) as usize;
+        self.samples.chunks(n_samples).map(|samples| AudioFrame {
+            samples: samples.to_vec(),
+            sample_rate_hz: SAMPLE_RATE_HZ,
+        })
+    }
+}
+
+/// Brings the recording and the live microphone into their order.
+#[derive(Default)]
+pub(super) struct PreConnect {
+    recorded: Option<Recorded>,
+    /// Until when live frames wait for the recording of this track.
+    waits: Option<(Instant, String)>,
+    held: VecDeque<AudioFrame>,
+}
+
+impl PreConnect {
+    /// A microphone is heard from here on. Returns what was said before, if it is there.
+    pub(super) fn on_microphone(
+        &mut self,
+        now: Instant,
+        track: &str,
+        is_announced: bool,
+    ) -> Vec<AudioFrame> {
+        self.forget();
+        let recorded = self.recorded.take().filter(|r| r.track == track);
+        match recorded {
+            Some(recorded) if now.duration_since(recorded.arrived) <= AGE_MAX => {
+                tracing::debug!("what the user said before the agent came is heard");
+                recorded.frames().collect()
+            }
+            Some(_) => {
+                tracing::warn!("what the user said before the agent came is too old to be heard");
+                Vec::new()
+            }
+            None => {
+                self.waits = is_announced.then(|| (now + WITHIN, track.to_owned()));
+                Vec::new()
+            }
+        }
+    }
+
+    /// A recording arrived. Returns what is to be heard now, if the microphone waits for it.
+    pub(super) fn on_recorded(&mut self, recorded: Recorded) -> Vec<AudioFrame> {
+        match &self.waits {
+            Some((_, track)) if *track == recorded.track => {
+                tracing::debug!("what the user said before the agent came is heard");
+                let mut frames: Vec<AudioFrame> = recorded.frames().collect();
+                frames.extend(self.release());
+                frames
+            }
+            _ => {
+                self.recorded = Some(recorded);
+                Vec::new()
+            }
+        }
+    }
+
+    /// A live frame: returned if it need not wait.
+    pub(super) fn pass(&mut self, frame: AudioFrame) -> Option<AudioFrame> {
+        if self.waits.is_none() {
+            return Some(frame);
+        }
+        if self.held.len() == HELD_MAX {
+            self.held.pop_front();
+        }
+        self.held.push_back(frame);
+        None
+    }
+
+    /// Until when live frames wait.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.waits.as_ref().map(|(deadline, _)| *deadline)
+    }
+
+    /// The recording does not come: returns what was heard live meanwhile.
+    pub(super) fn give_up(&mut self) -> Vec<AudioFrame> {
+        tracing::warn!("what the user said before the agent came did not arrive in time");
+        self.release().collect()
+    }
+
+    /// The microphone is gone.
+    pub(super) fn forget(&mut self) {
+        self.waits = None;
+        self.held.clear();
+    }
+
+    fn release(&mut self) -> impl Iterator<Item = AudioFrame> {
+        self.waits = None;
+        std::mem::take(&mut self.held).into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attributes(rate: &str, channels: &str) -> HashMap<String, String> {
+        [
+            ("trackId", "TR_1"),
+            ("sampleRate", rate),
+            ("channels", channels),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+    }
+
+    fn recorded(n_frames: usize) -> Recorded {
+        let format = Format::read("", &attributes("16000", "2")).unwrap();
+        let pcm: Vec<u8> = [2_u8, 0, 4, 0].repeat(n_frames * 160);
+        Recorded::new(ParticipantIdentity::from("user".to_owned()), &format, &pcm)
+    }
+
+    fn live() -> AudioFrame {
+        AudioFrame {
+            samples: vec![9; 160],
+            sample_rate_hz: SAMPLE_RATE_HZ,
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_heard_is_refused_in_words() {
+        for (mime, rate, channels, part) in [
+            ("audio/webm;codecs=opus", "48000", "1", "audio/webm"),
+            ("audio/opus", "48000", "1", "PCM"),
+            ("", "fast", "1", "sampleRate must be a number"),
+            ("", "24000", "0", "channels must be a number from 1 to 2"),
+        ] {
+            let refused = Format::read(mime, &attributes(rate, channels)).unwrap_err();
+            assert!(refused.contains(part), "{refused}");
+        }
+        let refused = Format::read("", &HashMap::new()).unwrap_err();
+        assert!(refused.contains("trackId is missing"), "{refused}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_recording_is_heard_before_what_came_live_meanwhile() {
+        let mut preconnect = PreConnect::default();
+        let now = Instant::now();
+        assert!(preconnect.on_microphone(now, "TR_1", true).is_empty());
+        assert_eq!(preconnect.deadline(), Some(now + WITHIN));
+        assert!(preconnect.pass(live()).is_none());
+        let frames = preconnect.on_recorded(recorded(3));
+        let first: Vec<i16> = frames.iter().map(|frame| frame.samples[0]).collect();
+        assert_eq!(first, [3, 3, 3, 9]);
+        assert!(preconnect.pass(live()).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_recording_that_does_not_come_loses_nothing_that_came_live() {
+        let mut preconnect = PreConnect::default();
+        preconnect.on_microphone(Instant::now(), "TR_1", true);
+        for _ in 0..3 {
+            preconnect.pass(live());
+        }
+        assert_eq!(preconnect.give_up().len(), 3);
+        assert!(preconnect.deadline().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_recording_waits_a_second_for_its_microphone() {
+        for (waited, n_frames) in [(900, 3), (1_100, 0)] {
+            let mut preconnect = PreConnect::default();
+            assert!(preconnect.on_recorded(recorded(3)).is_empty());
+            tokio::time::advance(Duration::from_millis(waited)).await;
+            let frames = preconnect.on_microphone(Instant::now(), "TR_1", true);
+            assert_eq!(frames.len(), n_frames, "after {waited} ms");
+        }
+        let mut preconnect = PreConnect::default();
+        preconnect.on_recorded(recorded(3));
+        let other = preconnect.on_microphone(Instant::now(), "TR_2", false);
+        assert!(other.is_empty(), "somebody else's");
+        assert!(preconnect.pass(live()).is_some(), "nothing is waited for");
+    }
+}

@@ -1,0 +1,275 @@
+//! `lk.agent.session`: front ends ask about the session and are told what happens in it.
+//!
+//! The session knows nothing of this: what it tells the room is kept here ([`History`]), and every
+//! question is answered from that. Only the user's front end asks and is told.
+//!
+//! Source: livekit-agents 1.8.9, `voice/remote_session.py`; the messages are those of
+//! livekit-protocol 0.8.2, `livekit_agent_session.proto`.
+
+mod encode;
+mod history;
+mod runs;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use livekit::SendByteOptions;
+use livekit::prelude::LocalParticipant;
+use livekit_protocol::agent::agent_session_event as pb_event;
+use livekit_protocol::agent::agent_session_message::Message;
+use livekit_protocol::agent::session_request::Request;
+use livekit_protocol::agent::session_response::{self as pb, Response};
+use livekit_protocol::agent::{
+    AgentSessionEvent, AgentSessionMessage, SessionRequest, SessionResponse,
+};
+use prost::Message as _;
+use tokio::sync::mpsc;
+
+use self::encode::{agent_state, set_time, usage, user_state};
+use self::history::History;
+use self::runs::Runs;
+use super::link::Link;
+use super::{AgentCard, AgentState, SessionEvent, Usage, UserState};
+
+/// Source: livekit-agents 1.8.9, `TOPIC_SESSION_MESSAGES`.
+pub(super) const TOPIC: &str = "lk.agent.session";
+
+/// Notes that may wait, dropped when full: a turn makes about ten.
+const NOTES_MAX: usize = 256;
+
+/// What the room notes for the front end.
+pub(super) enum Note {
+    Event(SessionEvent),
+    Request(SessionRequest),
+}
+
+/// Where notes are left.
+#[derive(Clone)]
+pub(super) struct Notes(mpsc::Sender<Note>);
+
+impl Notes {
+    pub(super) fn new() -> (Self, mpsc::Receiver<Note>) {
+        let (notes, notes_out) = mpsc::channel(NOTES_MAX);
+        (Self(notes), notes_out)
+    }
+
+    pub(super) fn leave(&self, note: Note) {
+        if self.0.try_send(note).is_err() {
+            tracing::debug!("a session event was dropped: the room takes none");
+        }
+    }
+}
+
+/// Reads a front end's message: a request or nothing of interest.
+pub(super) fn decode(bytes: &[u8]) -> Option<SessionRequest> {
+    match AgentSessionMessage::decode(bytes) {
+        Ok(message) => match message.message {
+            Some(Message::Request(request)) => Some(request),
+            _ => None,
+        },
+        Err(error) => {
+            tracing::warn!(%error, "a front end's message could not be read: it is no AgentSessionMessage");
+            None
+        }
+    }
+}
+
+/// Answers and tells until nobody is left who could leave notes.
+pub(super) async fn serve(
+    participant: &LocalParticipant,
+    link: Arc<Link>,
+    card: AgentCard,
+    mut notes: mpsc::Receiver<Note>,
+) {
+    let mut remote = RemoteSession::new(card, SystemTime::now());
+    let mut has_failed = false;
+    while let Some(note) = notes.recv().await {
+        let now = SystemTime::now();
+        let messages = match note {
+            Note::Event(event) => remote.on_event(now, event),
+            Note::Request(request) => remote.on_request(now, request).into_iter().collect(),
+        };
+        let Some(user) = link.get().user else {
+            continue;
+        };
+        for message in messages {
+            let mut options = SendByteOptions::new_with_topic(TOPIC);
+            options.destination_identities = vec![user.clone()];
+            let sent = participant.send_bytes(message.encode_to_vec(), options);
+            if let Err(error) = sent.await
+                && !std::mem::replace(&mut has_failed, true)
+            {
+                tracing::warn!(%error, "session events do not reach the front end");
+            }
+        }
+    }
+}
+
+/// What a front end can know of the session. Plain code: time is handed in.
+struct RemoteSession {
+    card: AgentCard,
+    started: SystemTime,
+    agent_state: AgentState,
+    user_state: UserState,
+    usage: Usage,
+    history: History,
+    runs: Runs,
+}
+
+impl RemoteSession {
+    fn new(card: AgentCard, started: SystemTime) -> Self {
+        Self {
+            card,
+            started,
+            agent_state: AgentState::Initializing,
+            user_state: UserState::default(),
+            usage: Usage::default(),
+            history: History::default(),
+            runs: Runs::default(),
+        }
+    }
+
+    /// Takes note of what happened and returns what is to be told.
+    fn on_event(&mut self, now: SystemTime, event: SessionEvent) -> Vec<AgentSessionMessage> {
+        let mut answers = Vec::new();
+        let event = match event {
+            SessionEvent::AgentStateChanged(new) => {
+                let old = std::mem::replace(&mut self.agent_state, new);
+                if new == AgentState::Listening {
+                    answers = self.runs.finish();
+                }
+                pb_event::Event::AgentStateChanged(pb_event::AgentStateChanged {
+                    old_state: agent_state(old),
+                    new_state: agent_state(new),
+                })
+            }
+            SessionEvent::UserStateChanged(new) => {
+                let old = std::mem::replace(&mut self.user_state, new);
+                pb_event::Event::UserStateChanged(pb_event::UserStateChanged {
+                    old_state: user_state(old),
+                    new_state: user_state(new),
+                })
+            }
+            SessionEvent::UserInputTranscribed {
+                transcript,
+                is_final,
+            } => pb_event::Event::UserInputTranscribed(pb_event::UserInputTranscribed {
+                transcript,
+                is_final,
+                language: None,
+            }),
+            SessionEvent::ConversationItemAdded { item, timeline } => {
+                let pb_item = self.history.add(now, &item, &timeline);
+                self.runs.on_item(&item, &pb_item);
+                let added = pb_event::ConversationItemAdded {
+                    item: Some(pb_item),
+                };
+                pb_event::Event::ConversationItemAdded(added)
+            }
+            SessionEvent::FunctionToolsExecuted { calls, outputs } => {
+                pb_event::Event::FunctionToolsExecuted(encode::tools_executed(&calls, &outputs))
+            }
+            SessionEvent::Error(message) => pb_event::Event::Error(pb_event::Error { message }),
+            SessionEvent::AgentFalseInterruption { resumed } => {
+                let interruption = pb_event::AgentFalseInterruption { resumed };
+                pb_event::Event::AgentFalseInterruption(interruption)
+            }
+            SessionEvent::SessionUsageUpdated(used) => {
+                self.usage = used;
+                let usage = Some(usage(&used, &self.card.models));
+                pb_event::Event::SessionUsageUpdated(pb_event::SessionUsageUpdated { usage })
+            }
+        };
+        let mut message = AgentSessionEvent {
+            event: Some(event),
+            ..Default::default()
+        };
+        set_time!(message.created_at, now);
+        let mut messages = vec![AgentSessionMessage {
+            message: Some(Message::Event(message)),
+        }];
+        messages.append(&mut answers);
+        messages
+    }
+
+    /// Answers; nothing when the answer comes later.
+    fn on_request(
+        &mut self,
+        now: SystemTime,
+        request: SessionRequest,
+    ) -> Option<AgentSessionMessage> {
+        let id = request.request_id;
+        let answer = match request.request {
+            Some(Request::RunInput(input)) => {
+                let refused = self.runs.begin(&id, &input.text)?;
+                Err(refused)
+            }
+            Some(request) => self.answer(now, &request),
+            None => Err("this request is not known to this version of the agent".to_owned()),
+        };
+        Some(response(id, answer))
+    }
+
+    fn answer(&self, now: SystemTime, request: &Request) -> Result<Response, String> {
+        Ok(match request {
+            Request::Ping(_) => Response::Pong(pb::Pong {}),
+            Request::GetChatHistory(_) => Response::GetChatHistory(pb::GetChatHistoryResponse {
+                items: self.history.items(),
+            }),
+            Request::GetAgentInfo(_) => Response::GetAgentInfo(pb::GetAgentInfoResponse {
+                id: self.card.id.clone(),
+                instructions: Some(self.card.instructions.clone()),
+                tools: self.card.tools.clone(),
+                chat_ctx: self.history.items(),
+            }),
+            Request::GetSessionState(_) => {
+                let mut state = pb::GetSessionStateResponse {
+                    agent_state: agent_state(self.agent_state),
+                    user_state: user_state(self.user_state),
+                    agent_id: self.card.id.clone(),
+                    options: self.card.options.clone().into_iter().collect(),
+                    created_at: None,
+                };
+                set_time!(state.created_at, self.started);
+                Response::GetSessionState(state)
+            }
+            Request::GetSessionUsage(_) => {
+                let mut answer = pb::GetSessionUsageResponse {
+                    usage: Some(usage(&self.usage, &self.card.models)),
+                    created_at: None,
+                };
+                set_time!(answer.created_at, now);
+                Response::GetSessionUsage(answer)
+            }
+            Request::GetFrameworkInfo(_) => {
+                Response::GetFrameworkInfo(pb::GetFrameworkInfoResponse {
+                    sdk: env!("CARGO_PKG_NAME").to_owned(),
+                    sdk_version: env!("CARGO_PKG_VERSION").to_owned(),
+                })
+            }
+            // The engine keeps no WebRTC statistics; an empty answer is what there is.
+            Request::GetRtcStats(_) => Response::GetRtcStats(pb::GetRtcStatsResponse::default()),
+            // Done by the input, where sound and words pass.
+            Request::UpdateIo(_) => Response::UpdateIo(pb::UpdateIoResponse {}),
+            Request::RunInput(_) | Request::FinalizeSimulation(_) => {
+                return Err("this agent takes no part in simulations".to_owned());
+            }
+        })
+    }
+}
+
+fn response(id: String, answer: Result<Response, String>) -> AgentSessionMessage {
+    let (response, error) = match answer {
+        Ok(response) => (Some(response), None),
+        Err(error) => (None, Some(error)),
+    };
+    AgentSessionMessage {
+        message: Some(Message::Response(SessionResponse {
+            request_id: id,
+            error,
+            response,
+        })),
+    }
+}

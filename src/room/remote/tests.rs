@@ -1,0 +1,181 @@
+//! Questions and answers as a front end has them.
+
+use std::time::Duration;
+
+use livekit_protocol::agent::chat_context::chat_item::Item;
+use livekit_protocol::agent::session_request as ask;
+use proptest::prelude::*;
+
+use super::*;
+use crate::chat::{ChatItem, ToolCall, ToolOutput};
+use crate::turn::Timeline;
+
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(1_500)
+}
+
+fn remote() -> RemoteSession {
+    let card = AgentCard {
+        id: "front-desk".to_owned(),
+        instructions: "be kind".to_owned(),
+        tools: vec!["look".to_owned()],
+        ..AgentCard::default()
+    };
+    RemoteSession::new(card, now())
+}
+
+fn request(id: &str, request: Option<Request>) -> SessionRequest {
+    SessionRequest {
+        request_id: id.to_owned(),
+        request,
+    }
+}
+
+fn run(remote: &mut RemoteSession, id: &str, text: &str) -> Option<AgentSessionMessage> {
+    let input = ask::RunInput {
+        text: text.to_owned(),
+    };
+    remote.on_request(now(), request(id, Some(Request::RunInput(input))))
+}
+
+fn answered(message: AgentSessionMessage) -> SessionResponse {
+    match message.message {
+        Some(Message::Response(response)) => response,
+        other => panic!("no answer: {other:?}"),
+    }
+}
+
+fn asked(remote: &mut RemoteSession, question: Request) -> Response {
+    let answer = remote.on_request(now(), request("1", Some(question)));
+    let answer = answered(answer.expect("an answer at once"));
+    assert_eq!((answer.request_id.as_str(), &answer.error), ("1", &None));
+    answer.response.expect("an answer")
+}
+
+fn add(remote: &mut RemoteSession, item: ChatItem) -> Vec<AgentSessionMessage> {
+    let timeline = Timeline::default();
+    remote.on_event(
+        now(),
+        SessionEvent::ConversationItemAdded { item, timeline },
+    )
+}
+
+fn user(text: &str) -> ChatItem {
+    ChatItem::User(text.to_owned())
+}
+
+fn agent(text: &str) -> ChatItem {
+    ChatItem::Agent {
+        text: text.to_owned(),
+        is_interrupted: false,
+    }
+}
+
+fn state(remote: &mut RemoteSession, state: AgentState) -> Vec<AgentSessionMessage> {
+    remote.on_event(now(), SessionEvent::AgentStateChanged(state))
+}
+
+#[test]
+fn a_front_end_learns_who_it_talks_to_and_what_was_said() {
+    let mut remote = remote();
+    state(&mut remote, AgentState::Listening);
+    remote.on_event(now(), SessionEvent::UserStateChanged(UserState::Speaking));
+    add(&mut remote, user("hello"));
+    let call = ToolCall {
+        id: "call_1".to_owned(),
+        name: "look".to_owned(),
+        arguments: "{}".to_owned(),
+    };
+    add(&mut remote, ChatItem::ToolCall(call));
+    let output = ToolOutput {
+        text: "seen".to_owned(),
+        is_error: false,
+    };
+    let output = ChatItem::ToolOutput {
+        call_id: "call_1".to_owned(),
+        output,
+    };
+    add(&mut remote, output);
+
+    let Response::GetAgentInfo(info) =
+        asked(&mut remote, Request::GetAgentInfo(ask::GetAgentInfo {}))
+    else {
+        panic!("another answer")
+    };
+    assert_eq!((info.id.as_str(), info.tools.len()), ("front-desk", 1));
+    let Response::GetSessionState(state) = asked(
+        &mut remote,
+        Request::GetSessionState(ask::GetSessionState {}),
+    ) else {
+        panic!("another answer")
+    };
+    assert_eq!(state.agent_state, agent_state(AgentState::Listening));
+    assert_eq!(state.user_state, user_state(UserState::Speaking));
+    let created = state.created_at.expect("a time");
+    assert_eq!((created.seconds, created.nanos), (1, 500_000_000));
+    let Response::GetChatHistory(history) =
+        asked(&mut remote, Request::GetChatHistory(ask::GetChatHistory {}))
+    else {
+        panic!("another answer")
+    };
+    assert_eq!(history.items.len(), 3);
+    let Some(Item::FunctionCallOutput(output)) = &history.items[2].item else {
+        panic!("no output: {history:?}")
+    };
+    assert_eq!(
+        (output.name.as_str(), output.output.as_str()),
+        ("look", "seen")
+    );
+    assert!(matches!(
+        asked(&mut remote, Request::Ping(ask::Ping {})),
+        Response::Pong(_)
+    ));
+}
+
+#[test]
+fn a_run_is_answered_with_its_turn_when_the_turn_is_over() {
+    let mut remote = remote();
+    assert!(run(&mut remote, "r1", " what time is it ").is_none());
+    add(&mut remote, agent("the end of the greeting"));
+    assert_eq!(state(&mut remote, AgentState::Listening).len(), 1);
+    add(&mut remote, user("what time is it"));
+    assert_eq!(state(&mut remote, AgentState::Thinking).len(), 1);
+    add(&mut remote, agent("Nine."));
+    let told = state(&mut remote, AgentState::Listening);
+    assert_eq!(told.len(), 2, "the event and the answer");
+    let answer = answered(told[1].clone());
+    assert_eq!(answer.request_id, "r1");
+    let Some(Response::RunInput(turn)) = answer.response else {
+        panic!("another answer")
+    };
+    assert_eq!(turn.items.len(), 1);
+    assert_eq!(state(&mut remote, AgentState::Listening).len(), 1, "once");
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    let mut remote = remote();
+    let empty = answered(run(&mut remote, "r", " ").expect("at once"));
+    assert!(empty.error.expect("an error").contains("empty"));
+    let unknown = remote.on_request(now(), request("u", None));
+    let unknown = answered(unknown.expect("at once"));
+    assert_eq!(unknown.request_id, "u");
+    assert!(unknown.error.expect("an error").contains("not known"));
+    for n in 0..8 {
+        assert!(run(&mut remote, &n.to_string(), "hi").is_none());
+    }
+    let refused = answered(run(&mut remote, "9", "hi").expect("at once"));
+    assert!(refused.error.expect("an error").contains("too many"));
+    let simulation = Request::FinalizeSimulation(ask::FinalizeSimulation::default());
+    let refused = remote.on_request(now(), request("s", Some(simulation)));
+    assert!(answered(refused.expect("at once")).error.is_some());
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_of_a_front_end_do_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        if let Some(request) = decode(&bytes) {
+            remote().on_request(now(), request);
+        }
+    }
+}

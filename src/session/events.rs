@@ -1,0 +1,36 @@
+//! What the session tells front ends beside words and states.
+
+use super::event_loop::Conversation;
+use crate::chat::ChatItem;
+use crate::error::CallError;
+use crate::room::{SessionEvent, UserState};
+use crate::turn::Timeline;
+
+impl Conversation {
+    /// Something enters the conversation as the model is given it.
+    pub(super) fn add_to_chat(&mut self, items: Vec<ChatItem>, timeline: Timeline) {
+        for item in items {
+            self.core.chat.items.push(item.clone());
+            self.room
+                .session_event(SessionEvent::ConversationItemAdded { item, timeline });
+        }
+    }
+
+    /// Tells whether the user is heard, when that has changed.
+    pub(super) fn show_user_state(&mut self) {
+        let state = match self.listener.is_user_speaking() {
+            true => UserState::Speaking,
+            false => UserState::Listening,
+        };
+        if std::mem::replace(&mut self.user_state, state) != state {
+            self.room
+                .session_event(SessionEvent::UserStateChanged(state));
+        }
+    }
+
+    /// A service failed the conversation.
+    pub(super) fn show_error(&self, error: &CallError) {
+        self.room
+            .session_event(SessionEvent::Error(error.to_string()));
+    }
+}

@@ -1,0 +1,11 @@
+//! Text on its way to speech: sentences out of streamed deltas, what a voice can say of them, and
+//! how much of a sentence was heard. Plain code: no I/O, no clock.
+
+mod filters;
+mod heard;
+mod sentences;
+mod symbols;
+
+pub use filters::{SpeechFilter, TextFilter};
+pub use heard::heard_prefix;
+pub use sentences::SentenceSplitter;

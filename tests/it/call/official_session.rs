@@ -1,0 +1,162 @@
+//! `lk.agent.session`, with LiveKit's official Python SDK as the front end.
+
+use serde_json::{Value, json};
+
+use super::House;
+use super::official::{OfficialCaller, pcm_file};
+
+impl OfficialCaller {
+    /// Asks and waits for the answer.
+    async fn ask(&mut self, id: &str, name: &str, fields: &Value) -> Value {
+        self.command(&format!("ask {id} {name} {fields}")).await;
+        let what = format!("an answer to {name}");
+        self.until(&what, |event| {
+            event["event"] == "response" && event["id"] == id
+        })
+        .await
+    }
+
+    async fn told(&mut self, kind: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let what = format!("a session event {kind}");
+        let is_it = |event: &Value| {
+            event["event"] == "told" && event["kind"] == kind && is_so(&event["details"])
+        };
+        self.until(&what, is_it).await["details"].clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_front_end_is_told_what_happens_in_the_session() {
+    let house = House::open(None, "Hello, how can I help you?").await;
+    let recording = pcm_file(&house.speech("hello there").await);
+    let mut caller = OfficialCaller::start(&house.server.url(), "told");
+    let is_speaking = |details: &Value| details["new_state"] == "AS_SPEAKING";
+    caller.told("agent_state_changed", is_speaking).await;
+    let greeting = caller.told("conversation_item_added", |_| true).await;
+    let message = &greeting["item"]["message"];
+    assert_eq!(message["role"], "ASSISTANT", "{greeting}");
+    assert!(message["id"].as_str().is_some_and(|id| !id.is_empty()));
+    assert!(message["created_at"].is_string(), "{greeting}");
+
+    let path = recording.path().display();
+    caller.command(&format!("say {path}")).await;
+    // Speaking is the first value and so is not written.
+    let is_user_speaking = |details: &Value| details["old_state"] == "US_LISTENING";
+    caller.told("user_state_changed", is_user_speaking).await;
+    let is_final = |details: &Value| details["is_final"] == true;
+    let heard = caller.told("user_input_transcribed", is_final).await;
+    assert_eq!(heard["transcript"], "hello there");
+    let is_user = |details: &Value| details["item"]["message"]["role"] == "USER";
+    let said = caller.told("conversation_item_added", is_user).await;
+    let metrics = &said["item"]["message"]["metrics"];
+    assert!(
+        metrics["end_of_turn_delay"].as_f64() > Some(0.4),
+        "{metrics}"
+    );
+    let usage = caller.told("session_usage_updated", |_| true).await;
+    let used = usage["usage"]["model_usage"].to_string();
+    assert!(used.contains("characters_count"), "{used}");
+    assert!(used.contains("audio_duration"), "{used}");
+    caller.hang_up().await;
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_user_is_listened_to_told_and_answered() {
+    let house = House::open(None, "Hello.").await;
+    let url = house.server.url();
+    let mut caller = OfficialCaller::start(&url, "outsider");
+    caller.reads(true, "Hello").await;
+    let mut outsider = OfficialCaller::start_as(&url, "outsider", "eve", &[]);
+    let joined = outsider.until("she is there", |event| event["event"] == "joined");
+    joined.await;
+    outsider.command("type my name is Eve").await;
+    outsider
+        .command("ask 1 run_input {\"text\": \"my name is Eve\"}")
+        .await;
+    outsider.command("ask 2 get_chat_history {}").await;
+    // Her messages have arrived when a method that she calls after them has been answered.
+    outsider.command("call getConnectionPoolStats").await;
+    let what = "the method's answer and nothing before it";
+    let event = outsider.until(what, |event| {
+        ["answer", "response", "told"]
+            .iter()
+            .any(|kind| event["event"] == *kind)
+    });
+    assert_eq!(event.await["event"], "answer");
+    caller
+        .ask("1", "run_input", &json!({"text": "hello"}))
+        .await;
+    let history = caller.ask("2", "get_chat_history", &json!({})).await;
+    let history = history["details"].to_string();
+    assert!(
+        history.contains("hello") && !history.contains("Eve"),
+        "{history}"
+    );
+    outsider.hang_up().await;
+    caller.hang_up().await;
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_front_end_is_answered_and_can_run_a_turn() {
+    let house = House::open(None, "Hello.").await;
+    let mut caller = OfficialCaller::start(&house.server.url(), "asked");
+    caller.reads(true, "Hello").await;
+    let none = json!({});
+    let pong = caller.ask("1", "ping", &none).await;
+    assert_eq!(
+        (&pong["kind"], &pong["error"]),
+        (&json!("pong"), &none["x"])
+    );
+    let info = caller.ask("2", "get_agent_info", &none).await["details"].clone();
+    assert_eq!(info["instructions"], "You are a friendly voice assistant.");
+    assert_eq!(info["tools"][0], "getConnectionPoolStats");
+    let framework = caller.ask("3", "get_framework_info", &none).await;
+    assert_eq!(framework["details"]["sdk"], "voxpool");
+    let state = caller.ask("4", "get_session_state", &none).await["details"].clone();
+    assert!(state["agent_state"].is_string(), "{state}");
+    assert!(state["options"]["endpointing"].is_string(), "{state}");
+
+    let text = json!({"text": "how are the connections"});
+    let ran = caller.ask("5", "run_input", &text).await;
+    let items = ran["details"]["items"].as_array().expect("items").clone();
+    let kinds: Vec<&str> = items
+        .iter()
+        .flat_map(|item| item.as_object().expect("an item").keys())
+        .map(String::as_str)
+        .collect();
+    assert_eq!(kinds.last(), Some(&"message"), "{kinds:?}");
+    let history = caller.ask("6", "get_chat_history", &none).await;
+    let history = history["details"]["items"].to_string();
+    assert!(history.contains("how are the connections"), "{history}");
+
+    let stats = caller.ask("7", "get_rtc_stats", &none).await;
+    assert_eq!(stats["kind"], "get_rtc_stats");
+    let usage = caller.ask("8", "get_session_usage", &none).await;
+    assert_eq!(usage["kind"], "get_session_usage");
+    for (id, name, fields) in [
+        ("9", "-", &none),
+        ("10", "run_input", &json!({"text": " "})),
+        ("11", "finalize_simulation", &none),
+    ] {
+        let refused = caller.ask(id, name, fields).await;
+        let error = refused["error"].as_str().expect("an error");
+        assert!(error.len() > 20, "{refused}");
+    }
+
+    let quiet = json!({"output": {"transcription_enabled": false}});
+    let quiet = caller.ask("12", "update_io", &quiet).await;
+    assert_eq!(quiet["kind"], "update_io");
+    caller
+        .ask("13", "run_input", &json!({"text": "hello"}))
+        .await;
+    let loud = json!({"output": {"transcription_enabled": true}});
+    caller.ask("14", "update_io", &loud).await;
+    caller.command("type my name is John").await;
+    let first = caller.until("a line", |event| event["event"] == "line");
+    let first = first.await["text"].to_string();
+    assert!(first.contains("Nice to meet you"), "{first}");
+    caller.hang_up().await;
+    house.close().await;
+}

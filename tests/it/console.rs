@@ -1,0 +1,110 @@
+//! `voxpool console`: the real program, a piped conversation, the stand-in as its services.
+
+use std::process::Stdio;
+
+use offline_openai::{Server, ServerHandle};
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+
+use crate::common::{free_port, within};
+use crate::program::voxpool;
+
+async fn stand_in() -> ServerHandle {
+    let (_, services) = Server::bind(offline_openai::Config::default())
+        .await
+        .expect("the stand-in starts");
+    services
+}
+
+/// Pipes the lines in: exit code, answers, what went wrong.
+async fn talk(
+    arguments: &[&str],
+    base_url: &str,
+    directory: &TempDir,
+    lines: &str,
+) -> (i32, String, String) {
+    let variables = [
+        ("OPENAI_BASE_URL", base_url),
+        ("OPENAI_API_KEY", "any-key-will-do"),
+    ];
+    let arguments: Vec<&str> = ["console"].iter().chain(arguments).copied().collect();
+    let mut program = voxpool(&arguments, &variables, directory)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut input = program.stdin.take().expect("it is piped");
+    input.write_all(lines.as_bytes()).await.expect("it reads");
+    drop(input);
+    let output = within("the conversation ends", program.wait_with_output())
+        .await
+        .expect("its output can be read");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        output.status.code().expect("it ends by itself"),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_piped_conversation_is_answered_line_by_line_without_a_voice() {
+    let services = stand_in().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let lines = "my name is John\n\nwhat is my name\n";
+    let (code, out, err) = talk(&[], &services.base_url(), &directory, lines).await;
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let answers: Vec<&str> = out.lines().collect();
+    assert_eq!(answers.len(), 3, "{out}");
+    assert!(answers[0].contains("How can I help"), "{out}");
+    assert!(answers[1].contains("John"), "{out}");
+    assert!(answers[2].contains("John"), "{out}");
+    assert!(!out.contains('\x1b'), "no colours in a pipe: {out}");
+    let stats = services.stats();
+    assert_eq!(stats.endpoints.speech.requests, 0, "no voice was asked for");
+    assert!(stats.endpoints.chat.requests >= 2);
+    services.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_console_remembers_by_identity() {
+    let services = stand_in().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let url = services.base_url();
+    let john = ["--identity", "john"];
+    let (code, _, err) = talk(&john, &url, &directory, "my name is John\n").await;
+    assert_eq!((code, err.as_str()), (0, ""));
+    let question = "what is my name\n";
+    let (_, out, _) = talk(&john, &url, &directory, question).await;
+    assert!(out.contains("John"), "{out}");
+    let mary = ["--identity", "mary"];
+    let (_, out, _) = talk(&mary, &url, &directory, question).await;
+    assert!(!out.contains("John"), "{out}");
+    services.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_is_down_is_told_in_words() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let nowhere = format!("http://127.0.0.1:{}/v1", free_port());
+    let (code, out, err) = talk(&[], &nowhere, &directory, "hello\n").await;
+    assert_eq!(code, 1, "{err}");
+    assert!(
+        out.contains("How can I help"),
+        "the greeting needs no service: {out}"
+    );
+    assert!(out.contains("I'm sorry"), "{out}");
+    assert!(err.contains("service not reachable or failing"), "{err}");
+    assert!(err.contains("voxpool check"), "what to do: {err}");
+    assert_eq!(err.lines().count(), 1, "once: {err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_key_the_console_says_what_to_set() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let program = voxpool(&["console"], &[], &directory).output();
+    let output = within("it ends", program).await.expect("it starts");
+    assert_eq!(output.status.code(), Some(1));
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(err.contains("OPENAI_API_KEY"), "{err}");
+    assert!(output.stdout.is_empty());
+}
