@@ -2,8 +2,8 @@
 //!
 //! In reading order, from the program's edge to its plain core; imports point downwards only:
 //!
-//! - [`cli`] → [`config`] → [`telemetry`] → [`app`] and [`check`]: what the user typed, what the
-//!   program means, what operators see, the parts put together.
+//! - [`cli`] → [`config`] → [`telemetry`] → [`app`], [`stages`] and [`check`]: what the user typed,
+//!   what the program means, what operators see, the parts put together.
 //! - [`worker`]: registration with LiveKit, admission, jobs, drain. Knows no session.
 //! - [`agent`]: one job from entry to end, in order.
 //! - [`session`]: one conversation: a loop over one closed enum of events.
@@ -17,6 +17,7 @@ pub mod app;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod stages;
 pub mod telemetry;
 
 pub mod worker;

@@ -1,12 +1,14 @@
 //! Text to speech: one trait, one file per provider.
 
 mod decoder;
+mod fallback;
 pub mod openai;
 mod pcm;
 mod wav;
 
 use futures::stream::BoxStream;
 
+pub use self::fallback::FallbackTts;
 pub use self::openai::Config;
 use crate::audio::AudioFrame;
 use crate::error::CallError;
@@ -15,6 +17,12 @@ use crate::error::CallError;
 pub trait Tts: Send + Sync {
     /// Samples per second of the frames that [`Tts::speak`] yields.
     fn sample_rate_hz(&self) -> u32;
+
+    /// Which of its voices would speak now: 0 is the one it is meant to have. Sound that is kept for
+    /// later is kept apart by this.
+    fn voice(&self) -> usize {
+        0
+    }
 
     /// Speaks one sentence or a few. Frames come as the service sends them, of any length; the
     /// stream ends after the last frame or the first error.
