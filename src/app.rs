@@ -14,16 +14,14 @@ use crate::check;
 use crate::cli::Command;
 use crate::config::{Config, Profile};
 use crate::console;
-use crate::llm::OpenAiStructuredLlm;
-use crate::llm::openai::OpenAiLlm;
+use crate::llm::StructuredLlm;
 use crate::memory::{self, Batcher, Memories};
 use crate::overview::Overview;
 use crate::pool::ConnectionPool;
 use crate::session::{Agent, GreetingCache, MadeWith, Settings};
-use crate::stt::openai::OpenAiStt;
+use crate::stages::Stages;
 use crate::telemetry::{HttpServer, Metrics, PoolCollector, Views};
 use crate::tools::{CleanupConnectionPool, GetConnectionPoolStats, ToolSet};
-use crate::tts::openai::OpenAiTts;
 use crate::worker::{DirectJob, JobOutcome, Worker, WorkerEnd, signals};
 
 /// Exit code when the command line or the configuration is wrong (`EX_USAGE`).
@@ -162,7 +160,11 @@ fn warn_without_key(config: &Config) {
 }
 
 /// The memory of the process. One that cannot be opened is said, and calls go on without.
-async fn memories(config: &Config, pool: &ConnectionPool) -> anyhow::Result<Option<Memories>> {
+async fn memories(
+    config: &Config,
+    pool: &ConnectionPool,
+    llm: Arc<dyn StructuredLlm>,
+) -> anyhow::Result<Option<Memories>> {
     let (settings, recorder) = (&config.memory, &config.memory.recorder);
     let store = match memory::open(settings, &config.supabase, pool).await {
         Ok(Some(store)) => store,
@@ -172,32 +174,18 @@ async fn memories(config: &Config, pool: &ConnectionPool) -> anyhow::Result<Opti
             return Ok(None);
         }
     };
-    let llm = OpenAiStructuredLlm::new(
-        pool.clone(),
-        &config.openai,
-        config.llm.clone(),
-        &recorder.extraction_model,
-        recorder.extraction_timeout,
-    )
-    .context("llm")?;
     let service = memory::service(settings, &config.supabase);
     let batcher = Batcher::new(store, service, settings.batch.clone());
-    let memories = Memories::new(batcher, Arc::new(llm), recorder.clone());
+    let memories = Memories::new(batcher, llm, recorder.clone());
     Ok(Some(memories))
 }
 
 /// The shared clients, and on them the agent that runs every job.
 async fn agent(config: &Config) -> anyhow::Result<(AgentJobs, Overview)> {
     let pool = ConnectionPool::new(config.pool.clone()).context("no HTTP client could be made")?;
-    let stt = OpenAiStt::new(pool.clone(), &config.openai, config.stt.clone()).context("stt")?;
-    let llm = OpenAiLlm::new(pool.clone(), &config.openai, config.llm.clone()).context("llm")?;
-    let tts = OpenAiTts::new(pool.clone(), &config.openai, config.tts.clone()).context("tts")?;
-    let endpoints = vec![
-        stt.endpoint().clone(),
-        llm.endpoint().clone(),
-        tts.endpoint().clone(),
-    ];
-    let memories = memories(config, &pool).await?;
+    let stages = Stages::new(config, &pool)?;
+    let endpoints = stages.endpoints.into_iter().map(|(_, endpoint)| endpoint);
+    let memories = memories(config, &pool, stages.extraction).await?;
     let cache = Cache::new(config.cache.clone(), &pool)?;
     let overview = Overview {
         pool: pool.clone(),
@@ -212,9 +200,9 @@ async fn agent(config: &Config) -> anyhow::Result<(AgentJobs, Overview)> {
         instructions: config.agent.instructions.clone(),
         greeting: config.agent.greeting.clone(),
         greetings: Some(GreetingCache::new(cache.clone(), made_with(config)?)),
-        stt: Arc::new(stt),
-        llm: Arc::new(llm),
-        tts: Arc::new(tts),
+        stt: stages.stt,
+        llm: stages.llm,
+        tts: stages.tts,
         tools,
     };
     let settings = Settings {
@@ -224,7 +212,7 @@ async fn agent(config: &Config) -> anyhow::Result<(AgentJobs, Overview)> {
     };
     let services = Services {
         pool,
-        endpoints,
+        endpoints: endpoints.collect(),
         cache,
     };
     let mut jobs = AgentJobs::new(agent, settings, services, config.agent.rpc_tools.clone());

@@ -1,6 +1,5 @@
 //! `voxpool check`: are all services there, and do they know us?
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use crate::config::Config;
 use crate::error::ErrorKind;
 use crate::memory;
 use crate::pool::{ConnectionPool, Endpoint};
+use crate::stages::Stages;
 use crate::worker;
 
 /// Longest wait for a service.
@@ -41,8 +41,8 @@ pub async fn try_services(config: &Config) -> Vec<Finding> {
     let mut probes: Vec<BoxFuture<'_, Finding>> = vec![livekit(config).boxed()];
     match ConnectionPool::new(config.pool.clone()) {
         Ok(pool) => {
-            for (host, (stages, endpoint)) in endpoints(config) {
-                let service = format!("{} at {host}", stages.join(", "));
+            for (stages, endpoint) in endpoints(config, &pool) {
+                let service = format!("{} at {}", stages.join(", "), endpoint.host());
                 probes.push(openai(pool.clone(), service, endpoint).boxed());
             }
             if !config.cache.redis_url.expose().is_empty() {
@@ -115,21 +115,17 @@ async fn redis(pool: ConnectionPool, config: &Config) -> Finding {
     Finding { service, result }
 }
 
-/// The endpoints of the three stages, each host once. Their addresses were checked with the
-/// settings; one that is wrong all the same is left out here and was reported there.
-fn endpoints(config: &Config) -> BTreeMap<String, (Vec<&'static str>, Endpoint)> {
-    let mut endpoints = BTreeMap::new();
-    for (stage, base_url, api_key) in [
-        ("stt", &config.stt.base_url, &config.stt.api_key),
-        ("llm", &config.llm.base_url, &config.llm.api_key),
-        ("tts", &config.tts.base_url, &config.tts.api_key),
-    ] {
-        if let Ok(endpoint) = Endpoint::for_stage(&config.openai, base_url, api_key) {
-            endpoints
-                .entry(endpoint.host().to_string())
-                .or_insert_with(|| (Vec::new(), endpoint))
-                .0
-                .push(stage);
+/// The endpoints of all stages and their fallbacks: one that serves several is tried once, unless
+/// they have keys of their own. Addresses were checked with the settings.
+fn endpoints(config: &Config, pool: &ConnectionPool) -> Vec<(Vec<String>, Endpoint)> {
+    let mut endpoints: Vec<(Vec<String>, Endpoint)> = Vec::new();
+    for (name, endpoint) in Stages::new(config, pool).map_or_else(|_| Vec::new(), |it| it.endpoints)
+    {
+        let is_same =
+            |it: &Endpoint| it.host() == endpoint.host() && it.headers() == endpoint.headers();
+        match endpoints.iter_mut().find(|(_, it)| is_same(it)) {
+            Some((names, _)) => names.push(name),
+            None => endpoints.push((vec![name], endpoint)),
         }
     }
     endpoints
@@ -139,10 +135,16 @@ async fn openai(pool: ConnectionPool, service: String, endpoint: Endpoint) -> Fi
     let result = match timeout(DEADLINE, pool.probe(&endpoint)).await {
         Ok(Ok(())) => Ok("answers and accepts the key".to_owned()),
         Ok(Err(error)) => Err(match error.kind {
-            ErrorKind::Unauthorized => "refuses the key; check OPENAI_API_KEY".to_owned(),
-            kind => format!("{kind}; check OPENAI_BASE_URL and that it is up"),
+            ErrorKind::Unauthorized => {
+                "refuses the key; check OPENAI_API_KEY or the api_key of this stage".to_owned()
+            }
+            kind => format!(
+                "{kind}; check OPENAI_BASE_URL or the base_url of this stage, and that it is up"
+            ),
         }),
-        Err(_) => Err("no answer in time; check OPENAI_BASE_URL".to_owned()),
+        Err(_) => {
+            Err("no answer in time; check OPENAI_BASE_URL or the base_url of this stage".to_owned())
+        }
     };
     Finding { service, result }
 }

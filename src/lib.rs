@@ -2,8 +2,8 @@
 //!
 //! In reading order, from the program's edge to its plain core; imports point downwards only:
 //!
-//! - [`cli`] → [`config`] → [`telemetry`] → [`app`] and [`check`]: what the user typed, what the
-//!   program means, what operators see, the parts put together.
+//! - [`cli`] → [`config`] → [`telemetry`] → [`app`], [`stages`] and [`check`]: what the user typed,
+//!   what the program means, what operators see, the parts put together.
 //! - [`console`]: a conversation by text in the terminal.
 //! - [`worker`]: registration with LiveKit, admission, jobs, drain. Knows no session.
 //! - [`agent`]: one job from entry to end, in order.
@@ -19,6 +19,7 @@ pub mod check;
 pub mod cli;
 pub mod config;
 pub mod console;
+pub mod stages;
 pub mod telemetry;
 
 pub mod worker;

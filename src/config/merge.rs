@@ -170,18 +170,26 @@ fn get<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
 
 /// What is wrong with a value, in words: what it is (unless it is a secret) and what it must be.
 fn describe(table: &Table, setting: &Setting, reason: &str) -> String {
+    let holds_tables = matches!(setting.candidates.last(), Some(Value::Array(list))
+        if list.iter().any(Value::is_table));
     let expected = match get(table, &setting.key) {
         _ if reason.contains("unknown variant") => reason.to_owned(),
+        // A table of a list: its other settings may be secrets.
+        Some(Value::Array(_)) if reason.contains("unknown field") => reason.to_owned(),
         Some(Value::Integer(_)) => "must be a whole number, 0 or more".to_owned(),
         Some(Value::Float(_)) => "must be a number, 0 or more".to_owned(),
         Some(Value::Boolean(_)) => "must be true or false".to_owned(),
         Some(Value::String(_)) => "must be a text in quotes".to_owned(),
+        Some(Value::Array(_)) if holds_tables => {
+            "a value is of the wrong type; config/default.toml describes them".to_owned()
+        }
         Some(Value::Array(_)) => "must be a list".to_owned(),
         _ => "is of the wrong type".to_owned(),
     };
     let is_secret = ["key", "secret", "token"]
         .iter()
-        .any(|word| setting.key.ends_with(word));
+        .any(|word| setting.key.ends_with(word))
+        || holds_tables;
     match setting.candidates.last() {
         Some(value) if !is_secret && !reason.contains("unknown variant") => {
             format!("{expected}, not {value}")

@@ -134,6 +134,34 @@ fn secrets_show_neither_in_mistakes_nor_in_the_merged_settings() {
 }
 
 #[test]
+fn fallbacks_come_from_a_file_and_their_mistakes_show_no_key() {
+    let config = load(
+        "[[stt.fallback]]\nmodel = \"a\"\n[[stt.fallback]]\nbase_url = \"http://b/v1\"",
+        &[],
+        &[],
+    );
+    let fallbacks = config.unwrap().stt.fallback;
+    assert_eq!((fallbacks.len(), fallbacks[0].model.as_str()), (2, "a"));
+
+    let found = mistakes(
+        "[[llm.fallback]]\napi_key = \"sk-1\"\nvoice = \"x\"\n[[tts.fallback]]\napi_key = \"sk-2\"\n\
+         model = 5\n[[stt.fallback]]\nbase_url = \"sk-3\"",
+        &[],
+        &[],
+    );
+    assert!(found[0].contains("unknown field `voice`"), "{found:?}");
+    assert_eq!(
+        found[1],
+        "tts.fallback (file my.toml): a value is of the wrong type; config/default.toml describes them"
+    );
+    assert!(
+        found[2].starts_with("stt.fallback[0].base_url: not a URL"),
+        "{found:?}"
+    );
+    assert!(!format!("{found:?}").contains("sk-"), "{found:?}");
+}
+
+#[test]
 fn the_better_of_two_variables_wins_and_an_empty_one_is_not_set() {
     let variables = [
         ("SUPABASE_URL", "https://x.example"),

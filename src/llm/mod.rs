@@ -2,6 +2,7 @@
 
 mod chunk;
 mod decoder;
+mod fallback;
 mod messages;
 pub mod openai;
 mod structured;
@@ -10,6 +11,7 @@ mod tool_calls;
 
 use futures::stream::BoxStream;
 
+pub use self::fallback::{FallbackLlm, FallbackStructuredLlm};
 pub use self::openai::Config;
 pub use self::structured::{OpenAiStructuredLlm, StructuredLlm, StructuredRequest};
 use crate::chat::{ChatContext, ToolCall, ToolSpec};

@@ -16,7 +16,8 @@ use super::messages::{messages, tools};
 use super::{ChatRequest, Llm, LlmEvent};
 use crate::error::{CallError, ErrorKind};
 use crate::pool::{
-    self, CallSpec, ConnectionPool, Endpoint, EndpointConfig, EndpointError, Items, Lease,
+    self, CallSpec, Candidate, ConnectionPool, Endpoint, EndpointConfig, EndpointError, Items,
+    Lease,
 };
 use crate::redact::Pii;
 use crate::units::seconds;
@@ -54,6 +55,31 @@ pub struct Config {
     /// Longest silence between two pieces of an answer.
     #[serde(rename = "idle_timeout_seconds", with = "seconds")]
     pub idle_timeout: Duration,
+    /// Longest wait for one of several services before the next one is asked. Source: livekit-agents
+    /// 1.8.9, `attempt_timeout` of its `FallbackAdapter` for models, 5 s.
+    #[serde(rename = "fallback_after_seconds", with = "seconds")]
+    pub fallback_after: Duration,
+    /// Who takes over, in this order, while the service above is in trouble.
+    pub fallback: Vec<Fallback>,
+}
+
+/// A service that takes over; what is empty or unset is as in `[llm]`. With a model of its own, what
+/// a model may refuse (`temperature`, `reasoning_effort`) is only sent when it is set here.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fallback {
+    /// Its address.
+    pub base_url: String,
+    /// Its key; the stage's is used at the stage's host, that of `[openai]` at the host of `[openai]`.
+    pub api_key: Pii<String>,
+    /// Its model.
+    pub model: String,
+    /// From 0 (always alike) to 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f32>,
+    /// How long a reasoning model may think.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_effort: Option<ReasoningEffort>,
 }
 
 impl Default for Config {
@@ -68,6 +94,8 @@ impl Default for Config {
             timeout: Duration::from_secs(30),
             first_token_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(10),
+            fallback_after: Duration::from_secs(5),
+            fallback: Vec::new(),
         }
     }
 }
@@ -97,7 +125,59 @@ impl Config {
         {
             problems.push(format!("llm.{error}"));
         }
+        if self.fallback_after.is_zero() {
+            problems.push("llm.fallback_after_seconds: must be more than 0".to_owned());
+        }
+        for (place, fallback) in self.fallback.iter().enumerate() {
+            let key = pool::fallback_key("llm", place);
+            let shared = EndpointConfig::default();
+            if let Err(error) = Endpoint::for_stage(&shared, &fallback.base_url, &fallback.api_key)
+            {
+                problems.push(format!("{key}.{error}"));
+            }
+            if (fallback.temperature).is_some_and(|t| !(0.0..=2.0).contains(&t)) {
+                problems.push(format!("{key}.temperature: must be from 0 to 2"));
+            }
+        }
         problems
+    }
+
+    /// The settings of a fallback: its own, and these where it has none.
+    fn with(&self, fallback: &Fallback) -> Self {
+        let is_same_model = fallback.model.is_empty();
+        let effort = fallback.reasoning_effort.clone();
+        Self {
+            model: if is_same_model {
+                &self.model
+            } else {
+                &fallback.model
+            }
+            .clone(),
+            temperature: (fallback.temperature).or(self.temperature.filter(|_| is_same_model)),
+            reasoning_effort: effort.or(self.reasoning_effort.clone().filter(|_| is_same_model)),
+            base_url: String::new(),
+            api_key: Pii::default(),
+            fallback: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// These settings and those of all fallbacks in the order of preference, each with the endpoint
+    /// settings that belong to it.
+    ///
+    /// # Errors
+    /// When an address cannot be used.
+    pub(super) fn all(
+        &self,
+        shared: &EndpointConfig,
+    ) -> Result<Vec<(EndpointConfig, Self)>, EndpointError> {
+        let stage = shared.at(&self.base_url, &self.api_key)?;
+        let fallbacks = self.fallback.iter().map(|fallback| {
+            let at = shared.fallback_of(&stage, &fallback.base_url, &fallback.api_key)?;
+            Ok((at, self.with(fallback)))
+        });
+        let first = Ok((stage.clone(), self.with(&Fallback::default())));
+        std::iter::once(first).chain(fallbacks).collect()
     }
 }
 
@@ -107,6 +187,7 @@ pub struct OpenAiLlm {
     pool: ConnectionPool,
     endpoint: Endpoint,
     config: Config,
+    retries_max: Option<u32>,
 }
 
 impl OpenAiLlm {
@@ -124,7 +205,39 @@ impl OpenAiLlm {
             pool,
             endpoint,
             config,
+            retries_max: None,
         })
+    }
+
+    /// The model of `config` and all its fallbacks, in the order of preference. Each but the last is
+    /// asked once and for a short while only: the next one waits.
+    ///
+    /// # Errors
+    /// When an address or a key cannot be used.
+    pub fn all(
+        pool: &ConnectionPool,
+        shared: &EndpointConfig,
+        config: &Config,
+    ) -> Result<Vec<Self>, EndpointError> {
+        let all = config.all(shared)?.into_iter();
+        let all = all.map(|(at, config)| Self::new(pool.clone(), &at, config));
+        let mut all = all.collect::<Result<Vec<_>, _>>()?;
+        let n_replaceable = all.len() - 1;
+        for replaceable in &mut all[..n_replaceable] {
+            let config = &mut replaceable.config;
+            config.timeout = config.timeout.min(config.fallback_after);
+            config.first_token_timeout = config.first_token_timeout.min(config.fallback_after);
+            replaceable.retries_max = Some(0);
+        }
+        Ok(all)
+    }
+
+    /// What a choice of several has to know of it.
+    pub(super) fn candidate(&self) -> Candidate {
+        Candidate {
+            endpoint: self.endpoint.clone(),
+            model: self.config.model.clone(),
+        }
     }
 
     /// Where requests go; for [`ConnectionPool::prewarm`].
@@ -158,7 +271,8 @@ impl Llm for OpenAiLlm {
 
     fn chat(&self, request: ChatRequest) -> BoxStream<'static, Result<LlmEvent, CallError>> {
         let spec = CallSpec::openai(OPERATION, &self.endpoint, self.config.timeout)
-            .attempt_timeout(self.config.first_token_timeout);
+            .attempt_timeout(self.config.first_token_timeout)
+            .retries_max(self.retries_max);
         let body = match self.body(&request) {
             Ok(body) => body,
             Err(error) => {

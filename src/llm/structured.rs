@@ -18,7 +18,9 @@ use super::messages::messages;
 use super::openai::Config;
 use crate::chat::ChatContext;
 use crate::error::{CallError, ErrorKind};
-use crate::pool::{CallSpec, ConnectionPool, Endpoint, EndpointConfig, EndpointError, Lease};
+use crate::pool::{
+    CallSpec, Candidate, ConnectionPool, Endpoint, EndpointConfig, EndpointError, Lease,
+};
 
 const OPERATION: &str = "chat.json";
 /// Longest answer that is read.
@@ -54,6 +56,7 @@ pub struct OpenAiStructuredLlm {
     endpoint: Endpoint,
     config: Config,
     timeout: Duration,
+    retries_max: Option<u32>,
 }
 
 impl OpenAiStructuredLlm {
@@ -82,7 +85,45 @@ impl OpenAiStructuredLlm {
             endpoint,
             config,
             timeout,
+            retries_max: None,
         })
+    }
+
+    /// The model of `config` and all its fallbacks, in the order of preference; `model`, unless it is
+    /// empty, is asked for at the first. Each has its share of `timeout`.
+    ///
+    /// # Errors
+    /// When an address or a key cannot be used.
+    pub fn all(
+        pool: &ConnectionPool,
+        shared: &EndpointConfig,
+        config: &Config,
+        model: &str,
+        timeout: Duration,
+    ) -> Result<Vec<Self>, EndpointError> {
+        let all = config.all(shared)?;
+        let n_all = u32::try_from(all.len()).unwrap_or(u32::MAX);
+        let all = all.into_iter().enumerate().map(|(place, (at, config))| {
+            let model = if place == 0 { model } else { "" };
+            // Nobody listens meanwhile, so each may take its share of the time.
+            let mut one = Self::new(pool.clone(), &at, config, model, timeout / n_all)?;
+            one.retries_max = (n_all > 1).then_some(1);
+            Ok(one)
+        });
+        all.collect()
+    }
+
+    /// Where requests go.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// What a choice of several has to know of it.
+    pub(super) fn candidate(&self) -> Candidate {
+        Candidate {
+            endpoint: self.endpoint.clone(),
+            model: self.config.model.clone(),
+        }
     }
 
     fn body(&self, request: StructuredRequest) -> serde_json::Result<Bytes> {
@@ -109,7 +150,8 @@ impl OpenAiStructuredLlm {
 
 impl StructuredLlm for OpenAiStructuredLlm {
     fn ask(&self, request: StructuredRequest) -> BoxFuture<'static, Result<String, CallError>> {
-        let spec = CallSpec::openai(OPERATION, &self.endpoint, self.timeout);
+        let spec =
+            CallSpec::openai(OPERATION, &self.endpoint, self.timeout).retries_max(self.retries_max);
         let body = self
             .body(request)
             .map_err(|error| spec.error(ErrorKind::Rejected).because(error));

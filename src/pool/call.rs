@@ -35,6 +35,9 @@ pub struct CallSpec {
     pub timeout: Duration,
     /// One attempt.
     pub attempt_timeout: Duration,
+    /// Tries after the first one; `None` for as many as the pool allows. One on a connection that
+    /// turned out to be dead does not count.
+    pub retries_max: Option<u32>,
     /// Whether a second attempt does no harm when the first one may have had its effect.
     pub is_repeatable: bool,
     /// How long to wait for an answer before a second attempt is made beside the first.
@@ -56,6 +59,7 @@ impl CallSpec {
             host,
             timeout,
             attempt_timeout: timeout,
+            retries_max: None,
             is_repeatable: true,
             hedge_after: None,
         }
@@ -76,6 +80,14 @@ impl CallSpec {
     #[must_use]
     pub fn attempt_timeout(mut self, attempt_timeout: Duration) -> Self {
         self.attempt_timeout = attempt_timeout;
+        self
+    }
+
+    /// The same call with a limit on how often it is tried again, as for one that somebody else can
+    /// take over.
+    #[must_use]
+    pub fn retries_max(mut self, retries_max: Option<u32>) -> Self {
+        self.retries_max = retries_max;
         self
     }
 

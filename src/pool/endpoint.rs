@@ -51,6 +51,49 @@ impl Config {
             Err(error) => vec![format!("openai.{error}")],
         }
     }
+
+    /// The settings with another address or key, where those are not empty.
+    ///
+    /// The key, organization and project stay with their host: at another one there are none unless
+    /// they are given.
+    ///
+    /// # Errors
+    /// When one of the addresses is none.
+    pub fn at(&self, base_url: &str, api_key: &Pii<String>) -> Result<Self, EndpointError> {
+        let mut config = self.clone();
+        if !base_url.is_empty() {
+            if !is_same_host(base_url, &self.base_url)? {
+                config.api_key = Pii::default();
+                config.organization.clear();
+                config.project.clear();
+            }
+            config.base_url = base_url.to_owned();
+        }
+        if !api_key.expose().is_empty() {
+            config.api_key = api_key.clone();
+        }
+        Ok(config)
+    }
+
+    /// The settings of a fallback of `stage`, which are these for a stage that sets none of its own:
+    /// what the fallback leaves empty is the stage's, and each key stays with its host.
+    ///
+    /// # Errors
+    /// When one of the addresses is none.
+    pub fn fallback_of(
+        &self,
+        stage: &Self,
+        base_url: &str,
+        api_key: &Pii<String>,
+    ) -> Result<Self, EndpointError> {
+        let is_elsewhere = !base_url.is_empty() && !is_same_host(base_url, &stage.base_url)?;
+        let origin = if is_elsewhere { self } else { stage };
+        origin.at(base_url, api_key)
+    }
+}
+
+fn is_same_host(one: &str, other: &str) -> Result<bool, EndpointError> {
+    Ok(parse_base_url(one)?.origin() == parse_base_url(other)?.origin())
 }
 
 /// Why an endpoint cannot be used. The text starts with the key that has to be changed.
@@ -167,21 +210,7 @@ impl Endpoint {
         base_url: &str,
         api_key: &Pii<String>,
     ) -> Result<Self, EndpointError> {
-        let mut config = shared.clone();
-        if !base_url.is_empty() {
-            let is_elsewhere =
-                parse_base_url(base_url)?.origin() != parse_base_url(&shared.base_url)?.origin();
-            config.base_url = base_url.to_owned();
-            if is_elsewhere {
-                config.api_key = Pii::default();
-                config.organization.clear();
-                config.project.clear();
-            }
-        }
-        if !api_key.expose().is_empty() {
-            config.api_key = api_key.clone();
-        }
-        Self::new(&config)
+        Self::new(&shared.at(base_url, api_key)?)
     }
 
     /// Whose endpoint it is.
@@ -347,6 +376,27 @@ mod tests {
         assert!(!stage("http://localhost:9/v1", "").has_key());
         let own = stage("http://localhost:9", "sk-2");
         assert_eq!(own.headers()[AUTHORIZATION], "Bearer sk-2");
+    }
+
+    #[test]
+    fn a_fallback_gets_the_key_of_its_own_host_and_no_other() {
+        let shared = config("https://api.openai.com", "sk-shared");
+        let none = Pii::default();
+        let stage = shared
+            .at("http://stage:1/v1", &Pii::new("sk-stage".to_owned()))
+            .unwrap();
+        for (base_url, key) in [
+            ("", "sk-stage"),
+            ("http://stage:1/v2", "sk-stage"),
+            ("https://api.openai.com/v1", "sk-shared"),
+            ("http://stage:2/v1", ""),
+            ("http://third:1", ""),
+        ] {
+            let fallback = shared.fallback_of(&stage, base_url, &none).unwrap();
+            assert_eq!(fallback.api_key.expose(), key, "at {base_url:?}");
+        }
+        let own = shared.fallback_of(&stage, "http://third:1", &Pii::new("sk-3".to_owned()));
+        assert_eq!(own.unwrap().api_key.expose(), "sk-3");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The health monitor: asks what has been silent for long, notices what is down before a caller
 //! does, and notices when it is back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ const CLOSE_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Health {
     endpoints: Mutex<BTreeMap<Key, Endpoint>>,
     checks: Mutex<BTreeMap<Key, Check>>,
+    /// What failed for a caller who has a fallback, until a check goes well.
+    suspects: Mutex<BTreeSet<Key>>,
     wake: Notify,
 }
 
@@ -54,6 +56,7 @@ struct Signs {
     last_answer: Option<Instant>,
     last_check: Option<Instant>,
     is_failing: bool,
+    is_suspect: bool,
 }
 
 impl Signs {
@@ -67,10 +70,16 @@ impl Signs {
             BreakerState::Closed => {}
         }
         let has_answered_since = self.last_answer > self.last_check;
-        if self.is_failing && !has_answered_since {
+        if self.is_suspect || (self.is_failing && !has_answered_since) {
             return true;
         }
         (self.last_answer.max(self.last_check)).is_none_or(|last| now - last >= check_after)
+    }
+
+    /// Whether a caller may expect an answer.
+    fn is_well(self) -> bool {
+        let has_answered_since = self.last_answer > self.last_check;
+        self.breaker == BreakerState::Closed && (has_answered_since || !self.is_failing)
     }
 }
 
@@ -116,6 +125,10 @@ impl Health {
         (self.endpoints.lock()).unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn suspects(&self) -> MutexGuard<'_, BTreeSet<Key>> {
+        (self.suspects.lock()).unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn checks(&self) -> MutexGuard<'_, BTreeMap<Key, Check>> {
         self.checks.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -131,6 +144,21 @@ impl ConnectionPool {
                 watched.insert(key, endpoint.clone());
             }
         }
+    }
+
+    /// Makes the monitor ask an endpoint now, and soon again until it answers.
+    pub(super) fn suspect(&self, endpoint: &Endpoint) {
+        let key = (endpoint.service(), Some(Arc::clone(endpoint.host())));
+        let is_watched = self.0.health.endpoints().contains_key(&key);
+        if is_watched && self.0.health.suspects().insert(key) {
+            self.0.health.look_now();
+        }
+    }
+
+    /// Whether an endpoint's host is well, as far as is known without asking it.
+    pub(super) fn is_well(&self, endpoint: &Endpoint) -> bool {
+        let key = (endpoint.service(), Some(Arc::clone(endpoint.host())));
+        self.signs(&key).is_well()
     }
 
     /// The health monitor; runs for ever, beside the worker.
@@ -176,7 +204,12 @@ impl ConnectionPool {
     fn next_look(&self) -> Duration {
         let keys = self.targets().into_iter().map(|(key, _)| key);
         let probe = keys.filter_map(|key| self.probe_in(&key)).min();
-        let interval = self.0.shared.config.health_interval;
+        let config = &self.0.shared.config;
+        let interval = match self.0.health.suspects().is_empty() {
+            true => config.health_interval,
+            // A fallback's callers wait for the first choice to be back.
+            false => config.health_interval.min(config.breaker.open),
+        };
         probe.map_or(interval, |wait| wait.max(LOOK_INTERVAL_MIN).min(interval))
     }
 
@@ -209,6 +242,7 @@ impl ConnectionPool {
             last_answer: gates.iter().filter_map(|gate| gate.last_answer()).max(),
             last_check: check.map(|check| check.at),
             is_failing: check.is_some_and(|check| check.failure.is_some()),
+            is_suspect: self.0.health.suspects().contains(key),
         }
     }
 
@@ -223,6 +257,9 @@ impl ConnectionPool {
         {
             // A caller's probe was faster.
             return;
+        }
+        if result.is_ok() {
+            self.0.health.suspects().remove(&key);
         }
         let before = self
             .0

@@ -12,6 +12,7 @@ mod adaptive;
 mod backend;
 mod breaker;
 mod call;
+mod choice;
 mod classify;
 mod cleanup;
 mod config;
@@ -48,6 +49,8 @@ pub use self::adaptive::Config as AdaptiveConfig;
 pub use self::backend::Backend;
 pub use self::breaker::{BreakerState, Config as BreakerConfig};
 pub use self::call::{CallSpec, Lease};
+pub(crate) use self::choice::{Candidate, Choice, fallback_key};
+pub use self::choice::{CandidateStats, StageStats};
 pub use self::classify::Refusal;
 pub(crate) use self::classify::{from_openai, refusal_in_stream};
 pub use self::cleanup::CleanupReport;
@@ -88,6 +91,7 @@ struct Inner {
     prewarming: tokio::sync::Mutex<()>,
     backends: backend::Backends,
     health: health::Health,
+    choices: Mutex<Vec<choice::Shown>>,
 }
 
 /// What an attempt needs.
@@ -131,6 +135,7 @@ impl ConnectionPool {
             prewarming: tokio::sync::Mutex::default(),
             backends: backend::Backends::default(),
             health: health::Health::default(),
+            choices: Mutex::default(),
         })))
     }
 
@@ -181,6 +186,7 @@ impl ConnectionPool {
             evictions: shared.http.evictions(),
             cleanups: self.cleanup_log().count,
             services: Service::ALL.into_iter().filter_map(of_service).collect(),
+            stages: self.choices().iter().map(choice::Shown::stats).collect(),
         }
     }
 
@@ -227,6 +233,19 @@ impl ConnectionPool {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         Ok(value.expect("an attempt that succeeded has left its value"))
+    }
+
+    /// Shows a choice in the statistics.
+    fn show(&self, choice: choice::Shown) {
+        self.choices().push(choice);
+    }
+
+    fn choices(&self) -> std::sync::MutexGuard<'_, Vec<choice::Shown>> {
+        (self.0.choices.lock()).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn breaker_rules(&self) -> &BreakerConfig {
+        &self.0.shared.config.breaker
     }
 
     fn begin(&self, spec: &CallSpec) -> InFlight {

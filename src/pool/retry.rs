@@ -82,6 +82,9 @@ impl RetryPolicy {
             self.dead_sockets += 1;
             return Some(Duration::ZERO);
         }
+        if (call.spec.retries_max).is_some_and(|retries_max| self.retries >= retries_max) {
+            return None;
+        }
         if error.kind == ErrorKind::Malformed {
             self.malformed += 1;
             if self.malformed > 1 {

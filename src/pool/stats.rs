@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::breaker::BreakerState;
+use super::choice::StageStats;
 use super::connections::ConnectionStats;
 use super::dns::DnsStats;
 use crate::error::Service;
@@ -29,6 +30,8 @@ pub struct PoolStats {
     pub cleanups: u64,
     /// Every service that was called at least once.
     pub services: Vec<ServiceStats>,
+    /// Every stage that has fallbacks.
+    pub stages: Vec<StageStats>,
 }
 
 /// Places for requests in flight.
@@ -189,6 +192,9 @@ impl PoolStats {
                 BreakerState::HalfOpen => ". It was failing and is being tried again.",
             };
         }
+        for stage in self.stages.iter().filter(|stage| stage.in_use > 0) {
+            text += &format!(" A fallback serves {}.", stage.spoken());
+        }
         text
     }
 }
@@ -235,6 +241,7 @@ mod tests {
             evictions: 0,
             cleanups: 0,
             services,
+            stages: Vec::new(),
         }
     }
 

@@ -20,8 +20,9 @@ use super::writing::{Piece, Source, next, write};
 use super::{Agent, Config};
 use crate::audio::AudioFrame;
 use crate::cache::{Cache, CacheKey};
-use crate::error::CallError;
+use crate::error::{CallError, ErrorKind, Service};
 use crate::room::AudioOutput;
+use crate::tts::Tts;
 
 /// What kind of value it is, and the version of its encoding.
 const NAMESPACE: &str = "greeting:v1";
@@ -66,7 +67,7 @@ impl GreetingCache {
     /// The greeting that comes of `source`: as it is in the cache, or as it is being made from now
     /// on. Must be called within a Tokio runtime.
     pub(super) fn open(&self, agent: &Agent, config: &Config, source: Source) -> Recording {
-        let key = self.key(agent.tts.sample_rate_hz(), &source);
+        let key = self.key(&*agent.tts, &source);
         let mut growing = self.0.growing();
         if let Some(growing) = growing.get(&key) {
             return growing.recording.clone();
@@ -103,10 +104,11 @@ impl GreetingCache {
 
     /// Everything that what is heard depends on: the very words, or all that the model is told (in
     /// which a profile of the caller has its place) and the model itself.
-    fn key(&self, sample_rate_hz: u32, source: &Source) -> CacheKey {
+    fn key(&self, tts_in_use: &dyn Tts, source: &Source) -> CacheKey {
         let MadeWith { llm, tts, language } = &self.0.made_with;
-        let rate = sample_rate_hz.to_string();
-        let mut parts = vec![tts.as_str(), language, &rate];
+        let rate = tts_in_use.sample_rate_hz().to_string();
+        let voice = tts_in_use.voice().to_string();
+        let mut parts = vec![tts.as_str(), language, &rate, &voice];
         match source {
             Source::Say(text) => parts.extend(["say", text]),
             Source::Chat(context) => parts.extend(["generate", llm, &context.instructions]),
@@ -157,6 +159,7 @@ impl Maker {
     /// Writes and speaks the greeting, for nobody yet.
     async fn record(self, recorder: &Recorder) -> Result<Speech, CallError> {
         let making = self.making();
+        let voice = self.agent.tts.voice();
         let (pieces, pieces_out) = mpsc::channel(1);
         let (written, spoken) = tokio::join!(
             write(&making, self.source, pieces),
@@ -165,7 +168,16 @@ impl Maker {
         match spoken.and(written) {
             Ok(()) => {
                 recorder.end(Ok(()));
-                Ok(recorder.speech())
+                if making.agent.tts.voice() == voice {
+                    Ok(recorder.speech())
+                } else {
+                    // Heard it is; but kept it would be found under the name of another voice.
+                    Err(CallError::new(
+                        Service::OpenAi,
+                        "speech",
+                        ErrorKind::Unavailable,
+                    ))
+                }
             }
             Err(failure) => {
                 let error = failure.error.without_cause();

@@ -1,10 +1,12 @@
 //! Speech to text: one trait, one file per provider.
 
+mod fallback;
 pub mod openai;
 mod wav;
 
 use futures::future::BoxFuture;
 
+pub use self::fallback::FallbackStt;
 pub use self::openai::Config;
 use crate::audio::AudioFrame;
 use crate::error::CallError;

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::{Stt, wav};
 use crate::audio::AudioFrame;
 use crate::error::CallError;
-use crate::pool::{self, CallSpec, ConnectionPool, Endpoint, EndpointConfig, EndpointError, Lease};
+use crate::pool::{
+    self, CallSpec, Candidate, ConnectionPool, Endpoint, EndpointConfig, EndpointError, Lease,
+};
 use crate::redact::Pii;
 use crate::units::seconds;
 
@@ -37,6 +39,28 @@ pub struct Config {
     /// One attempt. Source: livekit-agents 1.7.0 `APIConnectOptions`, 10 s.
     #[serde(rename = "attempt_timeout_seconds", with = "seconds")]
     pub attempt_timeout: Duration,
+    /// Longest wait for one of several services before the next one is asked. Source: livekit-agents
+    /// 1.8.9, `attempt_timeout` of its `FallbackAdapter` for models, 5 s.
+    #[serde(rename = "fallback_after_seconds", with = "seconds")]
+    pub fallback_after: Duration,
+    /// Who takes over, in this order, while the service above is in trouble.
+    pub fallback: Vec<Fallback>,
+}
+
+/// A service that takes over; what is empty is as in `[stt]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fallback {
+    /// Its address.
+    pub base_url: String,
+    /// Its key; the stage's is used at the stage's host, that of `[openai]` at the host of `[openai]`.
+    pub api_key: Pii<String>,
+    /// Its model.
+    pub model: String,
+    /// The caller's language, as it wants it written.
+    pub language: String,
+    /// Words to expect.
+    pub prompt: String,
 }
 
 impl Default for Config {
@@ -49,6 +73,8 @@ impl Default for Config {
             api_key: Pii::default(),
             timeout: Duration::from_secs(30),
             attempt_timeout: Duration::from_secs(10),
+            fallback_after: Duration::from_secs(5),
+            fallback: Vec::new(),
         }
     }
 }
@@ -71,7 +97,31 @@ impl Config {
         {
             problems.push(format!("stt.{error}"));
         }
+        if self.fallback_after.is_zero() {
+            problems.push("stt.fallback_after_seconds: must be more than 0".to_owned());
+        }
+        for (place, fallback) in self.fallback.iter().enumerate() {
+            let shared = EndpointConfig::default();
+            if let Err(error) = Endpoint::for_stage(&shared, &fallback.base_url, &fallback.api_key)
+            {
+                problems.push(format!("{}.{error}", pool::fallback_key("stt", place)));
+            }
+        }
         problems
+    }
+
+    /// The settings of a fallback: its own, and these where it has none.
+    fn with(&self, fallback: &Fallback) -> Self {
+        let or = |own: &String, ours: &String| if own.is_empty() { ours } else { own }.clone();
+        Self {
+            model: or(&fallback.model, &self.model),
+            language: or(&fallback.language, &self.language),
+            prompt: or(&fallback.prompt, &self.prompt),
+            base_url: String::new(),
+            api_key: Pii::default(),
+            fallback: Vec::new(),
+            ..self.clone()
+        }
     }
 }
 
@@ -81,6 +131,7 @@ pub struct OpenAiStt {
     pool: ConnectionPool,
     endpoint: Endpoint,
     config: Config,
+    retries_max: Option<u32>,
 }
 
 impl OpenAiStt {
@@ -98,7 +149,42 @@ impl OpenAiStt {
             pool,
             endpoint,
             config,
+            retries_max: None,
         })
+    }
+
+    /// The transcriber of `config` and all its fallbacks, in the order of preference. Each but the
+    /// last is asked once and for a short while only: the next one waits.
+    ///
+    /// # Errors
+    /// When an address or a key cannot be used.
+    pub fn all(
+        pool: &ConnectionPool,
+        shared: &EndpointConfig,
+        config: &Config,
+    ) -> Result<Vec<Self>, EndpointError> {
+        let mut all = vec![Self::new(pool.clone(), shared, config.clone())?];
+        let stage = shared.at(&config.base_url, &config.api_key)?;
+        for fallback in &config.fallback {
+            let at = shared.fallback_of(&stage, &fallback.base_url, &fallback.api_key)?;
+            all.push(Self::new(pool.clone(), &at, config.with(fallback))?);
+        }
+        let n_replaceable = all.len() - 1;
+        for replaceable in &mut all[..n_replaceable] {
+            let config = &mut replaceable.config;
+            config.timeout = config.timeout.min(config.fallback_after);
+            config.attempt_timeout = config.attempt_timeout.min(config.fallback_after);
+            replaceable.retries_max = Some(0);
+        }
+        Ok(all)
+    }
+
+    /// What a choice of several has to know of it.
+    pub(super) fn candidate(&self) -> Candidate {
+        Candidate {
+            endpoint: self.endpoint.clone(),
+            model: self.config.model.clone(),
+        }
     }
 
     /// Where requests go; for [`ConnectionPool::prewarm`].
@@ -131,7 +217,8 @@ impl Stt for OpenAiStt {
             ..CreateTranscriptionRequest::default()
         };
         let spec = CallSpec::openai(OPERATION, &self.endpoint, self.config.timeout)
-            .attempt_timeout(self.config.attempt_timeout);
+            .attempt_timeout(self.config.attempt_timeout)
+            .retries_max(self.retries_max);
         let (pool, endpoint) = (self.pool.clone(), self.endpoint.clone());
         async move {
             let attempt = move |lease| ask(lease, endpoint.clone(), request.clone());

@@ -29,7 +29,8 @@ impl Collector for PoolCollector {
         whole(&mut page, &stats)?;
         service_counters(&mut page, &stats)?;
         service_gauges(&mut page, &stats)?;
-        hosts(&mut page, &stats)
+        hosts(&mut page, &stats)?;
+        stages(&mut page, &stats)
     }
 }
 
@@ -246,6 +247,28 @@ fn hosts(page: &mut Page<'_>, stats: &PoolStats) -> Result<(), fmt::Error> {
     let failures = each().filter_map(|(labels, it)| Some((labels, it.last_check?.failures)));
     let name = "voice_agent_health_check_failures";
     page.counters(name, "Health checks that failed", failures.collect())
+}
+
+/// The stages that have fallbacks.
+fn stages(page: &mut Page<'_>, stats: &PoolStats) -> Result<(), fmt::Error> {
+    let each = || {
+        stats
+            .stages
+            .iter()
+            .map(|it| (vec![("stage", it.stage)], it))
+    };
+    let in_use = each().map(|(labels, it)| (labels, it.in_use as f64));
+    page.gauges(
+        "voice_agent_stage_in_use",
+        "Which service of a stage answered last: 0 is the first choice, above it are fallbacks",
+        in_use.collect(),
+    )?;
+    let changes = each().map(|(labels, it)| (labels, it.changes));
+    page.counters(
+        "voice_agent_stage_changes",
+        "Times another service of a stage answered than before",
+        changes.collect(),
+    )
 }
 
 #[cfg(test)]

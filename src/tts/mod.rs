@@ -1,6 +1,7 @@
 //! Text to speech: one trait, one file per provider.
 
 mod decoder;
+mod fallback;
 pub mod openai;
 mod pcm;
 mod silent;
@@ -8,6 +9,7 @@ mod wav;
 
 use futures::stream::BoxStream;
 
+pub use self::fallback::FallbackTts;
 pub use self::openai::Config;
 pub use self::silent::SilentTts;
 use crate::audio::AudioFrame;
@@ -27,6 +29,12 @@ pub trait Tts: Send + Sync {
     /// What the text is freed of before it is spoken.
     fn text_filters(&self) -> &[TextFilter] {
         &TextFilter::ALL
+    }
+
+    /// Which of its voices would speak now: 0 is the one it is meant to have. Sound that is kept for
+    /// later is kept apart by this.
+    fn voice(&self) -> usize {
+        0
     }
 
     /// Speaks one sentence or a few. Frames come as the service sends them, of any length; the

@@ -15,7 +15,8 @@ use super::decoder::SpeechDecoder;
 use crate::audio::AudioFrame;
 use crate::error::{CallError, ErrorKind};
 use crate::pool::{
-    self, CallSpec, ConnectionPool, Endpoint, EndpointConfig, EndpointError, Items, Lease,
+    self, CallSpec, Candidate, ConnectionPool, Endpoint, EndpointConfig, EndpointError, Items,
+    Lease,
 };
 use crate::redact::Pii;
 use crate::text::TextFilter;
@@ -53,6 +54,29 @@ pub struct Config {
     /// Longest silence between two pieces of an answer.
     #[serde(rename = "idle_timeout_seconds", with = "seconds")]
     pub idle_timeout: Duration,
+    /// Longest wait for one of several services before the next one is asked. Source: livekit-agents
+    /// 1.8.9, `attempt_timeout` of its `FallbackAdapter` for models, 5 s.
+    #[serde(rename = "fallback_after_seconds", with = "seconds")]
+    pub fallback_after: Duration,
+    /// Who takes over, in this order, while the service above is in trouble.
+    pub fallback: Vec<Fallback>,
+}
+
+/// A service that takes over; what is empty is as in `[tts]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fallback {
+    /// Its address.
+    pub base_url: String,
+    /// Its key; the stage's is used at the stage's host, that of `[openai]` at the host of `[openai]`.
+    pub api_key: Pii<String>,
+    /// Its model.
+    pub model: String,
+    /// Its voice.
+    pub voice: String,
+    /// How to speak; `""` for the voice's own way, which some models need.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
 }
 
 impl Default for Config {
@@ -68,6 +92,8 @@ impl Default for Config {
             timeout: Duration::from_secs(30),
             first_byte_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(5),
+            fallback_after: Duration::from_secs(5),
+            fallback: Vec::new(),
         }
     }
 }
@@ -99,7 +125,32 @@ impl Config {
         {
             problems.push(format!("tts.{error}"));
         }
+        if self.fallback_after.is_zero() {
+            problems.push("tts.fallback_after_seconds: must be more than 0".to_owned());
+        }
+        for (place, fallback) in self.fallback.iter().enumerate() {
+            let shared = EndpointConfig::default();
+            if let Err(error) = Endpoint::for_stage(&shared, &fallback.base_url, &fallback.api_key)
+            {
+                problems.push(format!("{}.{error}", pool::fallback_key("tts", place)));
+            }
+        }
         problems
+    }
+
+    /// The settings of a fallback: its own, and these where it has none.
+    fn with(&self, fallback: &Fallback) -> Self {
+        let or = |own: &String, ours: &String| if own.is_empty() { ours } else { own }.clone();
+        let instructions = fallback.instructions.as_ref();
+        Self {
+            model: or(&fallback.model, &self.model),
+            voice: or(&fallback.voice, &self.voice),
+            instructions: instructions.unwrap_or(&self.instructions).clone(),
+            base_url: String::new(),
+            api_key: Pii::default(),
+            fallback: Vec::new(),
+            ..self.clone()
+        }
     }
 }
 
@@ -109,6 +160,7 @@ pub struct OpenAiTts {
     pool: ConnectionPool,
     endpoint: Endpoint,
     config: Config,
+    retries_max: Option<u32>,
 }
 
 impl OpenAiTts {
@@ -126,7 +178,42 @@ impl OpenAiTts {
             pool,
             endpoint,
             config,
+            retries_max: None,
         })
+    }
+
+    /// The voice of `config` and all its fallbacks, in the order of preference. Each but the last is
+    /// asked once and for a short while only: the next one waits.
+    ///
+    /// # Errors
+    /// When an address or a key cannot be used.
+    pub fn all(
+        pool: &ConnectionPool,
+        shared: &EndpointConfig,
+        config: &Config,
+    ) -> Result<Vec<Self>, EndpointError> {
+        let mut all = vec![Self::new(pool.clone(), shared, config.clone())?];
+        let stage = shared.at(&config.base_url, &config.api_key)?;
+        for fallback in &config.fallback {
+            let at = shared.fallback_of(&stage, &fallback.base_url, &fallback.api_key)?;
+            all.push(Self::new(pool.clone(), &at, config.with(fallback))?);
+        }
+        let n_replaceable = all.len() - 1;
+        for replaceable in &mut all[..n_replaceable] {
+            let config = &mut replaceable.config;
+            config.timeout = config.timeout.min(config.fallback_after);
+            config.first_byte_timeout = config.first_byte_timeout.min(config.fallback_after);
+            replaceable.retries_max = Some(0);
+        }
+        Ok(all)
+    }
+
+    /// What a choice of several has to know of it.
+    pub(super) fn candidate(&self) -> Candidate {
+        Candidate {
+            endpoint: self.endpoint.clone(),
+            model: self.config.model.clone(),
+        }
     }
 
     /// Where requests go; for [`ConnectionPool::prewarm`].
@@ -177,7 +264,8 @@ impl Tts for OpenAiTts {
             return stream::empty().boxed();
         }
         let spec = CallSpec::openai(OPERATION, &self.endpoint, self.config.timeout)
-            .attempt_timeout(self.config.first_byte_timeout);
+            .attempt_timeout(self.config.first_byte_timeout)
+            .retries_max(self.retries_max);
         let body = match self.body(text) {
             Ok(body) => body,
             Err(error) => {

@@ -22,13 +22,13 @@ const FIXTURES: &str = r#"{"fixtures":[
    "response":{"toolCalls":[{"name":"getConnectionPoolStats","arguments":"{}"}]}}
 ]}"#;
 
-struct Aimock {
-    base_url: String,
+pub(super) struct Aimock {
+    pub(super) base_url: String,
     _process: Child,
 }
 
 impl Aimock {
-    async fn start() -> Result<Self> {
+    pub(super) async fn start() -> Result<Self> {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         #[expect(clippy::disallowed_methods, reason = "where the test tools are")]
         let tools =

@@ -3,6 +3,7 @@
 mod aimock;
 mod cleanup;
 mod clients;
+pub(crate) mod fallback;
 mod faults;
 mod health;
 mod limits;

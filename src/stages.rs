@@ -1,0 +1,92 @@
+//! The stages of a conversation, as the settings say: who listens, thinks and speaks, and who takes
+//! over from whom. `app` builds its agent of them, `check` tries them.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use crate::config::Config;
+use crate::llm::openai::OpenAiLlm;
+use crate::llm::{FallbackLlm, FallbackStructuredLlm, Llm, OpenAiStructuredLlm, StructuredLlm};
+use crate::pool::{ConnectionPool, Endpoint};
+use crate::stt::openai::OpenAiStt;
+use crate::stt::{FallbackStt, Stt};
+use crate::tts::openai::OpenAiTts;
+use crate::tts::{FallbackTts, Tts};
+
+/// Who does what.
+pub struct Stages {
+    /// Hears words.
+    pub stt: Arc<dyn Stt>,
+    /// Finds the answer.
+    pub llm: Arc<dyn Llm>,
+    /// Speaks.
+    pub tts: Arc<dyn Tts>,
+    /// Finds what is worth remembering.
+    pub extraction: Arc<dyn StructuredLlm>,
+    /// All endpoints, each with what it is for, such as `stt` or `tts, fallback 1`.
+    pub endpoints: Vec<(String, Endpoint)>,
+}
+
+impl Stages {
+    /// Builds every stage on the pool.
+    ///
+    /// # Errors
+    /// When an address or a key cannot be used; says which.
+    pub fn new(config: &Config, pool: &ConnectionPool) -> anyhow::Result<Self> {
+        let (shared, recorder) = (&config.openai, &config.memory.recorder);
+        let stt = OpenAiStt::all(pool, shared, &config.stt).context("stt")?;
+        let llm = OpenAiLlm::all(pool, shared, &config.llm).context("llm")?;
+        let tts = OpenAiTts::all(pool, shared, &config.tts).context("tts")?;
+        let (model, timeout) = (&recorder.extraction_model, recorder.extraction_timeout);
+        let extraction = OpenAiStructuredLlm::all(pool, shared, &config.llm, model, timeout)
+            .context("llm, for memory.recorder")?;
+        let endpoints = named("stt", stt.iter().map(OpenAiStt::endpoint))
+            .chain(named("llm", llm.iter().map(OpenAiLlm::endpoint)))
+            .chain(named("tts", tts.iter().map(OpenAiTts::endpoint)))
+            .collect();
+        Ok(Self {
+            stt: match only(stt) {
+                Ok(stt) => Arc::new(stt),
+                Err(all) => Arc::new(FallbackStt::new(pool.clone(), all)),
+            },
+            llm: match only(llm) {
+                Ok(llm) => Arc::new(llm),
+                Err(all) => Arc::new(FallbackLlm::new(pool.clone(), all)),
+            },
+            tts: match only(tts) {
+                Ok(tts) => Arc::new(tts),
+                Err(all) => Arc::new(FallbackTts::new(pool.clone(), all)),
+            },
+            extraction: match only(extraction) {
+                Ok(llm) => Arc::new(llm),
+                Err(all) => Arc::new(FallbackStructuredLlm::new(pool.clone(), all)),
+            },
+            endpoints,
+        })
+    }
+}
+
+/// The one there is, or all of them.
+fn only<T>(mut all: Vec<T>) -> Result<T, Vec<T>> {
+    match (all.pop(), all.is_empty()) {
+        (Some(one), true) => Ok(one),
+        (last, _) => {
+            all.extend(last);
+            Err(all)
+        }
+    }
+}
+
+fn named<'a>(
+    stage: &'static str,
+    endpoints: impl Iterator<Item = &'a Endpoint>,
+) -> impl Iterator<Item = (String, Endpoint)> {
+    endpoints.enumerate().map(move |(place, endpoint)| {
+        let name = match place {
+            0 => stage.to_owned(),
+            n => format!("{stage} fallback {n}"),
+        };
+        (name, endpoint.clone())
+    })
+}

@@ -1,0 +1,46 @@
+//! Several voices, of which one speaks: the first whose service is well.
+
+use std::sync::Arc;
+
+use futures::stream::BoxStream;
+
+use super::Tts;
+use super::openai::OpenAiTts;
+use crate::audio::AudioFrame;
+use crate::error::CallError;
+use crate::pool::{Choice, ConnectionPool};
+
+/// Speaks with the first of several voices whose service is well. Another one takes over only before
+/// the first sound: a sentence that was half spoken is not spoken twice.
+pub struct FallbackTts {
+    choice: Arc<Choice>,
+    all: Arc<[OpenAiTts]>,
+}
+
+impl FallbackTts {
+    /// A choice of `all`, in the order of preference; at least one.
+    pub fn new(pool: ConnectionPool, all: Vec<OpenAiTts>) -> Self {
+        let candidates = all.iter().map(OpenAiTts::candidate).collect();
+        Self {
+            choice: Arc::new(Choice::new("tts", pool, candidates)),
+            all: all.into(),
+        }
+    }
+}
+
+impl Tts for FallbackTts {
+    fn sample_rate_hz(&self) -> u32 {
+        // The same for all of them.
+        self.all[0].sample_rate_hz()
+    }
+
+    fn voice(&self) -> usize {
+        self.choice.first()
+    }
+
+    fn speak(&self, text: String) -> BoxStream<'static, Result<AudioFrame, CallError>> {
+        let all = Arc::clone(&self.all);
+        self.choice
+            .stream(move |place| all[place].speak(text.clone()))
+    }
+}
