@@ -150,7 +150,7 @@ impl AgentJobs {
         // Those have a sound.
         agent.greetings = None;
         let output = Arc::new(SilentOutput::default());
-        let (session, recorder) = self.prepare(agent, memory.as_ref(), output);
+        let (session, recorder) = self.prepare(agent, memory.as_ref(), output, shutdown.clone());
         let events = match memory {
             Some(memory) => introduce(events, memory),
             None => events,
@@ -177,13 +177,14 @@ impl AgentJobs {
         agent: Agent,
         memory: Option<&CallMemory>,
         output: Arc<dyn AudioOutput>,
+        ending: CancellationToken,
     ) -> (Session, Option<Recorder>) {
         let vad = Box::new(EarshotVad::new());
         let session = Session::prepare(self.settings.clone(), agent, vad, output);
         let Some(memory) = memory else {
             return (session, None);
         };
-        let recorder = memory.record();
+        let recorder = memory.record_until(ending);
         let session = session
             .brief_with(memory.briefings())
             .record_to(recorder.turns());
@@ -195,7 +196,12 @@ impl AgentJobs {
         let voice = Arc::new(Voice::new(self.agent.tts.sample_rate_hz()));
         let (agent, memory) = self.agent_with_memory();
         let card = self.card(&job.agent_name, &agent.tools);
-        let (session, recorder) = self.prepare(agent, memory.as_ref(), Arc::clone(&voice) as _);
+        let (session, recorder) = self.prepare(
+            agent,
+            memory.as_ref(),
+            Arc::clone(&voice) as _,
+            job.shutdown.clone(),
+        );
         let joining = join(&job.url, &job.token, voice, self.rpc_methods(), card);
         let joined = tokio::select! {
             joined = joining => joined,

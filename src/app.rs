@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use futures::FutureExt;
 use futures::future::join;
+use tokio::runtime::Handle;
 
 use crate::agent::{AgentJobs, Services, alongside};
 use crate::cache::Cache;
@@ -20,7 +21,8 @@ use crate::overview::Overview;
 use crate::pool::ConnectionPool;
 use crate::session::{Agent, GreetingCache, MadeWith, Settings};
 use crate::stages::Stages;
-use crate::telemetry::{HttpServer, Metrics, PoolCollector, Views};
+use crate::telemetry::{CacheCollector, HttpServer, MemoryCollector, Metrics, PoolCollector};
+use crate::telemetry::{RuntimeCollector, Views};
 use crate::tools::{CleanupConnectionPool, GetConnectionPoolStats, ToolSet};
 use crate::worker::{DirectJob, JobOutcome, Worker, WorkerEnd, signals};
 
@@ -55,7 +57,12 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
         Arc::clone(&jobs) as _,
     );
     let mut metrics = Metrics::new(worker.snapshots());
-    metrics.register(Box::new(PoolCollector(jobs.pool().clone())));
+    metrics.register(Box::new(PoolCollector(overview.pool.clone())));
+    metrics.register(Box::new(CacheCollector(overview.cache.clone())));
+    if let Some(memories) = &overview.memories {
+        metrics.register(Box::new(MemoryCollector(memories.clone())));
+    }
+    metrics.register(Box::new(RuntimeCollector(Handle::current())));
     let views = Views {
         worker: worker.snapshots(),
         metrics,

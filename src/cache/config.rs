@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::link;
+use super::{link, lookup};
 use crate::redact::Pii;
 use crate::units::{millis, seconds};
 
@@ -26,6 +26,9 @@ pub struct Config {
     /// The longest a call may wait for Redis; after that it does without.
     #[serde(rename = "redis_timeout_ms", with = "millis")]
     pub redis_timeout: Duration,
+    /// The longest a call waits for what another worker is making; 0: every worker makes its own.
+    #[serde(rename = "redis_wait_ms", with = "millis")]
+    pub redis_wait: Duration,
     /// Before every key in Redis, so that several programs can use one.
     pub redis_key_prefix: String,
 }
@@ -39,6 +42,7 @@ impl Default for Config {
             ttl: Duration::from_secs(300),
             redis_url: Pii::default(),
             redis_timeout: Duration::from_millis(50),
+            redis_wait: Duration::from_millis(1_000),
             redis_key_prefix: "voxpool:".to_owned(),
         }
     }
@@ -70,6 +74,10 @@ impl Config {
             (1..=5_000).contains(&self.redis_timeout.as_millis()),
             "redis_timeout_ms: must be from 1 to 5000",
         );
+        check(
+            self.redis_wait <= lookup::LOCK_TTL,
+            "redis_wait_ms: must be at most 10000",
+        );
         let url = self.redis_url.expose();
         check(
             url.is_empty() || link::is_address(url),
@@ -93,10 +101,11 @@ mod tests {
             ttl: Duration::ZERO,
             redis_url: Pii::new("http://:secret@x".to_owned()),
             redis_timeout: Duration::ZERO,
+            redis_wait: Duration::from_secs(60),
             ..Config::default()
         };
         let problems = broken.problems();
-        assert_eq!(problems.len(), 5, "{problems:?}");
+        assert_eq!(problems.len(), 6, "{problems:?}");
         assert!(!problems.concat().contains("secret"));
     }
 

@@ -12,6 +12,7 @@ mod config;
 mod key;
 mod link;
 mod local;
+mod lookup;
 mod shared;
 mod stats;
 #[cfg(test)]
@@ -21,13 +22,16 @@ mod value;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 pub use self::config::Config;
 pub use self::key::CacheKey;
 pub use self::stats::{CacheStats, SharedStats};
 pub use self::value::{CacheValue, Json};
 
 use self::local::{Entry, Local, NotKept};
-use self::shared::{Answer, Redis, RedisBackend};
+use self::lookup::{Lookup, look_up};
+use self::shared::{Redis, RedisBackend};
 use self::stats::{Counters, hit_rate};
 use crate::error::CallError;
 use crate::pool::ConnectionPool;
@@ -94,6 +98,41 @@ impl Cache {
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = Result<T, CallError>> + Send,
     {
+        self.cached(key, ttl, false, f).await
+    }
+
+    /// The same for what is dear to make: of all workers that share a Redis one makes the value, and
+    /// the others wait for it, but no longer than `cache.redis_wait_ms`; then, or when that one
+    /// failed, they make their own.
+    ///
+    /// # Errors
+    /// Those of `f`.
+    pub async fn cached_by_one_worker<T, F, Fut>(
+        &self,
+        key: CacheKey,
+        ttl: Option<Duration>,
+        f: F,
+    ) -> Result<T, CallError>
+    where
+        T: CacheValue + Send,
+        F: FnOnce() -> Fut + Send,
+        Fut: Future<Output = Result<T, CallError>> + Send,
+    {
+        self.cached(key, ttl, true, f).await
+    }
+
+    async fn cached<T, F, Fut>(
+        &self,
+        key: CacheKey,
+        ttl: Option<Duration>,
+        may_wait: bool,
+        f: F,
+    ) -> Result<T, CallError>
+    where
+        T: CacheValue + Send,
+        F: FnOnce() -> Fut + Send,
+        Fut: Future<Output = Result<T, CallError>> + Send,
+    {
         let Inner {
             local, counters, ..
         } = &*self.0;
@@ -106,6 +145,7 @@ impl Cache {
         }
         let mut call = Call {
             f: Some(f),
+            may_wait,
             made: None,
             is_maker: false,
         };
@@ -203,33 +243,48 @@ impl Cache {
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = Result<T, CallError>> + Send,
     {
-        let Inner {
-            counters, config, ..
-        } = &*self.0;
+        let counters = &self.0.counters;
         call.is_maker = true;
         // A Redis that did not answer before `f` is not asked again after it.
         let mut shared = self.0.shared.as_ref();
+        let mut lock = None;
         if let Some(redis) = shared {
-            match redis.get(key).await {
-                Answer::Found(bytes, left) if T::from_bytes(bytes.clone()).is_some() => {
-                    redis.note_hit();
-                    return Ok(Entry::new(bytes, ttl.min(left)));
-                }
-                Answer::Found(..) => redis.note_useless(),
-                Answer::Nothing => {}
-                Answer::Failed => shared = None,
+            let is_fit = |bytes: &Bytes| T::from_bytes(bytes.clone()).is_some();
+            match look_up(redis, key, call.may_wait, is_fit).await {
+                Lookup::Found(bytes, left) => return Ok(Entry::new(bytes, ttl.min(left))),
+                Lookup::Make(ours) => lock = ours,
+                Lookup::Alone => shared = None,
             }
         }
         let f = call.f.take().expect("the local tier runs one maker once");
         counters.misses.add();
-        let made = f().await.map_err(|error| {
-            counters.errors.add();
-            NotKept::Failed(error)
-        })?;
-        let bytes = made.to_bytes();
-        call.made = Some(made);
-        if bytes.len() > config.value_bytes_max {
-            counters.too_large.add();
+        let outcome = match f().await {
+            Ok(made) => {
+                let bytes = made.to_bytes();
+                call.made = Some(made);
+                self.keep(key, bytes, ttl, shared).await
+            }
+            Err(error) => {
+                counters.errors.add();
+                Err(NotKept::Failed(error))
+            }
+        };
+        if let Some(lock) = lock {
+            lock.release().await;
+        }
+        outcome
+    }
+
+    /// Keeps what was made, unless it is too large.
+    async fn keep(
+        &self,
+        key: &CacheKey,
+        bytes: Bytes,
+        ttl: Duration,
+        shared: Option<&Arc<Redis>>,
+    ) -> Result<Entry, NotKept> {
+        if bytes.len() > self.0.config.value_bytes_max {
+            self.0.counters.too_large.add();
             return Err(NotKept::TooLarge(bytes));
         }
         // Its time begins here first, so that it ends here first.
@@ -244,6 +299,8 @@ impl Cache {
 /// One call on its way.
 struct Call<T, F> {
     f: Option<F>,
+    /// For another worker.
+    may_wait: bool,
     made: Option<T>,
     /// It gets or makes the value itself.
     is_maker: bool,

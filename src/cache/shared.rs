@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::config::Config;
 use super::key::CacheKey;
 use super::link::Link;
+use super::lookup;
 use super::stats::{Counter, SharedStats};
 use crate::error::{CallError, ErrorKind, Service};
 use crate::pool::{Backend, CallSpec, ConnectionPool, ConnectionStats};
@@ -27,6 +28,14 @@ const MAGIC: &[u8] = b"vox1";
 const GET: &str = "cache.get";
 const SET: &str = "cache.set";
 const PROBE: &str = "cache.probe";
+const LOCK: &str = "cache.lock";
+const UNLOCK: &str = "cache.unlock";
+
+/// Deletes a lock unless another has taken its place.
+///
+/// Source: Redis, command reference, `SET`, "Patterns".
+const UNLOCK_SCRIPT: &str = "if redis.call('get', KEYS[1]) == ARGV[1] then \
+     return redis.call('del', KEYS[1]) else return 0 end";
 
 /// What `PTTL` says of a key that never ends.
 ///
@@ -39,6 +48,8 @@ pub(super) enum Answer {
     Found(Bytes, Duration),
     /// It has none.
     Nothing,
+    /// What it has is none of ours.
+    Unreadable,
     /// It did not say.
     Failed,
 }
@@ -48,6 +59,7 @@ pub(super) struct Redis {
     pool: ConnectionPool,
     link: Arc<Link>,
     timeout: Duration,
+    pub(super) wait_max: Duration,
     key_prefix: String,
     value_bytes_max: usize,
     is_failing: AtomicBool,
@@ -56,6 +68,7 @@ pub(super) struct Redis {
     unreadable: Counter,
     errors: Counter,
     stored: Counter,
+    awaited: Counter,
 }
 
 impl Redis {
@@ -64,6 +77,7 @@ impl Redis {
             pool,
             link: Link::new(config.redis_url.expose(), config.redis_timeout)?,
             timeout: config.redis_timeout,
+            wait_max: config.redis_wait,
             key_prefix: config.redis_key_prefix.clone(),
             value_bytes_max: config.value_bytes_max,
             is_failing: AtomicBool::new(false),
@@ -72,6 +86,7 @@ impl Redis {
             unreadable: Counter::default(),
             errors: Counter::default(),
             stored: Counter::default(),
+            awaited: Counter::default(),
         })
     }
 
@@ -113,10 +128,10 @@ impl Redis {
             })
             .await;
         match answer {
-            Ok((value, _)) if value.is_empty() => self.miss(),
+            Ok((value, _)) if value.is_empty() => Answer::Nothing,
             Ok((value, ttl_ms)) => self.read(value, ttl_ms, began),
             // Somebody's value of another type under our key; writing ours mends it.
-            Err(error) if error.kind == ErrorKind::Rejected => self.unreadable(),
+            Err(error) if error.kind == ErrorKind::Rejected => Answer::Unreadable,
             Err(_) => Answer::Failed,
         }
     }
@@ -141,15 +156,56 @@ impl Redis {
         }
     }
 
-    /// The value that a lookup found turned out to be no use.
-    pub(super) fn note_useless(&self) {
-        self.unreadable.add();
-        self.misses.add();
+    /// Takes the key's lock, unless somebody has it: who has it makes the value. It goes by itself
+    /// after a while.
+    pub(super) async fn lock(&self, key: &CacheKey, token: &str) -> Result<bool, CallError> {
+        let (name, token) = (self.lock_name(key), token.to_owned());
+        let ttl_ms = u64::try_from(lookup::LOCK_TTL.as_millis()).unwrap_or(u64::MAX);
+        let answer = self.ask(LOCK, move |mut connection| {
+            let mut command = redis::cmd("SET");
+            command
+                .arg(&name)
+                .arg(&token)
+                .arg("NX")
+                .arg("PX")
+                .arg(ttl_ms);
+            async move {
+                let taken = command.query_async::<Option<String>>(&mut connection).await;
+                taken.map(|it| it.is_some())
+            }
+        });
+        answer.await
     }
 
-    /// The value that a lookup found is used.
-    pub(super) fn note_hit(&self) {
+    /// Gives the lock back, if it is still the one with this token. Trouble is counted and not told.
+    pub(super) async fn unlock(&self, key: &CacheKey, token: &str) {
+        let (name, token) = (self.lock_name(key), token.to_owned());
+        let answer = self.ask(UNLOCK, move |mut connection| {
+            let mut command = redis::cmd("EVAL");
+            command.arg(UNLOCK_SCRIPT).arg(1).arg(&name).arg(&token);
+            async move { command.query_async::<()>(&mut connection).await }
+        });
+        answer.await.ok();
+    }
+
+    fn lock_name(&self, key: &CacheKey) -> String {
+        format!("{}:making", self.name(key))
+    }
+
+    /// A lookup ended with a value; `is_awaited`: another worker was making it.
+    pub(super) fn note_hit(&self, is_awaited: bool) {
         self.hits.add();
+        if is_awaited {
+            self.awaited.add();
+        }
+    }
+
+    /// A lookup ended without a value, or with one that is none of ours.
+    pub(super) fn note_miss(&self, is_unreadable: bool) {
+        self.misses.add();
+        if is_unreadable {
+            self.unreadable.add();
+        }
     }
 
     pub(super) fn stats(&self) -> SharedStats {
@@ -159,6 +215,7 @@ impl Redis {
             unreadable: self.unreadable.get(),
             errors: self.errors.get(),
             stored: self.stored.get(),
+            awaited: self.awaited.get(),
             is_up: !self.is_failing.load(Ordering::Relaxed),
         }
     }
@@ -166,26 +223,16 @@ impl Redis {
     fn read(&self, mut value: Vec<u8>, ttl_ms: i64, began: Instant) -> Answer {
         let is_ours = value.starts_with(MAGIC) && value.len() <= MAGIC.len() + self.value_bytes_max;
         if !is_ours {
-            return self.unreadable();
+            return Answer::Unreadable;
         }
         let ttl = match u64::try_from(ttl_ms) {
             // The answer has been on its way since: a copy must not outlive the original.
             Ok(ms) => Duration::from_millis(ms).saturating_sub(began.elapsed()),
             Err(_) if ttl_ms == NO_EXPIRY => Duration::MAX,
             // Its time ended between the two questions.
-            Err(_) => return self.miss(),
+            Err(_) => return Answer::Nothing,
         };
         Answer::Found(Bytes::from(value.split_off(MAGIC.len())), ttl)
-    }
-
-    fn miss(&self) -> Answer {
-        self.misses.add();
-        Answer::Nothing
-    }
-
-    fn unreadable(&self) -> Answer {
-        self.note_useless();
-        Answer::Nothing
     }
 
     fn name(&self, key: &CacheKey) -> String {

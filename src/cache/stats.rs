@@ -44,6 +44,8 @@ pub struct SharedStats {
     pub errors: u64,
     /// Values given to it.
     pub stored: u64,
+    /// Of the hits, those that another worker was making and that were waited for.
+    pub awaited: u64,
     /// Whether the last question was answered.
     pub is_up: bool,
 }

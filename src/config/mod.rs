@@ -122,6 +122,14 @@ impl Config {
             self.supabase.problems(),
         ]
         .concat();
+        let remembers = self.memory.store != memory::StoreKind::None;
+        if remembers && self.memory.recorder.flush_timeout >= self.worker.termination_grace {
+            problems.push(
+                "memory.recorder.flush_timeout_seconds: must be less than \
+                 worker.termination_grace_seconds, or a worker that is told to stop cuts it short"
+                    .to_owned(),
+            );
+        }
         if profile == Profile::Production && self.needs_openai_key() {
             problems.push(
                 "openai.api_key: missing; set OPENAI_API_KEY, or OPENAI_BASE_URL for a server of \

@@ -42,8 +42,9 @@ pub struct StructuredRequest {
 
 /// Answers in JSON.
 pub trait StructuredLlm: Send + Sync {
-    /// Asks the model. The text should be JSON of the wanted shape, and may be anything: a service
-    /// that knows no schemas answers all the same, and a model may refuse with an empty text.
+    /// Asks the model, which no caller waits for. The text should be JSON of the wanted shape, and may
+    /// be anything: a service that knows no schemas answers all the same, and a model may refuse with
+    /// an empty text.
     ///
     /// Cancel safety: dropping the future closes the request.
     fn ask(&self, request: StructuredRequest) -> BoxFuture<'static, Result<String, CallError>>;
@@ -150,8 +151,9 @@ impl OpenAiStructuredLlm {
 
 impl StructuredLlm for OpenAiStructuredLlm {
     fn ask(&self, request: StructuredRequest) -> BoxFuture<'static, Result<String, CallError>> {
-        let spec =
-            CallSpec::openai(OPERATION, &self.endpoint, self.timeout).retries_max(self.retries_max);
+        let spec = CallSpec::openai(OPERATION, &self.endpoint, self.timeout)
+            .retries_max(self.retries_max)
+            .background();
         let body = self
             .body(request)
             .map_err(|error| spec.error(ErrorKind::Rejected).because(error));

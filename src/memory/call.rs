@@ -2,6 +2,7 @@
 
 use futures::stream::{self, BoxStream, StreamExt};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::UserId;
 use super::briefing::Briefing;
@@ -98,6 +99,11 @@ impl CallMemory {
 
     /// Starts to record this call's turns. Must be called within a Tokio runtime.
     pub fn record(&self) -> Recorder {
-        Recorder::start(self.memories.clone(), self.forgets.clone())
+        self.record_until(CancellationToken::new())
+    }
+
+    /// The same in a worker that is `ending` once that is cancelled: what fails then is no news.
+    pub fn record_until(&self, ending: CancellationToken) -> Recorder {
+        Recorder::start(self.memories.clone(), self.forgets.clone(), ending)
     }
 }

@@ -51,6 +51,16 @@ impl Refused {
         &self.code
     }
 
+    /// Whether the database refused for reasons of its own, which somebody can mend: the same row may
+    /// be taken later.
+    pub(super) fn is_databases_fault(error: &CallError) -> bool {
+        let refused = error
+            .cause
+            .as_ref()
+            .and_then(|it| it.downcast_ref::<Self>());
+        refused.is_some_and(|refused| !refused.is_rows_fault)
+    }
+
     /// Whether a statement failed because of what one of its rows holds.
     pub(super) fn is_rows_fault(error: &CallError) -> bool {
         let refused = error
@@ -202,6 +212,7 @@ mod tests {
                 "{state}"
             );
             assert_eq!(Refused::is_rows_fault(&copy(&error(state))), is_rows_fault);
+            assert_eq!(Refused::is_databases_fault(&error(state)), !is_rows_fault);
         }
     }
 

@@ -1,11 +1,10 @@
-//! One guarded call: what is asked for, and the lease under which an attempt is made.
+//! One guarded call on its way, and the lease under which an attempt is made.
 //!
 //! **Invariant:** a [`Lease`] is the only way to the HTTP client, and only the stack hands one out,
 //! so no request leaves the process without a place, a deadline and a line in the statistics.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -19,99 +18,8 @@ use super::endpoint::Endpoint;
 use super::gate::Entry;
 use super::limits::Permit;
 use super::recorder::InFlight;
-use crate::error::{CallError, ErrorKind, Service};
-
-/// What a call is: who is asked for what, and how long it may take.
-#[derive(Clone, Debug)]
-pub struct CallSpec {
-    /// Who is asked.
-    pub service: Service,
-    /// For what, such as `chat.stream`: a closed set, it is a label of metrics.
-    pub operation: &'static str,
-    /// Host whose connections are used; `None` for services with a pool of their own.
-    pub host: Option<Arc<str>>,
-    /// The whole call: waiting for a place, every attempt and every pause between them. For a
-    /// stream it ends with the first item.
-    pub timeout: Duration,
-    /// One attempt.
-    pub attempt_timeout: Duration,
-    /// Tries after the first one; `None` for as many as the pool allows. One on a connection that
-    /// turned out to be dead does not count.
-    pub retries_max: Option<u32>,
-    /// Whether a second attempt does no harm when the first one may have had its effect.
-    pub is_repeatable: bool,
-    /// How long to wait for an answer before a second attempt is made beside the first.
-    pub hedge_after: Option<Duration>,
-}
-
-impl CallSpec {
-    /// A call that may use its whole time for one attempt. Without a `host` the service has a pool
-    /// of its own (a [`Backend`](super::Backend)) and takes none of the HTTP places.
-    pub fn new(
-        service: Service,
-        operation: &'static str,
-        host: Option<Arc<str>>,
-        timeout: Duration,
-    ) -> Self {
-        Self {
-            service,
-            operation,
-            host,
-            timeout,
-            attempt_timeout: timeout,
-            retries_max: None,
-            is_repeatable: true,
-            hedge_after: None,
-        }
-    }
-
-    /// A call to an HTTP endpoint, of whichever service it is.
-    pub fn to(operation: &'static str, endpoint: &Endpoint, timeout: Duration) -> Self {
-        let host = Some(Arc::clone(endpoint.host()));
-        Self::new(endpoint.service(), operation, host, timeout)
-    }
-
-    /// A call to an OpenAI-compatible endpoint.
-    pub fn openai(operation: &'static str, endpoint: &Endpoint, timeout: Duration) -> Self {
-        Self::to(operation, endpoint, timeout)
-    }
-
-    /// The same call with a limit for each attempt.
-    #[must_use]
-    pub fn attempt_timeout(mut self, attempt_timeout: Duration) -> Self {
-        self.attempt_timeout = attempt_timeout;
-        self
-    }
-
-    /// The same call with a limit on how often it is tried again, as for one that somebody else can
-    /// take over.
-    #[must_use]
-    pub fn retries_max(mut self, retries_max: Option<u32>) -> Self {
-        self.retries_max = retries_max;
-        self
-    }
-
-    /// The same call, made once at most: for effects that must not happen twice.
-    #[must_use]
-    pub fn once(mut self) -> Self {
-        self.is_repeatable = false;
-        self
-    }
-
-    /// The same call, hedged: when an attempt has no answer after this time, a second one is made
-    /// beside it. The first answer wins, the other attempt is dropped. Only for what is cheap to
-    /// ask twice.
-    #[must_use]
-    pub fn hedge_after(mut self, hedge_after: Duration) -> Self {
-        self.hedge_after = Some(hedge_after);
-        self
-    }
-
-    /// A failure of this call.
-    pub fn error(&self, kind: ErrorKind) -> CallError {
-        CallError::new(self.service, self.operation, kind)
-    }
-}
+use super::spec::CallSpec;
+use crate::error::{CallError, ErrorKind};
 
 type Run = dyn Fn(Lease) -> BoxFuture<'static, Result<(), CallError>> + Send + Sync;
 
@@ -156,7 +64,7 @@ impl Call {
     pub(super) async fn attempt(self, shared: Arc<Shared>) -> Result<(), CallError> {
         // Without a host there is a pool behind the service that has its own limit.
         let permit = match &self.spec.host {
-            Some(host) => Some(shared.limits.acquire(host).await),
+            Some(host) => Some(shared.limits.acquire(host, self.spec.priority).await),
             None => None,
         };
         let progress = self.progress;

@@ -18,6 +18,9 @@ pub struct Config {
     pub connections_max: usize,
     /// Requests in flight to one host, and idle connections kept to it.
     pub connections_per_host_max: usize,
+    /// Requests in flight that no caller waits for, to all hosts together. They come on top of the
+    /// two limits above, so that they can never use them up.
+    pub background_max: usize,
     /// How long an unused connection is kept; shorter than the idle limit of common load balancers.
     #[serde(rename = "idle_timeout_seconds", with = "seconds")]
     pub idle_timeout: Duration,
@@ -64,6 +67,7 @@ impl Default for Config {
             enabled: true,
             connections_max: 100,
             connections_per_host_max: 30,
+            background_max: 8,
             idle_timeout: Duration::from_secs(60),
             dns_ttl: Duration::from_secs(300),
             connect_timeout: Duration::from_secs(5),
@@ -98,6 +102,10 @@ impl Config {
         check(
             (1..=self.connections_max.max(1)).contains(&self.connections_per_host_max),
             "connections_per_host_max: must be from 1 to pool.connections_max",
+        );
+        check(
+            (1..=1_000).contains(&self.background_max),
+            "background_max: must be from 1 to 1000",
         );
         check(self.retries_max <= 10, "retries_max: must be from 0 to 10");
         check(
@@ -135,6 +143,7 @@ mod tests {
     fn all_problems_are_reported_at_once() {
         let config = Config {
             connections_max: 0,
+            background_max: 0,
             retries_max: 99,
             connect_timeout: Duration::ZERO,
             health_interval: Duration::ZERO,
@@ -153,6 +162,7 @@ mod tests {
         let problems = config.problems();
         for key in [
             "connections_max",
+            "background_max",
             "retries_max",
             "connect_timeout_seconds",
             "health_interval_seconds",

@@ -1,7 +1,8 @@
 //! What all calls to one host of one service pass: the breaker and the limit of that host.
 //!
 //! A stage may have a server of its own, so state is kept for each host and not for each service. A
-//! service without hosts (a backend with its own pool) has one gate.
+//! service without hosts (a backend with its own pool) has one gate. Work in the background passes a
+//! gate of its own: when it fails, that says little about a conversation, and must not end one.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -14,17 +15,34 @@ use tokio::time::Instant;
 
 use super::adaptive::{Adaptive, Sample};
 use super::breaker::{Breaker, BreakerState, Ticket, Transition, Verdict};
-use super::call::{CallSpec, Progress};
+use super::call::Progress;
 use super::config::Config;
 use super::places::{Place, Places};
+use super::spec::{CallSpec, Priority};
 use super::stats::{BreakerStats, LimitStats};
 use crate::error::{CallError, ErrorKind, Service};
 
 /// Gates remembered at most; hosts come from the configuration, so there are few.
 const GATES_MAX: usize = 64;
 
-/// A service, and the host where it has several.
-pub(super) type Key = (Service, Option<Arc<str>>);
+/// Which gate: a service, the host where it has several, and who waits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) service: Service,
+    pub(super) host: Option<Arc<str>>,
+    pub(super) priority: Priority,
+}
+
+impl Key {
+    /// Of what callers wait for.
+    pub(super) fn of_callers(service: Service, host: Option<Arc<str>>) -> Self {
+        Self {
+            service,
+            host,
+            priority: Priority::Caller,
+        }
+    }
+}
 
 /// The gates of the process.
 pub(super) struct Gates {
@@ -44,7 +62,11 @@ impl Gates {
 
     /// The gate of a host; built at its first call.
     pub(super) fn get(&self, spec: &CallSpec) -> Arc<Gate> {
-        let key = (spec.service, spec.host.clone());
+        let key = Key {
+            service: spec.service,
+            host: spec.host.clone(),
+            priority: spec.priority,
+        };
         let mut gates = self.lock();
         if gates.len() >= GATES_MAX && !gates.contains_key(&key) {
             // One that is open closes by itself with time, and is forgotten then.
@@ -59,18 +81,20 @@ impl Gates {
         Arc::clone(gate)
     }
 
-    /// The gates that calls to `key` pass: its own, or all of the service for a key without host.
+    /// The gates that calls to `key` pass: its own, or for a key without host those of all hosts.
     pub(super) fn behind(&self, key: &Key) -> Vec<Arc<Gate>> {
-        match &key.1 {
-            Some(_) => self.lock().get(key).cloned().into_iter().collect(),
-            None => self.of(key.0),
+        if key.host.is_some() {
+            return self.lock().get(key).cloned().into_iter().collect();
         }
+        let mut gates = self.of(key.service);
+        gates.retain(|gate| gate.key.priority == key.priority);
+        gates
     }
 
     /// The gates of a service, in the order of their hosts.
     pub(super) fn of(&self, service: Service) -> Vec<Arc<Gate>> {
         let mut gates: Vec<_> = (self.lock().values())
-            .filter(|gate| gate.key.0 == service)
+            .filter(|gate| gate.key.service == service)
             .cloned()
             .collect();
         gates.sort_by(|a, b| a.key.cmp(&b.key));
@@ -99,7 +123,10 @@ pub(super) struct Gate {
 impl Gate {
     fn new(key: Key, config: &Config, opened: Arc<Notify>) -> Self {
         let breaker = (config.breaker.enabled).then(|| Breaker::new(config.breaker.clone()));
-        let ceiling = config.connections_per_host_max;
+        let ceiling = match key.priority {
+            Priority::Caller => config.connections_per_host_max,
+            Priority::Background => config.background_max,
+        };
         let places = (config.adaptive.enabled)
             .then(|| Places::new(Adaptive::new(config.adaptive.clone(), ceiling)));
         Self {
@@ -190,13 +217,15 @@ impl Gate {
 
     /// One line for each change of state.
     fn note(&self, transition: Option<Transition>) {
-        let (service, host) = (self.key.0.label(), self.key.1.as_deref());
+        let (service, host) = (self.key.service.label(), self.key.host.as_deref());
+        let priority = self.key.priority.label();
         match transition {
             Some(Transition::Opened { for_ }) => {
                 let seconds = for_.as_secs_f64();
                 tracing::warn!(
                     service,
                     host,
+                    priority,
                     seconds,
                     "circuit breaker open: the service keeps failing and is not asked for a while"
                 );
@@ -206,11 +235,17 @@ impl Gate {
                 tracing::info!(
                     service,
                     host,
+                    priority,
                     "circuit breaker half-open: trying the service"
                 );
             }
             Some(Transition::Closed) => {
-                tracing::info!(service, host, "circuit breaker closed: the service is back");
+                tracing::info!(
+                    service,
+                    host,
+                    priority,
+                    "circuit breaker closed: the service is back"
+                );
             }
             None => {}
         }

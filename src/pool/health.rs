@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::future::join_all;
+use futures::stream::FuturesUnordered;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -14,6 +16,7 @@ use super::backend::Backend;
 use super::breaker::BreakerState;
 use super::endpoint::Endpoint;
 use super::gate::Key;
+use super::spec::Priority;
 use super::stats::CheckStats;
 use crate::error::{CallError, ErrorKind, Service};
 
@@ -88,7 +91,7 @@ impl Health {
         let endpoints = self.endpoints();
         let checks = self.checks();
         let keys = endpoints.keys().chain(checks.keys());
-        keys.filter(|key| key.0 == service).cloned().collect()
+        keys.filter(|key| key.service == service).cloned().collect()
     }
 
     pub(super) fn last_check(&self, key: &Key) -> Option<CheckStats> {
@@ -134,12 +137,17 @@ impl Health {
     }
 }
 
+/// Of what callers ask of an endpoint.
+fn key_of(endpoint: &Endpoint) -> Key {
+    Key::of_callers(endpoint.service(), Some(Arc::clone(endpoint.host())))
+}
+
 impl ConnectionPool {
     /// Remembers endpoints for the health monitor; backends are watched without this.
     pub fn watch(&self, endpoints: &[Endpoint]) {
         let mut watched = self.0.health.endpoints();
         for endpoint in endpoints {
-            let key = (endpoint.service(), Some(Arc::clone(endpoint.host())));
+            let key = key_of(endpoint);
             if watched.len() < WATCHED_MAX || watched.contains_key(&key) {
                 watched.insert(key, endpoint.clone());
             }
@@ -148,7 +156,7 @@ impl ConnectionPool {
 
     /// Makes the monitor ask an endpoint now, and soon again until it answers.
     pub(super) fn suspect(&self, endpoint: &Endpoint) {
-        let key = (endpoint.service(), Some(Arc::clone(endpoint.host())));
+        let key = key_of(endpoint);
         let is_watched = self.0.health.endpoints().contains_key(&key);
         if is_watched && self.0.health.suspects().insert(key) {
             self.0.health.look_now();
@@ -157,7 +165,7 @@ impl ConnectionPool {
 
     /// Whether an endpoint's host is well, as far as is known without asking it.
     pub(super) fn is_well(&self, endpoint: &Endpoint) -> bool {
-        let key = (endpoint.service(), Some(Arc::clone(endpoint.host())));
+        let key = key_of(endpoint);
         self.signs(&key).is_well()
     }
 
@@ -167,22 +175,33 @@ impl ConnectionPool {
     /// has neither answered nor been asked for `pool.health_check_after`, what failed the last time,
     /// and what the breaker would let a probe through to, so that no caller has to pay for finding
     /// out. A failure drops the idle connections to the service: what was stale is gone when it is
-    /// back. Each change is logged once.
+    /// back. Each change is logged once. A check that takes its time delays no other.
     ///
     /// Cancel safety: dropping the future ends the checks under way.
     pub async fn monitor(&self) {
+        let mut checks = FuturesUnordered::new();
+        let mut under_way = BTreeSet::new();
         loop {
             tokio::select! {
-                () = sleep(self.next_look()) => {}
+                () = sleep(self.next_look(&under_way)) => {}
                 () = self.0.shared.gates.opened() => continue,
                 () = self.0.health.wake.notified() => {}
+                Some(key) = checks.next() => {
+                    under_way.remove(&key);
+                    continue;
+                }
             }
             let now = Instant::now();
             let check_after = self.0.shared.config.health_check_after;
-            let due = (self.targets().into_iter())
-                .filter(|(key, _)| self.signs(key).is_due(now, check_after))
-                .map(|(key, target)| self.check(key, target));
-            join_all(due).await;
+            for (key, target) in self.targets() {
+                let is_due = self.signs(&key).is_due(now, check_after);
+                if is_due && under_way.insert(key.clone()) {
+                    checks.push(async move {
+                        self.check(&key, target).await;
+                        key
+                    });
+                }
+            }
         }
     }
 
@@ -200,10 +219,11 @@ impl ConnectionPool {
         self.0.shared.http.replace();
     }
 
-    /// The time until something may have to be checked.
-    fn next_look(&self) -> Duration {
+    /// The time until something may have to be checked that is not being checked.
+    fn next_look(&self, under_way: &BTreeSet<Key>) -> Duration {
         let keys = self.targets().into_iter().map(|(key, _)| key);
-        let probe = keys.filter_map(|key| self.probe_in(&key)).min();
+        let idle = keys.filter(|key| !under_way.contains(key));
+        let probe = idle.filter_map(|key| self.probe_in(&key)).min();
         let config = &self.0.shared.config;
         let interval = match self.0.health.suspects().is_empty() {
             true => config.health_interval,
@@ -223,11 +243,31 @@ impl ConnectionPool {
 
     fn targets(&self) -> Vec<(Key, Target)> {
         let endpoints = self.0.health.endpoints().clone();
-        let endpoints = (endpoints.into_iter()).map(|(key, it)| (key, Target::Endpoint(it)));
+        let mut targets = Vec::new();
+        for (key, endpoint) in endpoints {
+            let background = Key {
+                priority: Priority::Background,
+                ..key.clone()
+            };
+            // The callers' checks tell how the host is; this one only lets work in the background
+            // go on when its breaker has opened.
+            if self.is_in_trouble(&background) {
+                targets.push((background, Target::Endpoint(endpoint.clone())));
+            }
+            targets.push((key, Target::Endpoint(endpoint)));
+        }
         let backends = self.0.backends.all().into_iter();
-        endpoints
-            .chain(backends.map(|it| ((it.service(), None), Target::Backend(it))))
-            .collect()
+        targets.extend(backends.map(|it| {
+            let key = Key::of_callers(it.service(), None);
+            (key, Target::Backend(it))
+        }));
+        targets
+    }
+
+    /// Whether a breaker is not closed, or the last check failed.
+    fn is_in_trouble(&self, key: &Key) -> bool {
+        let signs = self.signs(key);
+        signs.breaker != BreakerState::Closed || signs.is_failing
     }
 
     fn signs(&self, key: &Key) -> Signs {
@@ -246,9 +286,9 @@ impl ConnectionPool {
         }
     }
 
-    async fn check(&self, key: Key, target: Target) {
+    async fn check(&self, key: &Key, target: Target) {
         let result = match &target {
-            Target::Endpoint(endpoint) => self.probe(endpoint).await,
+            Target::Endpoint(endpoint) => self.probe_as(endpoint, key.priority).await,
             Target::Backend(backend) => backend.probe().await,
         };
         if result
@@ -259,20 +299,24 @@ impl ConnectionPool {
             return;
         }
         if result.is_ok() {
-            self.0.health.suspects().remove(&key);
+            self.0.health.suspects().remove(key);
         }
         let before = self
             .0
             .health
-            .note(&key, result.as_ref().err().map(|e| e.kind));
-        let host = key.1.as_deref();
+            .note(key, result.as_ref().err().map(|e| e.kind));
+        let host = key.host.as_deref();
         match (before, result) {
             (None, Err(error)) => {
                 self.drop_idle(&target, &error).await;
                 report(host, &error);
             }
             (Some(_), Ok(())) => {
-                tracing::info!(service = key.0.label(), host, "health check: back again");
+                tracing::info!(
+                    service = key.service.label(),
+                    host,
+                    "health check: back again"
+                );
             }
             _ => {}
         }

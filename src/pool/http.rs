@@ -86,23 +86,40 @@ impl Http {
 
     /// Drops all idle connections; returns whether that was possible.
     pub(super) fn replace(&self) -> bool {
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        match self.blueprint.build(current.number + 1) {
-            Ok(next) => {
-                *current = next;
-                true
-            }
+        // When somebody else was faster they have just been dropped.
+        self.swap(self.number()).is_some()
+    }
+
+    /// Puts a fresh client in the place of number `expected`; `Some(false)` when another is there
+    /// by now, `None` when none could be built.
+    fn swap(&self, expected: u64) -> Option<bool> {
+        // Built before the lock is taken: requests go on meanwhile.
+        let next = match self.blueprint.build(expected + 1) {
+            Ok(next) => next,
             Err(error) => {
                 tracing::error!(%error, "no new HTTP client could be built, the old one stays");
-                false
+                return None;
             }
-        }
+        };
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let is_expected = current.number == expected;
+        let old = is_expected.then(|| std::mem::replace(&mut *current, next));
+        drop(current);
+        // It closes what it kept: nobody has to wait for that with the lock.
+        drop(old);
+        Some(is_expected)
+    }
+
+    fn number(&self) -> u64 {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.number
     }
 
     /// Drops all idle connections because one of `failed`'s was dead, unless that has been done.
     pub(super) fn evict(&self, failed: &Generation) {
-        let is_current = self.current().number == failed.number;
-        if is_current && failed.has_answered.load(Ordering::Relaxed) && self.replace() {
+        let has_kept = failed.has_answered.load(Ordering::Relaxed);
+        let is_current = self.number() == failed.number;
+        if has_kept && is_current && self.swap(failed.number) == Some(true) {
             self.evictions.fetch_add(1, Ordering::Relaxed);
             tracing::info!("a kept connection was dead, all idle connections were dropped");
         }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use reqwest::{Method, RequestBuilder};
 
 use super::ConnectionPool;
-use super::call::CallSpec;
 use super::endpoint::Endpoint;
+use super::spec::CallSpec;
 use crate::error::CallError;
 
 /// Longest answer that is read.

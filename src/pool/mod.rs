@@ -34,6 +34,7 @@ mod places;
 mod prewarm;
 mod recorder;
 mod retry;
+mod spec;
 mod sse;
 mod stack;
 mod stats;
@@ -48,7 +49,7 @@ use tower::ServiceExt;
 pub use self::adaptive::Config as AdaptiveConfig;
 pub use self::backend::Backend;
 pub use self::breaker::{BreakerState, Config as BreakerConfig};
-pub use self::call::{CallSpec, Lease};
+pub use self::call::Lease;
 pub(crate) use self::choice::{Candidate, Choice, fallback_key};
 pub use self::choice::{CandidateStats, StageStats};
 pub use self::classify::Refusal;
@@ -62,6 +63,7 @@ pub use self::endpoint::{Config as EndpointConfig, Endpoint, EndpointError, OPEN
 pub use self::http_client::HttpClient;
 pub use self::openai::OpenAiClient;
 pub use self::parallel::{PARALLEL_TIMEOUT, parallel_ai_calls};
+pub use self::spec::{CallSpec, Priority};
 pub(crate) use self::sse::SseDecoder;
 pub use self::stats::{
     BreakerStats, CheckStats, HostStats, LatencyStats, LimitStats, OperationStats, PermitStats,
@@ -114,7 +116,11 @@ impl ConnectionPool {
         let ledger = connections::Ledger::default();
         let shared = Arc::new(Shared {
             http: http::Http::new(&config, resolver.clone(), ledger.clone())?,
-            limits: limits::Limits::new(config.connections_max, config.connections_per_host_max),
+            limits: limits::Limits::new(
+                config.connections_max,
+                config.connections_per_host_max,
+                config.background_max,
+            ),
             gates: Arc::new(gate::Gates::new(&config)),
             ledger,
             resolver,
@@ -199,7 +205,8 @@ impl ConnectionPool {
         let hosts = keys.into_iter().map(|key| {
             let gate = gates.iter().find(|gate| gate.key == key);
             HostStats {
-                host: key.1.as_deref().map(str::to_owned),
+                host: key.host.as_deref().map(str::to_owned),
+                priority: key.priority,
                 breaker: gate.and_then(|gate| gate.breaker_stats()),
                 limit: gate.and_then(|gate| gate.limit_stats()),
                 last_check: self.0.health.last_check(&key),

@@ -9,8 +9,9 @@ use futures::stream::{self, StreamExt};
 use reqwest::{Body, Response};
 
 use super::ConnectionPool;
-use super::call::{CallSpec, Lease};
+use super::call::Lease;
 use super::endpoint::Endpoint;
+use super::spec::CallSpec;
 use crate::error::CallError;
 
 /// Longest answer that async-openai may read, as it reads without a bound of its own.

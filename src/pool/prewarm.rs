@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use futures::future;
 use reqwest::StatusCode;
 
-use super::call::{CallSpec, Lease};
+use super::call::Lease;
 use super::endpoint::Endpoint;
+use super::spec::{CallSpec, Priority};
 use super::{ConnectionPool, classify};
 use crate::error::{CallError, ErrorKind, Service};
 
@@ -61,12 +62,24 @@ impl ConnectionPool {
     /// # Errors
     /// When it cannot be reached, fails, or does not accept the key.
     pub async fn probe(&self, endpoint: &Endpoint) -> Result<(), CallError> {
+        self.probe_as(endpoint, Priority::Caller).await
+    }
+
+    /// The same through the gate of that priority.
+    pub(super) async fn probe_as(
+        &self,
+        endpoint: &Endpoint,
+        priority: Priority,
+    ) -> Result<(), CallError> {
         let timeout = 2 * self.0.shared.config.connect_timeout;
         let operation = match endpoint.service() {
             Service::OpenAi => "models",
             _ => "health",
         };
-        let spec = CallSpec::to(operation, endpoint, timeout);
+        let spec = CallSpec {
+            priority,
+            ..CallSpec::to(operation, endpoint, timeout)
+        };
         let endpoint = endpoint.clone();
         self.call(spec, move |lease| ask(lease, endpoint.clone()))
             .await

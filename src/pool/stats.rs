@@ -11,6 +11,7 @@ use super::breaker::BreakerState;
 use super::choice::StageStats;
 use super::connections::ConnectionStats;
 use super::dns::DnsStats;
+use super::spec::Priority;
 use crate::error::Service;
 
 /// One moment of the pool.
@@ -41,6 +42,10 @@ pub struct PermitStats {
     pub max: usize,
     /// Places taken.
     pub in_use: usize,
+    /// Places there are for work in the background, beside the others.
+    pub background_max: usize,
+    /// Such places taken.
+    pub background_in_use: usize,
 }
 
 /// One service.
@@ -77,11 +82,13 @@ pub struct ServiceStats {
     pub last_failure: Option<&'static str>,
 }
 
-/// One host of a service.
+/// One host of a service, as calls of one priority see it.
 #[derive(Clone, Debug, Serialize)]
 pub struct HostStats {
     /// Name and port.
     pub host: Option<String>,
+    /// Whose breaker and limit these are.
+    pub priority: Priority,
     /// The circuit breaker; `None` when it is switched off or nothing was called yet.
     pub breaker: Option<BreakerStats>,
     /// The adaptive limit; `None` when it is switched off or nothing was called yet.
@@ -149,9 +156,13 @@ impl ServiceStats {
         self.errors.values().sum()
     }
 
-    /// The state of the breaker that is in most trouble.
+    /// The state of the breaker that is in most trouble, of those that callers meet.
     pub fn worst_breaker(&self) -> BreakerState {
-        let states = || (self.hosts.iter()).filter_map(|host| Some(host.breaker?.state));
+        let of_callers = |host: &&HostStats| host.priority == Priority::Caller;
+        let states = || {
+            let hosts = self.hosts.iter().filter(of_callers);
+            hosts.filter_map(|host| Some(host.breaker?.state))
+        };
         [BreakerState::Open, BreakerState::HalfOpen]
             .into_iter()
             .find(|worst| states().any(|state| state == *worst))
@@ -236,6 +247,8 @@ mod tests {
             permits: PermitStats {
                 max: 100,
                 in_use: 0,
+                background_max: 8,
+                background_in_use: 0,
             },
             dns: DnsStats::default(),
             evictions: 0,

@@ -6,8 +6,9 @@ use std::time::Duration;
 use futures::stream::{self, BoxStream, StreamExt};
 
 use super::ConnectionPool;
-use super::call::{CallSpec, Held, Lease};
+use super::call::{Held, Lease};
 use super::recorder::Recorder;
+use super::spec::CallSpec;
 use crate::error::{CallError, ErrorKind};
 
 /// Least idle timeout that makes sense: longer than an answer that is complete may linger.

@@ -14,8 +14,9 @@ use tokio::sync::{SetOnce, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::apology::Stage;
-use super::recording::{Recorder, Recording, Speech, recording};
+use super::recording::{Recorder, Recording, recording};
 use super::reply::{Failure, Making, ReplyId};
+use super::speech::Speech;
 use super::writing::{Piece, Source, next, write};
 use super::{Agent, Config};
 use crate::audio::AudioFrame;
@@ -145,7 +146,7 @@ impl Maker {
     async fn make(self, recorder: &Recorder, key: CacheKey) {
         let ttl = Some(self.agent.greeting.ttl);
         let cache = self.cache.clone();
-        let made = cache.cached_async_call(key, ttl, || self.record(recorder));
+        let made = cache.cached_by_one_worker(key, ttl, || self.record(recorder));
         match Box::pin(made).await {
             Ok(speech) => recorder.fill(speech),
             // The recording ended with the same failure, unless somebody else's call failed.

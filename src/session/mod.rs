@@ -20,6 +20,7 @@ mod recording;
 mod reply;
 mod report;
 mod speaking;
+mod speech;
 mod spoken;
 mod transcriptions;
 mod turns;

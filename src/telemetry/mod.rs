@@ -4,9 +4,12 @@ mod access;
 mod http;
 mod log;
 mod metrics;
+mod page;
 mod pool;
+mod stores;
 
 pub use self::http::{Config as HttpConfig, HttpServer, Views};
 pub use self::log::{Config as LogConfig, Format as LogFormat, init as init_log};
 pub use self::metrics::Metrics;
 pub use self::pool::PoolCollector;
+pub use self::stores::{CacheCollector, MemoryCollector, RuntimeCollector};

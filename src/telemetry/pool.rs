@@ -5,11 +5,9 @@
 use std::fmt;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::encoding::DescriptorEncoder;
 
+use super::page::{Labels, Page};
 use crate::pool::{BreakerState, ConnectionPool, HostStats, PoolStats, ServiceStats};
 
 /// Shows a pool on the metrics page. Encoding reads the kernel's socket table: not for a thread of
@@ -25,47 +23,12 @@ impl fmt::Debug for PoolCollector {
 impl Collector for PoolCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let stats = self.0.stats_blocking();
-        let mut page = Page(encoder);
+        let mut page = Page::new(encoder);
         whole(&mut page, &stats)?;
         service_counters(&mut page, &stats)?;
         service_gauges(&mut page, &stats)?;
         hosts(&mut page, &stats)?;
         stages(&mut page, &stats)
-    }
-}
-
-type Labels<'a> = Vec<(&'static str, &'a str)>;
-/// Samples of one metric.
-type Samples<'a, T> = Vec<(Labels<'a>, T)>;
-
-/// The page as it grows, one metric after the other.
-struct Page<'a>(DescriptorEncoder<'a>);
-
-impl Page<'_> {
-    fn counters(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: Samples<'_, u64>,
-    ) -> Result<(), fmt::Error> {
-        let mut row = (self.0).encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (labels, value) in samples {
-            ConstCounter::new(value).encode(row.encode_family(&labels)?)?;
-        }
-        Ok(())
-    }
-
-    fn gauges(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: Samples<'_, f64>,
-    ) -> Result<(), fmt::Error> {
-        let mut row = (self.0).encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (labels, value) in samples {
-            ConstGauge::new(value).encode(row.encode_family(&labels)?)?;
-        }
-        Ok(())
     }
 }
 
@@ -82,10 +45,19 @@ fn whole(page: &mut Page<'_>, stats: &PoolStats) -> Result<(), fmt::Error> {
             "HTTP requests in flight",
             stats.permits.in_use,
         ),
+        (
+            "voice_agent_http_background_places_max",
+            "HTTP requests that may be in flight and that no caller waits for",
+            stats.permits.background_max,
+        ),
+        (
+            "voice_agent_http_background_places_used",
+            "HTTP requests in flight that no caller waits for",
+            stats.permits.background_in_use,
+        ),
     ];
     for (name, help, value) in gauges {
-        let row = (page.0).encode_descriptor(name, help, None, MetricType::Gauge)?;
-        ConstGauge::new(value as f64).encode(row)?;
+        page.gauge(name, help, value as f64)?;
     }
     let counters = [
         (
@@ -105,8 +77,7 @@ fn whole(page: &mut Page<'_>, stats: &PoolStats) -> Result<(), fmt::Error> {
         ),
     ];
     for (name, help, value) in counters {
-        let row = (page.0).encode_descriptor(name, help, None, MetricType::Counter)?;
-        ConstCounter::new(value).encode(row)?;
+        page.counter(name, help, value)?;
     }
     Ok(())
 }
@@ -232,7 +203,11 @@ fn hosts(page: &mut Page<'_>, stats: &PoolStats) -> Result<(), fmt::Error> {
         stats.services.iter().flat_map(|service| {
             service.hosts.iter().map(|it| {
                 let host = it.host.as_deref().unwrap_or_default();
-                let labels = vec![("service", service.service.label()), ("host", host)];
+                let labels = vec![
+                    ("service", service.service.label()),
+                    ("host", host),
+                    ("priority", it.priority.label()),
+                ];
                 (labels, it)
             })
         })
@@ -306,9 +281,9 @@ mod tests {
             "voice_agent_requests_total{service=\"redis\"} 6",
             "voice_agent_request_errors_total{service=\"redis\",kind=\"timeout\"} 5",
             "voice_agent_requests_in_flight{service=\"redis\"} 0.0",
-            "voice_agent_breaker_state{service=\"redis\",host=\"\"} 2.0",
-            "voice_agent_breaker_opened_total{service=\"redis\",host=\"\"} 1",
-            "voice_agent_limit_used{service=\"redis\",host=\"\"} 0.0",
+            "voice_agent_breaker_state{service=\"redis\",host=\"\",priority=\"caller\"} 2.0",
+            "voice_agent_breaker_opened_total{service=\"redis\",host=\"\",priority=\"caller\"} 1",
+            "voice_agent_limit_used{service=\"redis\",host=\"\",priority=\"caller\"} 0.0",
         ] {
             assert!(page.lines().any(|line| line == row), "{row} not in\n{page}");
         }

@@ -255,7 +255,7 @@ async fn run(store: &dyn Store, batch: Vec<Queued>, shared: &Shared) {
     let mut results = results.into_iter();
     for answer in answers {
         let result = results.next().unwrap_or_else(|| Err(shared.error(failure)));
-        counters.failed.add(u64::from(result.is_err()));
+        counters.answered(&result);
         // Who gave up waiting does not want it.
         answer.send(result).ok();
     }

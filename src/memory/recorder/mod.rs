@@ -22,6 +22,8 @@ use futures::FutureExt;
 use futures::future::{self, BoxFuture};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use self::config::Config;
@@ -72,8 +74,15 @@ impl Recording {
             .stats(n_places.saturating_sub(self.places.available_permits()))
     }
 
-    /// Says so when trouble begins and when it ends.
-    fn note(&self, is_failing: bool) {
+    /// Says so when trouble begins and when it ends. At the end of the worker it is no state that
+    /// anybody could change: what a call lost by it is said once.
+    fn note(&self, is_failing: bool, is_ending: bool) {
+        if is_failing && is_ending {
+            tracing::info!(
+                "the last words of a call are not remembered: the model is gone, and so is the worker"
+            );
+            return;
+        }
         match (
             self.is_failing.swap(is_failing, Ordering::Relaxed),
             is_failing,
@@ -93,9 +102,10 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn start(memories: Memories, forgets: Forgets) -> Self {
+    pub(super) fn start(memories: Memories, forgets: Forgets, ending: CancellationToken) -> Self {
         let (turns, taken) = mpsc::channel(TURNS_MAX);
-        let task = tokio::spawn(record(memories.clone(), forgets, taken));
+        let worker = Worker::new(memories.clone(), forgets.clone(), ending);
+        let task = tokio::spawn(record(Arc::new(worker), forgets, taken));
         Self {
             turns,
             memories,
@@ -117,8 +127,18 @@ impl Recorder {
             task,
         } = self;
         drop(turns);
-        let within = memories.recording.config.flush_timeout;
-        if tokio::time::timeout(within, task).await.is_err() {
+        let Recording {
+            config, counters, ..
+        } = &*memories.recording;
+        let began = Instant::now();
+        let flushed = tokio::time::timeout(config.flush_timeout, task).await;
+        counters.flushes.add(1);
+        let took = began.elapsed().as_millis();
+        counters
+            .flush_ms
+            .add(u64::try_from(took).unwrap_or(u64::MAX));
+        if flushed.is_err() {
+            counters.flushes_cut.add(1);
             tracing::warn!("a call ended before its last turns were remembered");
         }
     }
@@ -139,15 +159,14 @@ impl Drop for Open {
 }
 
 /// Takes turns and works through them, until there will be no more.
-async fn record(memories: Memories, forgets: Forgets, mut turns: mpsc::Receiver<Turn>) {
-    let recording = Arc::clone(&memories.recording);
+async fn record(worker: Arc<Worker>, forgets: Forgets, mut turns: mpsc::Receiver<Turn>) {
+    let recording = Arc::clone(worker.recording());
     let config = &recording.config;
     let mut open = Open {
         backlog: Backlog::new(config.queue_max, config.profile_every_turns),
         recording: Arc::clone(&recording),
         n_at_work: 0,
     };
-    let worker = Arc::new(Worker::new(memories, forgets.clone()));
     let mut is_open = true;
     let mut working: Option<BoxFuture<'static, ()>> = None;
     loop {

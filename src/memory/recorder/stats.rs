@@ -25,6 +25,12 @@ pub struct RecorderStats {
     pub refused: u64,
     /// Memories that the store did not take, also not when tried again.
     pub unsaved: u64,
+    /// Calls whose end waited for their last turns to be saved.
+    pub flushes: u64,
+    /// Such waits that `memory.recorder.flush_timeout_seconds` ended.
+    pub flushes_cut: u64,
+    /// Milliseconds of all such waits together.
+    pub flush_ms: u64,
     /// Questions in flight now.
     pub in_flight: usize,
 }
@@ -40,6 +46,9 @@ pub(super) struct Counters {
     pub(super) saved: Counter,
     pub(super) refused: Counter,
     pub(super) unsaved: Counter,
+    pub(super) flushes: Counter,
+    pub(super) flushes_cut: Counter,
+    pub(super) flush_ms: Counter,
 }
 
 impl Counters {
@@ -54,6 +63,9 @@ impl Counters {
             saved: self.saved.get(),
             refused: self.refused.get(),
             unsaved: self.unsaved.get(),
+            flushes: self.flushes.get(),
+            flushes_cut: self.flushes_cut.get(),
+            flush_ms: self.flush_ms.get(),
             in_flight,
         }
     }

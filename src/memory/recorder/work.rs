@@ -2,12 +2,15 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio_util::sync::CancellationToken;
+
 use super::Recording;
 use super::backlog::Work;
 use crate::error::CallError;
 use crate::llm::StructuredRequest;
 use crate::memory::extraction::{self, Said};
 use crate::memory::memories::{self, Forgets, Known, Memories, UserMemories};
+use crate::memory::refused::Refused;
 use crate::memory::{Memory, UserId, profile};
 
 /// Memories that a store did not take and that are tried again with the next ones.
@@ -17,19 +20,22 @@ const UNSAVED_MAX: usize = 100;
 pub(super) struct Worker {
     memories: Memories,
     forgets: Forgets,
+    /// The worker that runs the call ends.
+    ending: CancellationToken,
     unsaved: Mutex<Vec<(UserId, u64, Memory)>>,
 }
 
 impl Worker {
-    pub(super) fn new(memories: Memories, forgets: Forgets) -> Self {
+    pub(super) fn new(memories: Memories, forgets: Forgets, ending: CancellationToken) -> Self {
         Self {
             memories,
             forgets,
+            ending,
             unsaved: Mutex::default(),
         }
     }
 
-    fn recording(&self) -> &Recording {
+    pub(super) fn recording(&self) -> &Arc<Recording> {
         &self.memories.recording
     }
 
@@ -97,7 +103,7 @@ impl Worker {
         let place = recording.places.acquire().await;
         let _place = place.expect("the semaphore is never closed");
         let answer = recording.llm.ask(request).await;
-        recording.note(answer.is_err());
+        recording.note(answer.is_err(), self.ending.is_cancelled());
         match answer {
             Ok(answer) => Some(answer),
             Err(error) => {
@@ -175,8 +181,13 @@ impl Drop for Worker {
     }
 }
 
-/// Whether the same row may be taken later.
+/// Whether the same row may be taken later: the store is away, or refuses everybody until somebody
+/// has mended its password or its tables.
 fn may_pass(error: &CallError) -> bool {
     use crate::error::ErrorKind as K;
-    error.kind.is_retryable() || matches!(error.kind, K::CircuitOpen | K::Saturated)
+    match error.kind {
+        K::CircuitOpen | K::Saturated | K::Unauthorized => true,
+        K::Rejected => Refused::is_databases_fault(error),
+        kind => kind.is_retryable(),
+    }
 }

@@ -9,12 +9,10 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 use voxpool::config::Config;
 use voxpool::error::ErrorKind;
-use voxpool::llm::{Llm, LlmEvent};
+use voxpool::llm::LlmEvent;
 use voxpool::pool::{self, BreakerConfig, ConnectionPool};
 use voxpool::redact::Pii;
 use voxpool::stages::Stages;
-use voxpool::stt::Stt;
-use voxpool::tts::Tts;
 
 use super::stages::{request, utterance};
 use super::wire::{Step, Wire, chat, head, said, transcript};

@@ -14,91 +14,19 @@
 //! call from before it opened as that of a probe; waits the same time after every opening; and
 //! reads the system's clock, so no test could script its time.
 
-use std::collections::VecDeque;
+mod config;
+mod window;
+
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::units::seconds;
+pub use self::config::Config;
+use self::window::Window;
 
-/// Parts of the window that are forgotten together.
-const SLOTS: u32 = 10;
 /// An opening lasts up to this share longer, so that many workers do not come back together.
 const JITTER: f64 = 0.2;
-
-/// When a service is left alone (`[pool.breaker]`).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// Whether there is a breaker at all.
-    pub enabled: bool,
-    /// How long an outcome counts.
-    #[serde(rename = "window_seconds", with = "seconds")]
-    pub window: Duration,
-    /// Fewer calls than this within the window say nothing about their share of failures.
-    pub calls_min: u32,
-    /// Share of failed calls that opens the breaker, above 0 to 1.
-    pub failure_ratio: f64,
-    /// Failures without a success between them that open it, however few the calls.
-    pub failures_in_a_row: u32,
-    /// How long calls are refused; doubles with every failed probe.
-    #[serde(rename = "open_seconds", with = "seconds")]
-    pub open: Duration,
-    /// Longest time calls are refused before the next probe.
-    #[serde(rename = "open_max_seconds", with = "seconds")]
-    pub open_max: Duration,
-    /// Calls let through to see whether the service is back, and successes that close the breaker.
-    pub probes: u32,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            window: Duration::from_secs(30),
-            calls_min: 10,
-            failure_ratio: 0.5,
-            failures_in_a_row: 5,
-            open: Duration::from_secs(5),
-            open_max: Duration::from_secs(60),
-            probes: 2,
-        }
-    }
-}
-
-impl Config {
-    /// Every invalid value, as `key: what is wrong and what is allowed`.
-    pub(super) fn problems(&self) -> Vec<String> {
-        let checks = [
-            (
-                !self.window.is_zero(),
-                "window_seconds: must be more than 0",
-            ),
-            (self.calls_min >= 1, "calls_min: must be at least 1"),
-            (
-                self.failure_ratio > 0.0 && self.failure_ratio <= 1.0,
-                "failure_ratio: must be above 0 and at most 1",
-            ),
-            (
-                self.failures_in_a_row >= 1,
-                "failures_in_a_row: must be at least 1",
-            ),
-            (
-                !self.open.is_zero() && self.open <= self.open_max,
-                "open_seconds: must be more than 0 and at most pool.breaker.open_max_seconds",
-            ),
-            (
-                (1..=100).contains(&self.probes),
-                "probes: must be from 1 to 100",
-            ),
-        ];
-        let wrong = checks.into_iter().filter(|(is_valid, _)| !is_valid);
-        wrong
-            .map(|(_, problem)| format!("pool.breaker.{problem}"))
-            .collect()
-    }
-}
 
 /// Whether calls pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -210,15 +138,8 @@ impl Breaker {
             return None;
         }
         match &mut self.state {
-            State::Closed(window) => {
-                let is_failure = match verdict {
-                    Verdict::Good => false,
-                    Verdict::Bad => true,
-                    Verdict::Unknown => return None,
-                };
-                let is_too_much = window.record(&self.rules, now, 1, is_failure);
-                is_too_much.then(|| self.open(now, jitter))
-            }
+            State::Closed(_) if verdict == Verdict::Unknown => None,
+            State::Closed(_) => self.record(1, verdict == Verdict::Bad, now, jitter),
             State::HalfOpen { probing, succeeded } => {
                 *probing -= 1;
                 match verdict {
@@ -245,15 +166,27 @@ impl Breaker {
         if ticket.epoch != self.epoch {
             return None;
         }
-        match &mut self.state {
-            State::Closed(window) => {
-                // The call was counted when it was settled.
-                let is_too_much = window.record(&self.rules, now, 0, true);
-                is_too_much.then(|| self.open(now, jitter))
-            }
+        match &self.state {
+            // The call was counted when it was settled.
+            State::Closed(_) => self.record(0, true, now, jitter),
             State::HalfOpen { .. } => Some(self.open(now, jitter)),
             State::Open { .. } => None,
         }
+    }
+
+    /// Takes the outcome of so many calls while closed, and opens if that is one failure too many.
+    fn record(
+        &mut self,
+        calls: u32,
+        is_failure: bool,
+        now: Instant,
+        jitter: f64,
+    ) -> Option<Transition> {
+        let State::Closed(window) = &mut self.state else {
+            return None;
+        };
+        let is_too_much = window.record(&self.rules, now, calls, is_failure);
+        is_too_much.then(|| self.open(now, jitter))
     }
 
     /// The state a call would meet now.
@@ -299,58 +232,5 @@ impl Breaker {
     }
 }
 
-/// Outcomes of the last while: so many slots, the oldest forgotten first.
-#[derive(Debug, Default)]
-struct Window {
-    slots: VecDeque<Slot>,
-    failures_in_a_row: u32,
-}
-
-#[derive(Debug)]
-struct Slot {
-    began: Instant,
-    calls: u32,
-    failures: u32,
-}
-
-impl Window {
-    /// Takes the outcome of so many calls; returns whether there are now too many failures.
-    fn record(&mut self, rules: &Config, now: Instant, calls: u32, is_failure: bool) -> bool {
-        while (self.slots.front()).is_some_and(|slot| now - slot.began >= rules.window) {
-            self.slots.pop_front();
-        }
-        if self.slots.is_empty() {
-            self.failures_in_a_row = 0;
-        }
-        let width = rules.window / SLOTS;
-        if (self.slots.back()).is_none_or(|slot| now - slot.began >= width) {
-            self.slots.push_back(Slot {
-                began: now,
-                calls: 0,
-                failures: 0,
-            });
-        }
-        if let Some(slot) = self.slots.back_mut() {
-            slot.calls = slot.calls.saturating_add(calls);
-            slot.failures = slot.failures.saturating_add(u32::from(is_failure));
-        }
-        if !is_failure {
-            self.failures_in_a_row = 0;
-            return false;
-        }
-        self.failures_in_a_row += 1;
-        self.failures_in_a_row >= rules.failures_in_a_row || self.is_share_too_high(rules)
-    }
-
-    fn is_share_too_high(&self, rules: &Config) -> bool {
-        let sum = |count: fn(&Slot) -> u32| -> f64 {
-            self.slots.iter().map(|slot| f64::from(count(slot))).sum()
-        };
-        let (calls, failures) = (sum(|slot| slot.calls), sum(|slot| slot.failures));
-        calls >= f64::from(rules.calls_min) && failures >= rules.failure_ratio * calls
-    }
-}
-
 #[cfg(test)]
-#[path = "breaker_tests.rs"]
 mod tests;
