@@ -112,12 +112,17 @@ struct Shared {
 }
 
 impl ConnectionPool {
-    /// Builds the clients; opens no connection yet (see [`ConnectionPool::prewarm`]).
+    /// Builds the clients; opens no connection yet (see [`ConnectionPool::prewarm`]). What cannot be
+    /// built now is built by the first call that needs it, and done without until then.
     ///
     /// # Errors
-    /// When the HTTP client refuses its settings.
+    /// When not even the plainest HTTP client can be built.
     pub fn new(config: Config) -> Result<Self, BuildError> {
         let resolver = dns::CachingResolver::system(config.dns_ttl);
+        Self::with_resolver(config, resolver)
+    }
+
+    fn with_resolver(config: Config, resolver: dns::CachingResolver) -> Result<Self, BuildError> {
         let ledger = connections::Ledger::default();
         let shared = Arc::new(Shared {
             http: http::Http::new(&config, resolver.clone(), ledger.clone())?,

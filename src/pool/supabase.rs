@@ -122,8 +122,8 @@ impl SupabaseClient {
         arguments: Bytes,
     ) -> Result<R, CallError> {
         let endpoint = self.project.endpoint.clone();
-        let spec = CallSpec::to(operation, &endpoint, self.timeout)
-            .attempt_timeout(self.attempt_timeout);
+        let spec =
+            CallSpec::to(operation, &endpoint, self.timeout).attempt_timeout(self.attempt_timeout);
         let (path, explain) = (format!("/rpc/{function}"), self.explain);
         let attempt = move |lease: Lease| {
             let request = lease

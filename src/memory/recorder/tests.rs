@@ -435,8 +435,27 @@ async fn what_was_never_taken_is_counted() {
     let recorder = house.call().record();
     house.store.fails(Some(failure(ErrorKind::Unavailable)));
     recorder.turns().send(turn("a", "name John")).await.unwrap();
+    let began = Instant::now();
     recorder.finish().await;
+    assert_eq!(began.elapsed(), Config::default().flush_timeout);
+    tokio::time::sleep(secs(1)).await;
     assert_eq!((house.stats().unsaved, house.stats().saved), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_comes_back_while_a_call_ends_gets_what_was_said() {
+    let house = House::open(Config::default());
+    let recorder = house.call().record();
+    house.store.fails(Some(failure(ErrorKind::Unavailable)));
+    recorder.turns().send(turn("a", "name John")).await.unwrap();
+    let mending = async {
+        tokio::time::sleep(secs(5)).await;
+        house.store.fails(None);
+    };
+    tokio::join!(recorder.finish(), mending);
+    assert_eq!(house.rows("a").await, ["name=John", "summary"]);
+    let stats = house.stats();
+    assert_eq!((stats.unsaved, stats.saved, stats.flushes_cut), (0, 2, 0));
 }
 
 #[tokio::test(start_paused = true)]
