@@ -7,8 +7,19 @@ use sqlx::{Connection, SqliteConnection};
 
 use crate::call::caller::Caller;
 use crate::common::livekit::{API_KEY, API_SECRET, LiveKit};
-use crate::common::{eventually, within};
+use crate::common::{eventually, free_port, within};
 use crate::program::voxpool;
+
+/// Waits until a room that is made now will have an agent.
+async fn is_registered(port: &str) {
+    eventually("the worker is registered", async || {
+        let answer = reqwest::get(format!("http://127.0.0.1:{port}/")).await;
+        answer
+            .is_ok_and(|it| it.status().is_success())
+            .then_some(())
+    })
+    .await;
+}
 
 /// The values that the file holds, without the summary.
 async fn values(file: &Path) -> Option<Vec<String>> {
@@ -44,13 +55,15 @@ async fn a_worker_killed_while_it_looks_at_a_turn_loses_that_turn_at_most() {
     ];
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("voxpool.db");
-    let start = || {
-        voxpool(&["start", "--port", "0"], &variables, &directory)
+    let start = |port: &str| {
+        voxpool(&["start", "--port", port], &variables, &directory)
             .stderr(std::process::Stdio::null())
             .spawn()
             .unwrap()
     };
-    let mut worker = start();
+    let port = free_port().to_string();
+    let mut worker = start(&port);
+    is_registered(&port).await;
     let john = Caller::join_as("john", &url, "killed").await;
     john.reads(true, "help you").await;
     john.type_text("my name is John").await;
@@ -75,7 +88,9 @@ async fn a_worker_killed_while_it_looks_at_a_turn_loses_that_turn_at_most() {
 
     // Another worker takes the same file, and the caller is known.
     john.room.close().await.unwrap();
-    let mut worker = start();
+    let port = free_port().to_string();
+    let mut worker = start(&port);
+    is_registered(&port).await;
     let john = Caller::join_as("john", &url, "back").await;
     john.reads(true, "help you").await;
     john.type_text("what is my name").await;

@@ -14,6 +14,9 @@ use voxpool::pool::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
+use super::stages::Stages;
+use super::wire::{Wire, transcript};
+
 /// A pool that knows of two services, and has opened nothing.
 fn pool() -> (ConnectionPool, OpenAiClient, HttpClient, SupabaseClient) {
     let pool = ConnectionPool::new(Config::default()).unwrap();
@@ -74,4 +77,44 @@ async fn the_three_functions_take_and_give_what_they_always_did() {
     let ops: Vec<MemoryOp> = Vec::new();
     let answers: Vec<Result<MemoryAnswer, CallError>> = batcher.batch_memory_operations(ops).await;
     assert!(answers.is_empty());
+}
+
+/// What `getConnectionPoolStats` and `GET /pool` say, for programs.
+#[tokio::test]
+async fn the_statistics_tell_all_that_they_should() {
+    let wire = Wire::start(|_| transcript("hello")).await;
+    let stages = Stages::new(&wire.base_url);
+    stages.pool.watch(&[stages.stt.endpoint().clone()]);
+    stages.transcribe().await.unwrap();
+    stages.transcribe().await.unwrap();
+    let stats = serde_json::to_value(stages.overview().stats().await).unwrap();
+    for place in [
+        "/uptime_seconds",
+        "/services/0/connections/opened",
+        "/services/0/connections/reused",
+        "/services/0/connections/closed",
+        "/services/0/in_flight",
+        "/services/0/errors",
+        "/services/0/latency/p50_ms",
+        "/services/0/latency/p95_ms",
+        "/services/0/hosts/0/breaker/state",
+        "/services/0/hosts/0/limit/limit",
+        "/services/0/hosts/0/last_check",
+        "/cache/entries",
+        "/cache/hits",
+        "/cache/misses",
+        "/cache/hit_rate",
+        "/missing",
+    ] {
+        assert!(stats.pointer(place).is_some(), "{place} not in {stats}");
+    }
+    let connections = &stats["services"][0]["connections"];
+    assert_eq!(
+        (&connections["opened"], &connections["reused"]),
+        (&1.into(), &1.into())
+    );
+    let memory = serde_json::to_value(voxpool::memory::MemoryStats::default()).unwrap();
+    for place in ["/batches/batches", "/batches/merged", "/recorder/saved"] {
+        assert!(memory.pointer(place).is_some(), "{place} not in {memory}");
+    }
 }
