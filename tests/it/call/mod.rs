@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use voxpool::agent::{AgentJobs, Services};
 use voxpool::audio::AudioFrame;
 use voxpool::memory::{Memories, Store};
+use voxpool::pool::ConnectionPool;
 use voxpool::session::{Agent, Greeting, GreetingCache, MadeWith, Settings};
 use voxpool::tools::{CleanupConnectionPool, GetConnectionPoolStats, ToolSet};
 use voxpool::tts::Tts;
@@ -28,7 +29,7 @@ use voxpool::worker::{Stop, WorkerEnd};
 use crate::common::livekit::LiveKit;
 use crate::common::running::{RunningWorker, quick};
 use crate::common::within;
-use crate::pool::stages::Stages;
+use crate::pool::stages::{Options, Stages};
 use caller::Caller;
 
 /// Everything of a call but the caller.
@@ -36,6 +37,8 @@ struct House {
     server: LiveKit,
     services: ServerHandle,
     stages: Stages,
+    /// The agent's.
+    pool: ConnectionPool,
     worker: RunningWorker,
     memories: Option<Memories>,
 }
@@ -59,13 +62,24 @@ impl House {
         greeting: Greeting,
         store: Option<Arc<dyn Store>>,
     ) -> Self {
+        Self::open_as(fixed, greeting, store, Options::default).await
+    }
+
+    /// A house whose clients have these settings.
+    async fn open_as(
+        fixed: Option<Fixed>,
+        greeting: Greeting,
+        store: Option<Arc<dyn Store>>,
+        options: impl Fn() -> Options,
+    ) -> Self {
         let config = offline_openai::Config {
             fixed,
             ..offline_openai::Config::default()
         };
         let (_, services) = Server::bind(config).await.expect("the stand-in starts");
-        let stages = Stages::new(&services.base_url());
-        let ours = Stages::new(&services.base_url());
+        let stages = Stages::with(&services.base_url(), options());
+        let ours = Stages::with(&services.base_url(), options());
+        let pool = ours.pool.clone();
         let overview = ours.overview();
         let cache = overview.cache.clone();
         let agent = Agent {
@@ -98,6 +112,7 @@ impl House {
             server,
             services,
             stages,
+            pool,
             worker,
             memories,
         }
