@@ -42,7 +42,7 @@ mod tests {
                 match apology(stage, &error, false) {
                     Source::Say(text) => assert!(!text.is_empty() && stage != Stage::Tts),
                     Source::Earcon => assert_eq!(stage, Stage::Tts),
-                    Source::Chat(_) | Source::Recorded(_) => {
+                    Source::Chat(_) | Source::Recorded(_) | Source::Words(_) => {
                         panic!("an apology that needs the service that failed")
                     }
                 }

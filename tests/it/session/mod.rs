@@ -8,6 +8,8 @@
 mod briefing;
 mod fakes;
 mod greetings;
+mod pausing;
+mod speeches;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +25,7 @@ use voxpool::memory::Briefing;
 use voxpool::redact::Pii;
 use voxpool::room::RoomEvent;
 use voxpool::session::{
-    Agent, Greeting, GreetingCache, GreetingMode, Session, SessionEnd, Settings,
+    Agent, Greeting, GreetingCache, GreetingMode, Session, SessionEnd, SessionHandle, Settings,
 };
 use voxpool::tools::ToolSet;
 use voxpool::turn::{ReplyOutcome, Turn};
@@ -57,6 +59,7 @@ struct Call {
     n_stt_requests: Arc<std::sync::Mutex<u32>>,
     turns: mpsc::Receiver<Turn>,
     shutdown: CancellationToken,
+    handle: SessionHandle,
     session: JoinHandle<SessionEnd>,
 }
 
@@ -110,6 +113,7 @@ impl Setup {
         if let Some(briefings) = self.briefings {
             session = session.brief_with(ReceiverStream::new(briefings).boxed());
         }
+        let handle = session.handle();
         let session = tokio::spawn(session.run(
             ReceiverStream::new(room_events).boxed(),
             Arc::new(room.clone()),
@@ -130,6 +134,7 @@ impl Setup {
             n_stt_requests,
             turns,
             shutdown,
+            handle,
             session,
         }
     }

@@ -2,13 +2,22 @@
 //!
 //! `start`, `pause`, `resume` and `end` are the voice as it is detected, with how far they look
 //! back; `words N text` answers request N; lines with `>` are what the machine decides. The machine
-//! is given a tick whenever its deadline comes, as the session does.
+//! is given a tick whenever its deadline comes, as the session does. `agent` is something it begins to
+//! say of itself at once; there is somebody to hear it from the start.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
+mod limits;
+mod pausing;
+mod reported;
+mod speeches;
+
 use super::*;
 use crate::audio::speech::SpeechEvent;
+
+/// What the agent says in scripts in which it does not matter what.
+const AGENT: SpeechId = SpeechId(0);
 
 struct Script {
     machine: TurnMachine,
@@ -19,6 +28,9 @@ impl Script {
     fn feed(&mut self, at_ms: u64, input: TurnInput) {
         let now = SessionTime::after_start(Duration::from_millis(at_ms));
         for output in self.machine.input(now, input) {
+            if output == TurnOutput::Speak(AGENT) {
+                continue;
+            }
             let what = describe(&output);
             writeln!(self.log, "{at_ms} > {what}").unwrap();
         }
@@ -48,7 +60,11 @@ fn describe(output: &TurnOutput) -> String {
         TurnOutput::CancelTranscription(request) => format!("cancel {}", request.0),
         TurnOutput::Prepare(text) => format!("prepare '{text}'"),
         TurnOutput::DropPrepared => "drop prepared".to_owned(),
+        TurnOutput::Pause => "pause".to_owned(),
+        TurnOutput::Resume => "resume".to_owned(),
         TurnOutput::Interrupt => "interrupt".to_owned(),
+        TurnOutput::Speak(id) => format!("speak {}", id.0),
+        TurnOutput::DropSpeech(id) => format!("drop speech {}", id.0),
         TurnOutput::Discard => "discard".to_owned(),
         TurnOutput::Commit(commit) => {
             let prepared = if commit.is_prepared { " prepared" } else { "" };
@@ -72,9 +88,25 @@ fn parse(words: &[&str]) -> TurnInput {
         },
         "failed" => TurnInput::TranscriptionFailed { request: request() },
         "text" => TurnInput::UserText(words[1..].join(" ")),
-        "agent" => TurnInput::AgentStarted {
+        "agent" => TurnInput::SpeechQueued(QueuedSpeech {
+            id: AGENT,
+            priority: Priority::High,
             is_interruptible: words.get(1) != Some(&"uninterruptible"),
-        },
+        }),
+        "queue" => TurnInput::SpeechQueued(QueuedSpeech {
+            id: SpeechId(words[1].parse().unwrap()),
+            priority: match words[2] {
+                "low" => Priority::Low,
+                "normal" => Priority::Normal,
+                _ => Priority::High,
+            },
+            is_interruptible: words.get(3) != Some(&"uninterruptible"),
+        }),
+        "unqueue" => TurnInput::SpeechDropped(SpeechId(words[1].parse().unwrap())),
+        "stop" => TurnInput::StopAgent,
+        "audible" => TurnInput::AgentAudible,
+        "joined" => TurnInput::UserJoined,
+        "left" => TurnInput::UserLeft,
         "done" => TurnInput::AgentFinished,
         "tick" => TurnInput::Tick,
         other => panic!("unknown word {other}"),
@@ -87,6 +119,7 @@ fn check_with(config: Config, script: &str) -> TurnMachine {
         machine: TurnMachine::new(config),
         log: String::new(),
     };
+    run.feed(0, TurnInput::UserJoined);
     let mut expected = String::new();
     for line in script
         .lines()
@@ -109,6 +142,13 @@ fn check_with(config: Config, script: &str) -> TurnMachine {
 
 fn check(script: &str) {
     check_with(Config::default(), script);
+}
+
+/// A voice that lasts stops the agent for good.
+fn without_pausing() -> Config {
+    let mut config = Config::default();
+    config.interruption.resume_false_interruption = false;
+    config
 }
 
 #[test]
@@ -259,7 +299,8 @@ fn a_transcript_that_fails_ends_the_turn_without_an_answer() {
 
 #[test]
 fn half_a_second_of_voice_stops_the_agent() {
-    check(
+    check_with(
+        without_pausing(),
         "500 agent
          1064 start 64
          1064 > open
@@ -274,7 +315,8 @@ fn half_a_second_of_voice_stops_the_agent() {
 
 #[test]
 fn voice_on_both_sides_of_a_pause_counts_towards_an_interruption() {
-    check(
+    check_with(
+        without_pausing(),
         "500 agent
          1000 start 0
          1000 > open
@@ -342,7 +384,7 @@ fn words_known_before_the_agent_began_are_not_lost() {
          1500 words 1 hello agent
          1500 > prepare 'hello agent'
          1600 agent
-         1800 > drop prepared
+         1600 > drop prepared
          1800 > interrupt
          1800 > commit 1 'hello agent'",
     );
@@ -455,7 +497,7 @@ fn a_buffer_that_fills_while_a_transcript_is_awaited_loses_no_words() {
 #[test]
 fn unfinished_words_are_given_more_time() {
     let mut config = Config::default();
-    config.endpointing.mode = endpointing::Mode::UnfinishedWaits;
+    config.endpointing.judge = endpointing::Judge::Transcript;
     check_with(
         config,
         "1064 start 64
