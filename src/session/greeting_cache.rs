@@ -113,7 +113,9 @@ impl GreetingCache {
         match source {
             Source::Say(text) => parts.extend(["say", text]),
             Source::Chat(context) => parts.extend(["generate", llm, &context.instructions]),
-            Source::Words(_) | Source::Recorded(_) | Source::Earcon => debug_assert!(false, "no greeting"),
+            Source::Words(_) | Source::Recorded(_) | Source::Earcon => {
+                debug_assert!(false, "no greeting")
+            }
         }
         CacheKey::new(NAMESPACE, parts)
     }

@@ -24,7 +24,11 @@ impl Conversation {
                 ending,
             } => self.enqueue(now, speech, Waiting::Asked(content, ending)),
             Command::Stop(id) => {
-                if self.active.as_ref().is_some_and(|active| active.speech == Some(id)) {
+                if self
+                    .active
+                    .as_ref()
+                    .is_some_and(|active| active.speech == Some(id))
+                {
                     self.input(now, TurnInput::StopAgent);
                 } else {
                     self.take_back(now, id);

@@ -7,8 +7,8 @@ use futures::{FutureExt, future};
 use tokio::sync::mpsc;
 
 use super::apology::Stage;
-use super::recording::Recording;
 use super::handle::Words;
+use super::recording::Recording;
 use super::reply::{Failure, Making, ReplyEvent};
 use super::spoken::SentenceId;
 use crate::audio::{AudioFrame, earcon};

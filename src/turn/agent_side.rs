@@ -30,7 +30,8 @@ impl TurnMachine {
         self.drop_prepared();
         // It was meant for the one who has left.
         self.waiting_texts.clear();
-        self.outputs.extend(self.queue.take().map(TurnOutput::DropSpeech));
+        self.outputs
+            .extend(self.queue.take().map(TurnOutput::DropSpeech));
         if self.agent != Agent::Idle {
             self.interrupt();
             self.on_agent_finished(now);

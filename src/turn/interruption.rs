@@ -27,10 +27,7 @@ pub struct Config {
     pub resume_false_interruption: bool,
     /// The longest pause for a voice that has ended and whose words are not known; earlier when it
     /// is certain that there were none.
-    #[serde(
-        rename = "false_interruption_timeout_seconds",
-        with = "units::seconds"
-    )]
+    #[serde(rename = "false_interruption_timeout_seconds", with = "units::seconds")]
     pub false_interruption_timeout: Duration,
     /// How long after the agent is first heard its own echo must be expected: until then a voice
     /// does not stop it, only words do.

@@ -104,13 +104,18 @@ fn is_clause_open(words: &[&str], last: &str) -> bool {
         .is_some_and(|first| QUESTION_OPENINGS.contains(first) && words.len() > 1);
     if is_question {
         // "What is it for" and "where are you from" are whole; "what is the" is not.
-        return matches!(last, "a" | "an" | "the" | "my" | "your" | "our" | "their" | "and" | "or");
+        return matches!(
+            last,
+            "a" | "an" | "the" | "my" | "your" | "our" | "their" | "and" | "or"
+        );
     }
     match last {
         // "Yes I am", "I think so", "yes please", "I hope they will".
         "am" | "can" | "could" | "do" | "have" | "has" | "is" | "are" | "was" | "were" | "will"
         | "would" | "should" => !is_short_answer(words),
-        "so" => !words.iter().any(|word| matches!(*word, "think" | "hope" | "guess" | "believe")),
+        "so" => !words
+            .iter()
+            .any(|word| matches!(*word, "think" | "hope" | "guess" | "believe")),
         "please" => words.len() == 1,
         // "I want to" goes on, "if you want" does not.
         "want" => words.first() == Some(&"i") || words.first() == Some(&"we"),
@@ -120,8 +125,10 @@ fn is_clause_open(words: &[&str], last: &str) -> bool {
 
 /// "Yes I am", "no they were", "of course you can".
 fn is_short_answer(words: &[&str]) -> bool {
-    matches!(words.first(), Some(&("yes" | "no" | "yeah" | "sure" | "of")))
-        && words.len() <= 4
+    matches!(
+        words.first(),
+        Some(&("yes" | "no" | "yeah" | "sure" | "of"))
+    ) && words.len() <= 4
         && !words.contains(&"my")
         && !words.contains(&"name")
 }
@@ -129,7 +136,11 @@ fn is_short_answer(words: &[&str]) -> bool {
 /// How many digits a word stands for.
 fn n_digits(word: &str) -> Option<usize> {
     let figures = word.chars().filter(char::is_ascii_digit).count();
-    if figures > 0 && word.chars().all(|c| c.is_ascii_digit() || "-.()+".contains(c)) {
+    if figures > 0
+        && word
+            .chars()
+            .all(|c| c.is_ascii_digit() || "-.()+".contains(c))
+    {
         return Some(figures);
     }
     DIGITS.contains(&word).then_some(1)
@@ -138,7 +149,11 @@ fn n_digits(word: &str) -> Option<usize> {
 /// A dictated number that is too short to be one: at least three digits, one after the other, fewer
 /// than any phone number has. A number by itself ("four", "1984") is an answer.
 fn is_number_open(words: &[&str]) -> bool {
-    let tail: Vec<usize> = words.iter().rev().map_while(|word| n_digits(word)).collect();
+    let tail: Vec<usize> = words
+        .iter()
+        .rev()
+        .map_while(|word| n_digits(word))
+        .collect();
     let n_digits: usize = tail.iter().sum();
     tail.len() >= 3 && n_digits < NUMBER_DIGITS_MIN || announces(words, "number") && n_digits < 7
 }
@@ -168,7 +183,9 @@ fn is_address_open(words: &[&str]) -> bool {
     let Some(at) = words.iter().rposition(|word| *word == "at") else {
         return matches!(words.last(), Some(&("dot" | "underscore" | "dash")));
     };
-    let is_address = words.iter().any(|word| matches!(*word, "email" | "mail" | "e-mail"));
+    let is_address = words
+        .iter()
+        .any(|word| matches!(*word, "email" | "mail" | "e-mail"));
     let rest = &words[at + 1..];
     let is_ended = rest.len() >= 3 && rest[rest.len() - 2] == "dot"
         || rest.iter().any(|word| word.contains('.'));

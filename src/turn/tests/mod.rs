@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+mod judge;
 mod limits;
 mod pausing;
 mod reported;

@@ -19,7 +19,8 @@ use voxpool::chat::{ChatContext, ChatItem, ToolCall, ToolOutput, ToolSpec};
 use voxpool::error::{CallError, ErrorKind, Service};
 use voxpool::llm::{ChatRequest, Llm, LlmEvent};
 use voxpool::room::{
-    AgentState, AudioOutput, PlayoutClock, RoomEvent, RoomOutput, SegmentId, SessionEvent, UserState,
+    AgentState, AudioOutput, PlayoutClock, RoomEvent, RoomOutput, SegmentId, SessionEvent,
+    UserState,
 };
 use voxpool::stt::Stt;
 use voxpool::tools::Tool;
@@ -323,7 +324,9 @@ impl RoomOutput for FakeRoom {
 
     fn session_event(&self, event: SessionEvent) {
         match event {
-            SessionEvent::AgentFalseInterruption { resumed: true } => self.add("resumed".to_owned()),
+            SessionEvent::AgentFalseInterruption { resumed: true } => {
+                self.add("resumed".to_owned())
+            }
             SessionEvent::UserStateChanged(UserState::Away) => self.add("user away".to_owned()),
             _ => {}
         }

@@ -1,5 +1,7 @@
 //! A voice that may be an interruption: paused, resumed, or stopped, and what the history keeps.
 
+use voxpool::room::AudioOutput;
+
 use super::*;
 
 const STORY: &str = "One two three four five six seven eight nine ten eleven twelve.";
@@ -34,14 +36,26 @@ async fn after_a_noise_the_agent_goes_on_where_it_was_and_nothing_is_lost_or_sai
     assert!(is_silent_after_clear(&call.output, ms(800)));
     assert_eq!(call.tts.spoken.lock().unwrap().len(), 1, "spoken anew");
     let shown = call.hang_up().await;
-    let heard: String = shown.iter().filter_map(|line| line.strip_prefix("agent: ")).collect();
+    let heard: String = shown
+        .iter()
+        .filter_map(|line| line.strip_prefix("agent: "))
+        .collect();
     assert_eq!(heard, STORY);
     let states: Vec<&str> = shown.iter().map(String::as_str).collect();
-    let states: Vec<&str> = states.into_iter().filter(|line| !line.contains(':')).collect();
+    let states: Vec<&str> = states
+        .into_iter()
+        .filter(|line| !line.contains(':'))
+        .collect();
     assert_eq!(
         states,
         [
-            "listening", "thinking", "speaking", "listening", "speaking", "resumed", "agent end",
+            "listening",
+            "thinking",
+            "speaking",
+            "listening",
+            "speaking",
+            "resumed",
+            "agent end",
             "listening"
         ]
     );
@@ -121,11 +135,16 @@ async fn a_reply_paused_before_its_first_sound_is_said_and_remembered() {
 async fn a_reply_stopped_before_its_first_word_leaves_nothing_in_the_history() {
     let mut call = telling_a_story().await;
     call.say("tell me", ms(300)).await;
-    call.user.send(RoomEvent::Text(Pii::new("no".to_owned()))).await;
+    call.user
+        .send(RoomEvent::Text(Pii::new("no".to_owned())))
+        .await;
     call.user.be_silent(ms(3000)).await;
     call.turn().await;
     let context = call.last_context();
-    assert!(!context.iter().any(|line| line.starts_with("agent")), "{context:?}");
+    assert!(
+        !context.iter().any(|line| line.starts_with("agent")),
+        "{context:?}"
+    );
     call.hang_up().await;
 }
 
@@ -133,9 +152,22 @@ async fn a_reply_stopped_before_its_first_word_leaves_nothing_in_the_history() {
 async fn a_user_who_says_nothing_for_fifteen_seconds_is_away_until_they_speak() {
     let call = Setup::default().start().await;
     call.user.be_silent(ms(14_900)).await;
-    assert!(!call.room.shown.lock().unwrap().contains(&"user away".to_owned()));
+    assert!(
+        !call
+            .room
+            .shown
+            .lock()
+            .unwrap()
+            .contains(&"user away".to_owned())
+    );
     call.user.be_silent(ms(200)).await;
-    assert!(call.room.shown.lock().unwrap().contains(&"user away".to_owned()));
+    assert!(
+        call.room
+            .shown
+            .lock()
+            .unwrap()
+            .contains(&"user away".to_owned())
+    );
     call.say("hello", ms(2000)).await;
     call.hang_up().await;
 }
