@@ -10,7 +10,7 @@ use crate::turn::{QueuedSpeech, SessionTime, SpeechId, Timeline, TurnInput};
 /// Something that waits for its turn.
 pub(super) enum Waiting {
     /// Is already being made.
-    Made(Exchange),
+    Made(Box<Exchange>),
     /// Is begun when its turn has come, on the conversation as it is then.
     Asked(Content, Ending),
 }
@@ -58,7 +58,7 @@ impl Conversation {
     /// The agent's turn: says what has waited.
     pub(super) fn speak(&mut self, id: SpeechId) {
         let mut exchange = match self.speeches.remove(&id) {
-            Some(Waiting::Made(exchange)) => exchange,
+            Some(Waiting::Made(exchange)) => *exchange,
             Some(Waiting::Asked(content, ending)) => {
                 let source = match content {
                     Content::Words(words) => Source::Words(words),

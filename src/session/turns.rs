@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 use super::SessionEnd;
-use super::apology::{Stage, apology};
+use super::apology::copy;
 use super::event_loop::{Conversation, Core};
 use super::handle::{Ending, SpeechEnd};
 use super::reply::{Failure, Making, Reply, ReplyEvent, ReplyId};
@@ -98,13 +98,18 @@ impl Conversation {
         }
     }
 
-    fn speak_urgently(&mut self, now: SessionTime, is_interruptible: bool, exchange: Exchange) {
+    pub(super) fn speak_urgently(
+        &mut self,
+        now: SessionTime,
+        is_interruptible: bool,
+        exchange: Exchange,
+    ) {
         let speech = QueuedSpeech {
             id: self.core.speech_ids.next(),
             priority: Priority::High,
             is_interruptible,
         };
-        self.enqueue(now, speech, Waiting::Made(exchange));
+        self.enqueue(now, speech, Waiting::Made(Box::new(exchange)));
     }
 
     /// Begins the reply to what the user may have finished saying.
@@ -273,34 +278,6 @@ impl Conversation {
         }
     }
 
-    /// Words of the user that could not be transcribed.
-    pub(super) fn on_lost_words(&mut self, now: SessionTime, failure: &Failure) {
-        report::failure(&failure.error);
-        self.show_error(&failure.error);
-        if self.active.is_none() {
-            self.count_failure(now, failure.stage, copy(&failure.error));
-        }
-    }
-
-    fn on_failure(&mut self, now: SessionTime, stage: Stage, error: CallError) {
-        report::failure(&error);
-        self.show_error(&error);
-        self.count_failure(now, stage, error);
-    }
-
-    fn count_failure(&mut self, now: SessionTime, stage: Stage, error: CallError) {
-        self.n_errors += 1;
-        let is_last = self.n_errors >= self.core.config.errors_max;
-        let source = apology(stage, &error, is_last);
-        self.apologise(now, source, is_last.then_some(error));
-    }
-
-    fn apologise(&mut self, now: SessionTime, source: Source, ends_with: Option<CallError>) {
-        let is_interruptible = ends_with.is_none();
-        let exchange = self.core.make(source, Kind::Apology { ends_with });
-        self.speak_urgently(now, is_interruptible, exchange);
-    }
-
     /// The last words of a reply: transcript, record, log.
     fn close_exchange(&mut self, now: SessionTime, exchange: Exchange, outcome: ReplyOutcome) {
         self.core.chat.keep_last(self.core.config.chat_items_max);
@@ -374,12 +351,4 @@ impl Conversation {
 
 fn stamp(moment: &mut Option<SessionTime>, now: SessionTime) {
     moment.get_or_insert(now);
-}
-
-/// The same failure without its cause, which stays with the record of the turn.
-fn copy(error: &CallError) -> CallError {
-    CallError {
-        retry_after: error.retry_after,
-        ..CallError::new(error.service, error.operation, error.kind)
-    }
 }

@@ -227,24 +227,6 @@ impl TurnMachine {
         self.commit(TurnSource::Text, text, false, timeline);
     }
 
-    /// When a turn that has become too long is asked for and answered while the user still speaks.
-    fn cuts_in_at(&self) -> Option<SessionTime> {
-        let turn = self.turn.as_ref()?;
-        let is_due = self.is_user_speaking() && turn.is_unasked() && self.agent == Agent::Idle;
-        (is_due && !self.config.limit.duration_max.is_zero())
-            .then(|| turn.started_at + self.config.limit.duration_max)
-    }
-
-    fn cut_in(&mut self, now: SessionTime) {
-        if self.cuts_in_at().is_some_and(|at| now >= at)
-            && let Some(turn) = &mut self.turn
-        {
-            turn.is_cut_off = true;
-            turn.voice_ended_at = now;
-            self.transcribe();
-        }
-    }
-
     /// When the turn is over if the user stays silent; `None` before all words are known.
     fn turn_ends_at(&self) -> Option<SessionTime> {
         let turn = self.turn.as_ref()?;
@@ -257,13 +239,6 @@ impl TurnMachine {
             false => self.endpointing.delay(&transcript),
         };
         Some(turn.voice_ended_at + delay)
-    }
-
-    fn is_at_limit(&self, turn: &OpenTurn, transcript: &str) -> bool {
-        let limit = &self.config.limit;
-        let is_long = turn.voice_ended_at.since(turn.started_at) >= limit.duration_max;
-        let is_wordy = transcript.split_whitespace().count() >= limit.words_max;
-        is_long && !limit.duration_max.is_zero() || is_wordy && limit.words_max > 0
     }
 
     /// Ends the turn when the user has been silent long enough and all words are known.
@@ -340,7 +315,7 @@ impl TurnMachine {
         }
     }
 
-    fn transcribe(&mut self) {
+    pub(super) fn transcribe(&mut self) {
         let Some(turn) = &mut self.turn else { return };
         self.n_requests += 1;
         let request = RequestId(self.n_requests);

@@ -141,7 +141,8 @@ fn the_judge_of_transcripts_is_measured_on_a_table_of_cases() {
         "precision {precision:.2}, recall {recall:.2}\nmissed: {missed:?}\nheld up: {held_up:?}"
     );
     // A user held up for nothing waits for seconds; one who is cut off goes on and is understood.
-    assert!(precision >= 0.95 && recall >= 0.9, "{report}");
+    // When this was written: 1.00 and 0.96.
+    assert!(precision >= 0.98 && recall >= 0.95, "{report}");
 }
 
 #[test]
