@@ -1,5 +1,6 @@
 //! The loop: everything that can happen to a conversation, one thing at a time.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -8,8 +9,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::handle::{COMMANDS_MAX, Command, SessionHandle, SpeechIds};
 use super::listener::Listener;
 use super::reply::{EVENTS_MAX, Failure, ReplyEvent, ReplyEvents, ReplyId};
+use super::speeches::Waiting;
 use super::transcriptions::Transcriptions;
 use super::turns::Exchange;
 use super::{Agent, BoxVad, Config, SessionEnd};
@@ -18,7 +21,7 @@ use crate::chat::ChatContext;
 use crate::memory::Briefing;
 use crate::redact::Pii;
 use crate::room::{AgentState, AudioOutput, RoomEvent, RoomOutput, SegmentId, Usage, UserState};
-use crate::turn::{self, RequestId, SessionTime, Turn, TurnInput, TurnOutput};
+use crate::turn::{self, RequestId, SessionTime, SpeechId, Turn, TurnInput, TurnOutput};
 
 /// All settings of a session.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +38,8 @@ pub struct Settings {
 pub struct Session {
     core: Core,
     replies: mpsc::Receiver<(ReplyId, ReplyEvent)>,
+    commands: mpsc::Receiver<Command>,
+    handle: SessionHandle,
     vad: BoxVad,
     settings: Settings,
     turns: Option<mpsc::Sender<Turn>>,
@@ -51,6 +56,7 @@ pub(super) struct Core {
     pub(super) greeting: Option<Exchange>,
     pub(super) n_replies: u32,
     pub(super) n_segments: u32,
+    pub(super) speech_ids: SpeechIds,
     pub(super) usage: Usage,
 }
 
@@ -64,6 +70,9 @@ impl Session {
         output: Arc<dyn AudioOutput>,
     ) -> Self {
         let (events, replies) = mpsc::channel(EVENTS_MAX);
+        let (commands_in, commands) = mpsc::channel(COMMANDS_MAX);
+        let speech_ids = SpeechIds::default();
+        let handle = SessionHandle::new(commands_in, speech_ids.clone());
         let mut core = Core {
             chat: ChatContext::new(agent.instructions.clone()),
             config: settings.session.clone(),
@@ -72,6 +81,7 @@ impl Session {
             greeting: None,
             n_replies: 0,
             n_segments: 0,
+            speech_ids,
             usage: Usage::default(),
             agent,
         };
@@ -79,11 +89,18 @@ impl Session {
         Self {
             core,
             replies,
+            commands,
+            handle,
             vad,
             settings,
             turns: None,
             briefings: None,
         }
+    }
+
+    /// For programs that have something to say in this conversation.
+    pub fn handle(&self) -> SessionHandle {
+        self.handle.clone()
     }
 
     /// Sends every finished turn to `turns`; what does not fit is dropped and logged.
@@ -112,6 +129,7 @@ impl Session {
     ) -> SessionEnd {
         let listener = Listener::new(self.vad, &self.settings.vad, &self.settings.turn);
         let mut replies = self.replies;
+        let mut commands = self.commands;
         let mut briefings = self.briefings;
         let mut conversation = Conversation {
             core: self.core,
@@ -120,6 +138,7 @@ impl Session {
             transcriptions: Transcriptions::default(),
             active: None,
             prepared: None,
+            speeches: HashMap::new(),
             user_segment: None,
             shown: None,
             user_state: UserState::default(),
@@ -141,6 +160,7 @@ impl Session {
                 (request, words) = conversation.transcriptions.next() => {
                     Event::Transcript(request, words)
                 }
+                Some(command) = commands.recv() => Event::Command(command),
                 Some(briefing) = next_briefing(&mut briefings) => Event::Briefing(briefing),
                 event = room_events.next() => {
                     Event::Room(event.unwrap_or(RoomEvent::Disconnected))
@@ -174,6 +194,7 @@ pub(super) enum Event {
     Room(RoomEvent),
     Transcript(RequestId, Result<String, Failure>),
     Reply(ReplyId, ReplyEvent),
+    Command(Command),
     Briefing(Briefing),
     Deadline,
     Shutdown,
@@ -189,6 +210,8 @@ pub(super) struct Conversation {
     pub(super) active: Option<Exchange>,
     /// The reply to what the user may have finished saying.
     pub(super) prepared: Option<Exchange>,
+    /// What the agent wants to say of itself.
+    pub(super) speeches: HashMap<SpeechId, Waiting>,
     /// Words of the user that the room was shown and that are not final.
     pub(super) user_segment: Option<(SegmentId, String)>,
     pub(super) shown: Option<AgentState>,
@@ -217,6 +240,7 @@ impl Conversation {
                 self.on_lost_words(now, &failure);
             }
             Event::Reply(id, event) => self.on_reply(now, id, event),
+            Event::Command(command) => self.on_command(now, command),
             Event::Briefing(briefing) => self.on_briefing(now, &briefing),
             Event::Deadline => {
                 self.greet_if_late(now);
@@ -242,8 +266,7 @@ impl Conversation {
             RoomEvent::UserJoined(identity) => self.on_user_joined(now, identity),
             RoomEvent::UserLeft { is_final: true } => self.end = Some(SessionEnd::UserLeft),
             RoomEvent::UserLeft { is_final: false } => {
-                self.interrupt(now);
-                self.input(now, TurnInput::AgentFinished);
+                self.input(now, TurnInput::UserLeft);
                 self.on_user_gone();
             }
             RoomEvent::Disconnected => self.end = Some(SessionEnd::RoomClosed),
@@ -271,8 +294,12 @@ impl Conversation {
                 TurnOutput::CancelTranscription(request) => self.transcriptions.cancel(request),
                 TurnOutput::Prepare(text) => self.prepare(text),
                 TurnOutput::DropPrepared => self.prepared = None,
+                TurnOutput::Pause => self.pause(),
+                TurnOutput::Resume => self.resume(),
                 TurnOutput::Interrupt => self.interrupt(now),
                 TurnOutput::Commit(commit) => self.commit(commit),
+                TurnOutput::Speak(id) => self.speak(id),
+                TurnOutput::DropSpeech(id) => drop(self.speeches.remove(&id)),
                 TurnOutput::Discard => {
                     self.listener.utterance().close();
                     self.finish_user_segment(None);

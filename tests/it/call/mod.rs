@@ -188,13 +188,33 @@ async fn an_interruption_silences_the_agent() {
     // Three seconds of voice, from the real engine of another stand-in.
     let speaking = House::speech_of("one two three four five six seven eight nine").await;
     let caller = Caller::join(&house.server.url(), "interrupted").await;
-    caller.hears(50).await;
+    // Past the time in which the voice could be the agent's own echo.
+    caller.hears(320).await;
     let began = Instant::now();
     let (last, ()) = tokio::join!(caller.hears_silence(), caller.say(&speaking));
     let took = last - began;
     // 0.2 s of silence before the voice, 0.5 s of voice, 0.2 s to fall silent, the network, the VAD.
     eprintln!("silent {took:?} after the recording began");
     assert!(took < Duration::from_millis(2500), "{took:?}");
+    caller.room.close().await.expect("the caller hangs up");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voice_without_words_silences_the_agent_for_a_moment() {
+    let fixed = Fixed {
+        transcript: String::new(),
+        tone: Duration::from_secs(20),
+        ..Fixed::default()
+    };
+    let house = House::open(Some(fixed), "A very long greeting.").await;
+    let speaking = House::speech_of("one two three four five six").await;
+    let caller = Caller::join(&house.server.url(), "noisy").await;
+    // Past the time in which the voice could be the agent's own echo.
+    caller.hears(320).await;
+    tokio::join!(caller.hears_silence(), caller.say(&speaking));
+    // The greeting goes on where it was: there is nothing else that the agent could say.
+    caller.hears(50).await;
     caller.room.close().await.expect("the caller hangs up");
     house.close().await;
 }
