@@ -32,6 +32,7 @@ pub use config::Config;
 pub use event_loop::{Session, Settings};
 pub use greeting::{Greeting, Mode as GreetingMode};
 pub use greeting_cache::{GreetingCache, MadeWith};
+pub use report::TurnObserver;
 
 use crate::audio::vad::Vad;
 use crate::error::CallError;
