@@ -5,8 +5,18 @@ import { byId, element } from "./dom.js";
 const NAMES = { user: "You", agent: "Agent" };
 const LINES_MAX = 200;
 
+function scrollDown() {
+  const captions = byId("captions");
+  captions.scrollTo({ top: captions.scrollHeight, behavior: "instant" });
+}
+
 export class Captions {
   #lines = new Map();
+
+  constructor() {
+    // The newest line stays in sight when the window gets another size.
+    new ResizeObserver(scrollDown).observe(byId("captions"));
+  }
 
   clear() {
     this.#lines.clear();
@@ -23,8 +33,7 @@ export class Captions {
     if (isFinal) {
       byId("announcer").textContent = `${speaker === "user" ? "You said" : "Agent"}: ${text}`;
     }
-    const captions = byId("captions");
-    captions.scrollTop = captions.scrollHeight;
+    scrollDown();
   }
 
   #add(segment, speaker) {

@@ -22,3 +22,6 @@ export function shape(tag, attributes) {
 export const milliseconds = (ms) => (ms < 10_000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
 
 export const number = new Intl.NumberFormat("en");
+
+/** A number with its noun. */
+export const counted = (count, one, many = `${one}s`) => `${number.format(count)} ${count === 1 ? one : many}`;

@@ -29,7 +29,7 @@ export class Latency {
     this.#turns = [];
     this.#after = 0;
     byId("turns").replaceChildren();
-    byId("latency").replaceChildren(element("strong", "", {}, "–"));
+    byId("latency").hidden = true;
     byId("no-turns").hidden = false;
     const response = await fetch(`/playground/turns/${identity}/0`);
     if (response.ok) this.#after = Math.max(0, ...(await response.json()).map((turn) => turn.number));
@@ -46,6 +46,7 @@ export class Latency {
     const middle = median(this.#turns.map((turn) => turn.total));
     const count = this.#turns.length === 1 ? "first turn" : `median of ${this.#turns.length}: ${milliseconds(middle)}`;
     byId("latency").replaceChildren(element("strong", "", {}, milliseconds(last)), count);
+    byId("latency").hidden = false;
   }
 }
 

@@ -40,8 +40,8 @@ export class Levels {
     const tap = this.#taps.get(name);
     if (!tap) return new Array(count).fill(0);
     tap.analyser.getByteFrequencyData(tap.bands);
-    // About 90 Hz to 5 kHz, where voices are.
-    const [low, high] = [2, 108];
+    // About 90 Hz to 3.5 kHz, where voices are.
+    const [low, high] = [2, 75];
     return Array.from({ length: count }, (_, place) => {
       const from = Math.floor(low * (high / low) ** (place / count));
       const to = Math.max(from + 1, Math.floor(low * (high / low) ** ((place + 1) / count)));

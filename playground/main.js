@@ -184,10 +184,11 @@ function draw(now) {
     const half = (WAVE_BARS + 1) / 2;
     const isAgent = state === "speaking";
     const bands = isAgent ? levels.bands("agent", half) : levels.bands(wantsMicrophone ? "microphone" : "", half);
+    const loudness = isAgent ? levels.level("agent") : mine;
     wave.forEach((bar, place) => {
       const distance = Math.abs(place - half + 1);
-      const shape = 1 - 0.55 * (distance / half) ** 1.6;
-      const level = Math.max(0.09, Math.min(1, bands[distance] * (isAgent ? 1.15 : 0.8) * shape));
+      const shape = 1 - 0.8 * (distance / half) ** 1.5;
+      const level = Math.min(1, (0.45 * loudness + 0.9 * bands[distance]) * loudness ** 0.3 * shape);
       bar.style.setProperty("--level", level.toFixed(3));
     });
   }

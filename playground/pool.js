@@ -1,6 +1,6 @@
 // The pool's live figures, as GET /pool tells them.
 
-import { byId, element, number, shape } from "./dom.js";
+import { byId, counted, element, number, shape } from "./dom.js";
 
 const SAMPLES_MAX = 60;
 const STATES = { closed: "Closed", half_open: "Half open", open: "Open" };
@@ -52,7 +52,7 @@ export class Pool {
       }
     });
     chart.replaceChildren(...bars);
-    const label = `${connections.reused} requests on a warm connection, ${connections.opened} connections opened`;
+    const label = `${counted(connections.reused, "request")} on a connection that was there, ${counted(connections.opened, "connection")} opened`;
     chart.setAttribute("aria-label", label);
   }
 
@@ -60,7 +60,7 @@ export class Pool {
     const rate = cache.hit_rate;
     const text = rate === null ? "–" : `${Math.round(100 * rate)} %`;
     byId("hit-rate").textContent = text;
-    const hits = `${number.format(cache.hits + cache.coalesced)} hits, ${number.format(cache.misses)} misses`;
+    const hits = `${counted(cache.hits + cache.coalesced, "hit")}, ${counted(cache.misses, "miss", "misses")}`;
     byId("hits").textContent = rate === null ? "no cached calls yet" : hits;
     const chart = byId("hit-chart");
     line(chart, this.#samples.map((sample) => sample.hitRate), 1);
@@ -70,11 +70,11 @@ export class Pool {
   #drawFlight({ connections, permits }) {
     const now = permits.in_use + permits.background_in_use;
     byId("in-flight").textContent = number.format(now);
-    byId("open").textContent = connections.open === null ? `of ${permits.max} places` : `${connections.open} connections open`;
+    byId("open").textContent = connections.open === null ? `of ${permits.max} places` : `${counted(connections.open, "connection")} open`;
     const flights = this.#samples.map((sample) => sample.inFlight);
     const chart = byId("flight-chart");
     line(chart, flights, Math.max(2, ...flights));
-    chart.setAttribute("aria-label", `${now} requests in flight`);
+    chart.setAttribute("aria-label", `${counted(now, "request")} in flight`);
   }
 }
 

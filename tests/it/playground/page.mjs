@@ -160,7 +160,32 @@ function judgeContract(seen) {
   }
 }
 
+/** How the wait of a turn is split, without a browser. */
+async function judgeStages() {
+  const script = await readFile(new URL("../../../playground/stages.js", import.meta.url), "base64");
+  const { median, stagesOf } = await import(`data:text/javascript;base64,${script}`);
+  const turn = {
+    transcript_ms: 310,
+    committed_ms: 500,
+    llm_started_ms: 310,
+    llm_first_token_ms: 460,
+    tts_started_ms: 462,
+    tts_first_audio_ms: 490,
+    playout_started_ms: 520,
+  };
+  const parts = (changes) => Object.values(stagesOf({ ...turn, ...changes }, 500).parts);
+  // Endpointing, STT, LLM, TTS, rest.
+  assert.deepEqual(parts({}), [500, 0, 0, 0, 20], "all was ready in time");
+  const late = { transcript_ms: 790, committed_ms: 800, llm_first_token_ms: 950, tts_first_audio_ms: 1050, playout_started_ms: 1060 };
+  assert.deepEqual(parts(late), [500, 300, 150, 100, 10], "the transcript was waited for");
+  const typed = { transcript_ms: null, committed_ms: 0, llm_first_token_ms: 150, tts_first_audio_ms: 250, playout_started_ms: 255 };
+  assert.deepEqual(parts(typed), [0, 0, 150, 100, 5]);
+  assert.equal(stagesOf({ ...turn, playout_started_ms: null }, 500), null, "nothing was heard");
+  assert.deepEqual([median([3, 1, 2]), median([4, 1, 2, 3])], [2, 2.5]);
+}
+
 async function main() {
+  await judgeStages();
   await mkdir(output, { recursive: true });
   const sound = await microphone();
   const browser = await chromium.launch({
