@@ -34,7 +34,10 @@ function wav(samples, rate) {
   return Buffer.concat([header, samples]);
 }
 
-/** The microphone: half a second of silence, the sentence, and silence that is longer than the test. */
+/**
+ * The microphone: half a second of silence and the sentence, again and again. A machine that is busy
+ * may swallow a piece of it; people say it once more, too.
+ */
 async function microphone() {
   const spoken = await fetch(`${openai}/audio/speech`, {
     method: "POST",
@@ -43,7 +46,8 @@ async function microphone() {
   });
   assert.equal(spoken.status, 200);
   const silence = (seconds) => Buffer.alloc(24_000 * 2 * seconds);
-  const sound = Buffer.concat([silence(0.5), Buffer.from(await spoken.arrayBuffer()), silence(120)]);
+  const once = Buffer.concat([silence(0.5), Buffer.from(await spoken.arrayBuffer()), silence(12)]);
+  const sound = Buffer.concat(new Array(8).fill(once));
   const path = `${output}/microphone.wav`;
   await writeFile(path, wav(sound, 24_000));
   return path;
@@ -88,8 +92,8 @@ async function stopRecorder(page) {
 }
 
 /** What LiveKit's own client sees of the agent, without any code of the page. */
-const seenByLiveKit = () =>
-  `(${async () => {
+const seenByLiveKit = (spoken) =>
+  `(${async (spoken) => {
     const { ParticipantKind, Room, RoomEvent } = await import("/playground/livekit-client.js");
     const answer = await fetch("/playground/token", {
       method: "POST",
@@ -123,7 +127,7 @@ const seenByLiveKit = () =>
     await until(() => seen.streams.some((stream) => stream.identity === agent.identity));
     await until(() => agent.attributes["lk.agent.state"] === "listening");
     await room.localParticipant.setMicrophoneEnabled(true);
-    await until(() => seen.streams.some((stream) => stream.identity !== agent.identity && stream.attributes["lk.transcription_final"] === "true"));
+    await until(() => seen.streams.some(({ text, attributes }) => text === spoken && attributes["lk.transcription_final"] === "true"));
     await until(() => seen.streams.filter((stream) => stream.identity === agent.identity).length > 1);
     const voice = [...agent.trackPublications.values()].map((publication) => ({
       sid: publication.trackSid,
@@ -132,7 +136,7 @@ const seenByLiveKit = () =>
     }));
     await room.disconnect();
     return { ...seen, agent: agent.identity, voice, attributes: agent.attributes };
-  }})()`;
+  }})(${JSON.stringify(spoken)})`;
 
 function judgeContract(seen) {
   const [voice] = seen.voice;
@@ -149,12 +153,11 @@ function judgeContract(seen) {
   assert.ok(agents.every(({ attributes }) => attributes["lk.transcribed_track_id"] === voice.sid));
   assert.ok(agents.every(({ attributes }) => attributes["lk.transcription_final"] === "true"), "final by its trailer");
   assert.ok(agents.some(({ pieces }) => pieces > 1), "the agent's words come as they are heard");
-  const users = seen.streams.filter(({ identity }) => identity === "contract-0001");
+  const last = seen.streams.find(({ text, attributes }) => text === SPOKEN && attributes["lk.transcription_final"] === "true");
+  assert.equal(last.identity, "contract-0001", "the user's words come as the user's");
+  const users = seen.streams.filter(({ attributes }) => attributes["lk.segment_id"] === last.attributes["lk.segment_id"]);
   const finals = users.map(({ attributes }) => attributes["lk.transcription_final"]);
-  assert.deepEqual([...new Set(finals)], ["false", "true"], "interim, then final");
-  const segments = new Set(users.map(({ attributes }) => attributes["lk.segment_id"]));
-  assert.equal(segments.size, 1, "one segment for all its versions");
-  assert.equal(users.at(-1).text, SPOKEN);
+  assert.deepEqual([...new Set(finals)], ["false", "true"], "interim, then final, in one segment");
   for (const identity of [seen.agent, "contract-0001"]) {
     assert.ok(seen.packets.some((packet) => packet.identity === identity && packet.final), "the older packets, too");
   }
@@ -228,10 +231,19 @@ async function converse(browser) {
     const { protocol, hostname } = new URL(request.url());
     if (hostname !== "127.0.0.1" && !["data:", "blob:"].includes(protocol)) trouble.push(`asks ${request.url()}`);
   });
+  try {
+    await talk(page, trouble);
+  } catch (error) {
+    await page.screenshot({ path: `${output}/failed.png` });
+    console.error("the page says:", await page.locator("main").innerText());
+    throw error;
+  }
+}
+
+async function talk(page, trouble) {
   const shot = (name, options = {}) => page.screenshot({ path: `${output}/${name}.png`, ...options });
   const state = (text) => page.waitForFunction((text) => document.getElementById("state").textContent === text, text);
   const line = (who, words) => page.locator(`.line.${who}:not(.interim) .words`, { hasText: words }).first().waitFor();
-
   await page.goto(page_url);
   await page.evaluate(() => {
     globalThis.states = [];
@@ -255,6 +267,7 @@ async function converse(browser) {
   await page.waitForFunction(() => Number(document.getElementById("meter").ariaValueNow ?? document.getElementById("meter").getAttribute("aria-valuenow")) > 10);
   await shot("listening");
   await line("user", SPOKEN);
+  await button("Microphone on").click();
   await state("Speaking");
   await page.emulateMedia({ colorScheme: "dark" });
   await page.waitForFunction(() => [...document.querySelectorAll("#wave i")].some((bar) => Number(bar.style.getPropertyValue("--level")) > 0.3));
@@ -273,7 +286,7 @@ async function converse(browser) {
   const bars = await page.locator(".bar").evaluateAll((all) => all.map((bar) => bar.ariaLabel));
   assert.match(bars[1], /^endpointing \d+ ms/, "the spoken turn");
   assert.ok(bars[0].length > 0 && !bars[0].startsWith("endpointing"), `the typed turn: ${bars[0]}`);
-  assert.match(await page.locator("#latency").innerText(), /\d+ ms\s*median of 2/);
+  assert.match(await page.locator("#latency").innerText(), /\d+ ms\s*median of \d+/);
   for (const id of ["opened", "reused"]) {
     assert.ok(Number(await page.locator(`#${id}`).innerText()) > 0, id);
   }
@@ -295,7 +308,7 @@ async function converse(browser) {
   await button("End call").click();
   await button("Start call").waitFor();
 
-  judgeContract(await page.evaluate(seenByLiveKit()));
+  judgeContract(await page.evaluate(seenByLiveKit(SPOKEN)));
   assert.deepEqual(trouble, []);
   console.log(JSON.stringify({ heard, bars, states }));
 }
