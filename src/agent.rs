@@ -17,7 +17,7 @@ use crate::room::{
     AgentCard, AudioOutput, Joined, Models, RoomEvent, RoomOutput, RpcMethod, SilentOutput, Voice,
     join,
 };
-use crate::session::{Agent, Greeting, GreetingMode, Session, SessionEnd, Settings};
+use crate::session::{Agent, Greeting, GreetingMode, Session, SessionEnd, Settings, TurnObserver};
 use crate::tools::{ToolSet, memory_tools};
 use crate::tts::SilentTts;
 use crate::worker::{JobContext, JobHandler, JobOutcome};
@@ -75,6 +75,7 @@ pub struct AgentJobs {
     services: Services,
     rpc_tools: Vec<String>,
     memories: Option<Memories>,
+    observer: Option<Arc<dyn TurnObserver>>,
 }
 
 impl AgentJobs {
@@ -91,7 +92,15 @@ impl AgentJobs {
             services,
             rpc_tools,
             memories: None,
+            observer: None,
         }
+    }
+
+    /// The same agent, and `observer` is told the figures of every turn of every job.
+    #[must_use]
+    pub fn observed_by(mut self, observer: Arc<dyn TurnObserver>) -> Self {
+        self.observer = Some(observer);
+        self
     }
 
     /// The same agent with a memory: it knows its callers again.
@@ -180,7 +189,10 @@ impl AgentJobs {
         ending: CancellationToken,
     ) -> (Session, Option<Recorder>) {
         let vad = Box::new(EarshotVad::new());
-        let session = Session::prepare(self.settings.clone(), agent, vad, output);
+        let mut session = Session::prepare(self.settings.clone(), agent, vad, output);
+        if let Some(observer) = &self.observer {
+            session = session.observe_with(Arc::clone(observer));
+        }
         let Some(memory) = memory else {
             return (session, None);
         };

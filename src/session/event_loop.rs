@@ -13,6 +13,7 @@ use super::handle::{COMMANDS_MAX, Command, SessionHandle, SpeechIds};
 use super::listener::Listener;
 use super::reply::{EVENTS_MAX, Failure, ReplyEvent, ReplyEvents, ReplyId};
 use super::speeches::Waiting;
+use super::report::TurnObserver;
 use super::transcriptions::Transcriptions;
 use super::turns::Exchange;
 use super::{Agent, BoxVad, Config, SessionEnd};
@@ -43,6 +44,7 @@ pub struct Session {
     vad: BoxVad,
     settings: Settings,
     turns: Option<mpsc::Sender<Turn>>,
+    observer: Option<Arc<dyn TurnObserver>>,
     briefings: Option<BoxStream<'static, Briefing>>,
 }
 
@@ -94,6 +96,7 @@ impl Session {
             vad,
             settings,
             turns: None,
+            observer: None,
             briefings: None,
         }
     }
@@ -107,6 +110,13 @@ impl Session {
     #[must_use]
     pub fn record_to(mut self, turns: mpsc::Sender<Turn>) -> Self {
         self.turns = Some(turns);
+        self
+    }
+
+    /// Tells `observer` the figures of every turn.
+    #[must_use]
+    pub fn observe_with(mut self, observer: Arc<dyn TurnObserver>) -> Self {
+        self.observer = Some(observer);
         self
     }
 
@@ -144,6 +154,7 @@ impl Session {
             user_state: UserState::default(),
             n_errors: 0,
             turns: self.turns,
+            observer: self.observer,
             user: None,
             is_briefed: briefings.is_some(),
             greet_by: None,
@@ -219,6 +230,7 @@ pub(super) struct Conversation {
     /// Failures since the last answer that was heard.
     pub(super) n_errors: u32,
     pub(super) turns: Option<mpsc::Sender<Turn>>,
+    pub(super) observer: Option<Arc<dyn TurnObserver>>,
     /// The identity of the user who is there, or was last.
     pub(super) user: Option<Pii<String>>,
     /// Whether there will be something to tell the model about users.
@@ -293,9 +305,9 @@ impl Conversation {
                 TurnOutput::CutSound => drop(self.listener.utterance().cut()),
                 TurnOutput::CancelTranscription(request) => self.transcriptions.cancel(request),
                 TurnOutput::Prepare(text) => self.prepare(text),
-                TurnOutput::DropPrepared => self.prepared = None,
                 TurnOutput::Pause => self.pause(),
                 TurnOutput::Resume => self.resume(),
+                TurnOutput::DropPrepared => self.drop_prepared(),
                 TurnOutput::Interrupt => self.interrupt(now),
                 TurnOutput::Commit(commit) => self.commit(commit),
                 TurnOutput::Speak(id) => self.speak(id),

@@ -36,6 +36,7 @@ pub use event_loop::{Session, Settings};
 pub use greeting::{Greeting, Mode as GreetingMode};
 pub use greeting_cache::{GreetingCache, MadeWith};
 pub use handle::{ReplyRequest, SessionHandle, SpeechEnd, SpeechHandle, SpeechOptions, Words};
+pub use report::TurnObserver;
 
 use crate::audio::vad::Vad;
 use crate::error::CallError;

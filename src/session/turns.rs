@@ -120,6 +120,19 @@ impl Conversation {
         self.prepared = Some(self.core.make(Source::Chat(context), Kind::Answer));
     }
 
+    /// The user went on: what was prepared is worth nothing.
+    pub(super) fn drop_prepared(&mut self) {
+        if self.prepared.take().is_some() {
+            self.speculation_ended(false);
+        }
+    }
+
+    fn speculation_ended(&self, is_used: bool) {
+        if let Some(observer) = &self.observer {
+            observer.speculation_ended(is_used);
+        }
+    }
+
     /// The user's turn is over: answers it.
     pub(super) fn commit(&mut self, commit: Commit) {
         if commit.source == TurnSource::Speech {
@@ -130,6 +143,9 @@ impl Conversation {
         self.add_to_chat(vec![said], commit.timeline);
         self.core.chat.keep_last(self.core.config.chat_items_max);
         let prepared = self.prepared.take().filter(|_| commit.is_prepared);
+        if prepared.is_some() {
+            self.speculation_ended(true);
+        }
         let mut exchange = prepared.unwrap_or_else(|| {
             let source = Source::Chat(self.core.chat.clone());
             self.core.make(source, Kind::Answer)
@@ -314,6 +330,9 @@ impl Conversation {
             timeline,
         };
         report::turn(&turn);
+        if let Some(observer) = &self.observer {
+            observer.turn_ended(&turn);
+        }
         if let Some(turns) = &self.turns
             && turns.try_send(turn).is_err()
         {
