@@ -111,7 +111,8 @@ impl AgentJobs {
     }
 
     async fn open_connections(&self) {
-        self.services.pool.prewarm(&self.services.endpoints).await;
+        let http = self.services.pool.prewarm(&self.services.endpoints);
+        tokio::join!(http, self.agent.stt.prewarm());
     }
 
     /// The one way out of the process.

@@ -47,7 +47,7 @@ impl Stages {
             .collect();
         Ok(Self {
             stt: match only(stt) {
-                Ok(stt) => Arc::new(stt),
+                Ok(stt) => stt.in_mode(),
                 Err(all) => Arc::new(FallbackStt::new(pool.clone(), all)),
             },
             llm: match only(llm) {

@@ -175,7 +175,7 @@ impl Blueprint {
 
 /// TLS with the system's certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured), loaded
 /// once; sessions are resumed across generations.
-fn tls_config() -> rustls::ClientConfig {
+pub(super) fn tls_config() -> rustls::ClientConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

@@ -34,6 +34,8 @@ mod places;
 mod prewarm;
 mod recorder;
 mod retry;
+mod socket;
+mod sockets;
 mod spec;
 mod sse;
 mod stack;
@@ -63,6 +65,7 @@ pub use self::endpoint::{Config as EndpointConfig, Endpoint, EndpointError, OPEN
 pub use self::http_client::HttpClient;
 pub use self::openai::OpenAiClient;
 pub use self::parallel::{PARALLEL_TIMEOUT, parallel_ai_calls};
+pub use self::sockets::{Opening, SocketPlan, Sockets, TakenSocket};
 pub use self::spec::{CallSpec, Priority};
 pub(crate) use self::sse::SseDecoder;
 pub use self::stats::{
@@ -94,6 +97,7 @@ struct Inner {
     backends: backend::Backends,
     health: health::Health,
     choices: Mutex<Vec<choice::Shown>>,
+    sockets: Mutex<Vec<std::sync::Weak<sockets::Set>>>,
 }
 
 /// What an attempt needs.
@@ -142,6 +146,7 @@ impl ConnectionPool {
             backends: backend::Backends::default(),
             health: health::Health::default(),
             choices: Mutex::default(),
+            sockets: Mutex::default(),
         })))
     }
 

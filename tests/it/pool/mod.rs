@@ -11,6 +11,7 @@ mod outage;
 mod outages;
 mod pooling;
 mod privacy;
+mod realtime_stt;
 pub(crate) mod stages;
 mod streams;
 mod wire;
