@@ -61,6 +61,7 @@ pub use self::config::Config;
 pub use self::connections::ConnectionStats;
 pub(crate) use self::decode::{Decode, Fault, decode};
 pub use self::dns::DnsStats;
+pub(crate) use self::endpoint::encoded;
 pub use self::endpoint::{Config as EndpointConfig, Endpoint, EndpointError, OPENAI_BASE_URL};
 pub use self::http_client::HttpClient;
 pub use self::openai::OpenAiClient;

@@ -115,11 +115,8 @@ impl Lease {
     /// The TCP connection, to any of the host's addresses.
     async fn connect(&self, url: &Url) -> Result<TcpStream, CallError> {
         let shared = self.shared();
-        let unavailable = |error| {
-            self.spec()
-                .error(ErrorKind::Unavailable)
-                .because(std::io::Error::from(error))
-        };
+        let unavailable =
+            |error: std::io::Error| self.spec().error(ErrorKind::Unavailable).because(error);
         let host = url.host_str().unwrap_or_default();
         let host = host.trim_matches(['[', ']']);
         let port = url.port_or_known_default().unwrap_or_default();

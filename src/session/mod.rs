@@ -16,6 +16,7 @@ mod events;
 mod greeting;
 mod greeting_cache;
 mod listener;
+pub mod realtime;
 mod recording;
 mod reply;
 mod report;

@@ -20,18 +20,11 @@ pub(super) const RATE_HZ: u32 = 24_000;
 pub(super) fn path(host: &str, model: &str) -> String {
     match host {
         "api.openai.com:443" => "/realtime?intent=transcription".to_owned(),
-        _ => format!("/realtime?intent=transcription&model={}", encoded(model)),
+        _ => format!(
+            "/realtime?intent=transcription&model={}",
+            pool::encoded(model)
+        ),
     }
-}
-
-/// A value of a query.
-fn encoded(value: &str) -> String {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
-    let bytes = value.bytes().map(|byte| match plain(&byte) {
-        true => char::from(byte).to_string(),
-        false => format!("%{byte:02X}"),
-    });
-    bytes.collect()
 }
 
 /// Makes a new connection ready. Who speaks when is decided here, not by the service.

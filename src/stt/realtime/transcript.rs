@@ -86,7 +86,7 @@ impl Transcript {
         }
         match committed.iter_mut().find_map(|item| item.error.take()) {
             Some(error) => Some(Err(error)),
-            None => Some(Ok(self.text())),
+            None => Some(Ok(join(&self.items[..self.n_commits]))),
         }
     }
 
@@ -98,16 +98,10 @@ impl Transcript {
     }
 
     fn words(&self) -> Change {
-        match self.text() {
+        match join(&self.items) {
             text if text.is_empty() => Change::Nothing,
             text => Change::Words(text),
         }
-    }
-
-    fn text(&self) -> String {
-        let texts = self.items.iter().map(|item| item.text.trim());
-        let texts: Vec<_> = texts.filter(|text| !text.is_empty()).collect();
-        texts.join(" ")
     }
 
     fn item(&mut self, id: String) -> &mut Item {
@@ -123,6 +117,12 @@ impl Transcript {
         });
         &mut self.items[place]
     }
+}
+
+fn join(items: &[Item]) -> String {
+    let texts = items.iter().map(|item| item.text.trim());
+    let texts: Vec<_> = texts.filter(|text| !text.is_empty()).collect();
+    texts.join(" ")
 }
 
 #[cfg(test)]
@@ -161,9 +161,9 @@ mod tests {
                 Err(error) => seen.push(error.kind.label().to_owned()),
             }
             match transcript.answer() {
-                Some(Ok(words)) => seen.push(format!("= {words}")),
+                Some(Ok(words)) if transcript.n_commits > 0 => seen.push(format!("= {words}")),
                 Some(Err(error)) => seen.push(format!("= {}", error.kind.label())),
-                None => {}
+                _ => {}
             }
         }
         seen.push(

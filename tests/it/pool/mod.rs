@@ -1,6 +1,6 @@
 //! The pool and the providers on it, over real HTTP.
 
-mod aimock;
+pub(crate) mod aimock;
 mod cleanup;
 mod clients;
 pub(crate) mod fallback;

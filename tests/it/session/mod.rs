@@ -8,6 +8,7 @@
 mod briefing;
 mod fakes;
 mod greetings;
+mod realtime;
 
 use std::sync::Arc;
 use std::time::Duration;
