@@ -255,6 +255,9 @@ async fn agent(config: &Config) -> anyhow::Result<(AgentJobs, Overview)> {
         cache,
     };
     let mut jobs = AgentJobs::new(agent, settings, services, config.agent.rpc_tools.clone());
+    if let Some(model) = stages.realtime {
+        jobs = jobs.with_realtime(model);
+    }
     if let Some(memories) = memories {
         jobs = jobs.with_memories(memories);
     }

@@ -61,6 +61,8 @@ pub struct Config {
     pub turn: turn::Config,
     /// Limits of a conversation.
     pub session: session::Config,
+    /// One model in place of the three stages.
+    pub realtime: session::realtime::Config,
     /// Who talks.
     pub agent: agent::Config,
     /// Results worth keeping.
@@ -120,6 +122,7 @@ impl Config {
             self.vad.problems(),
             self.turn.problems(),
             self.session.problems(),
+            self.realtime.problems(),
             self.agent.problems(),
             self.cache.problems(),
             self.memory.problems(),

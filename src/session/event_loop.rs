@@ -11,18 +11,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::handle::{COMMANDS_MAX, Command, SessionHandle, SpeechIds};
 use super::listener::Listener;
-use super::reply::{EVENTS_MAX, Failure, ReplyEvent, ReplyEvents, ReplyId};
-use super::speeches::Waiting;
+use super::reply::{EVENTS_MAX, ReplyEvent, ReplyEvents, ReplyId};
 use super::report::TurnObserver;
-use super::transcriptions::Transcriptions;
+use super::speeches::Waiting;
+use super::transcriptions::{Heard, Transcriptions};
 use super::turns::Exchange;
 use super::{Agent, BoxVad, Config, SessionEnd};
-use crate::audio::speech;
+use crate::audio::{AudioFrame, speech};
 use crate::chat::ChatContext;
 use crate::memory::Briefing;
 use crate::redact::Pii;
 use crate::room::{AgentState, AudioOutput, RoomEvent, RoomOutput, SegmentId, Usage, UserState};
-use crate::turn::{self, RequestId, SessionTime, SpeechId, Turn, TurnInput, TurnOutput};
+use crate::turn::{self, SessionTime, SpeechId, Turn, TurnInput, TurnOutput};
 
 /// All settings of a session.
 #[derive(Clone, Debug, Default)]
@@ -168,9 +168,7 @@ impl Session {
                 biased;
                 () = shutdown.cancelled() => Event::Shutdown,
                 Some((id, event)) = replies.recv() => Event::Reply(id, event),
-                (request, words) = conversation.transcriptions.next() => {
-                    Event::Transcript(request, words)
-                }
+                heard = conversation.transcriptions.next() => Event::Transcript(heard),
                 Some(command) = commands.recv() => Event::Command(command),
                 Some(briefing) = next_briefing(&mut briefings) => Event::Briefing(briefing),
                 event = room_events.next() => {
@@ -203,7 +201,7 @@ async fn sleep_until(started: Instant, deadline: Option<SessionTime>) {
 /// Everything that makes a session act.
 pub(super) enum Event {
     Room(RoomEvent),
-    Transcript(RequestId, Result<String, Failure>),
+    Transcript(Heard),
     Reply(ReplyId, ReplyEvent),
     Command(Command),
     Briefing(Briefing),
@@ -244,10 +242,11 @@ impl Conversation {
     fn on_event(&mut self, now: SessionTime, event: Event) {
         match event {
             Event::Room(event) => self.on_room(now, event),
-            Event::Transcript(request, Ok(text)) => {
+            Event::Transcript(Heard::Words(text)) => self.show_user_words(&text),
+            Event::Transcript(Heard::Answer(request, Ok(text))) => {
                 self.input(now, TurnInput::Transcript { request, text });
             }
-            Event::Transcript(request, Err(failure)) => {
+            Event::Transcript(Heard::Answer(request, Err(failure))) => {
                 self.input(now, TurnInput::TranscriptionFailed { request });
                 self.on_lost_words(now, &failure);
             }
@@ -266,6 +265,7 @@ impl Conversation {
     fn on_room(&mut self, now: SessionTime, event: RoomEvent) {
         match event {
             RoomEvent::Frame(frame) => {
+                self.transcriptions.hear(&frame);
                 let outputs = self.listener.hear(now, &frame);
                 self.apply(now, outputs);
             }
@@ -294,7 +294,11 @@ impl Conversation {
     fn apply(&mut self, now: SessionTime, outputs: Vec<TurnOutput>) {
         for output in outputs {
             match output {
-                TurnOutput::Open => self.listener.utterance().open(),
+                TurnOutput::Open => {
+                    self.listener.utterance().open();
+                    let sound = self.listener.utterance().so_far();
+                    self.transcriptions.open(&*self.core.agent.stt, &sound);
+                }
                 TurnOutput::Transcribe(request) => {
                     let sound = self.listener.utterance().so_far();
                     self.core.usage.stt_audio += sound.duration();
@@ -302,7 +306,14 @@ impl Conversation {
                     self.transcriptions
                         .start(request, &*stt, sound, self.core.config.stall_max);
                 }
-                TurnOutput::CutSound => drop(self.listener.utterance().cut()),
+                TurnOutput::CutSound => {
+                    let sound = self.listener.utterance().cut();
+                    let nothing = AudioFrame {
+                        samples: Vec::new(),
+                        ..sound
+                    };
+                    self.transcriptions.open(&*self.core.agent.stt, &nothing);
+                }
                 TurnOutput::CancelTranscription(request) => self.transcriptions.cancel(request),
                 TurnOutput::Prepare(text) => self.prepare(text),
                 TurnOutput::Pause => self.pause(),
@@ -313,6 +324,7 @@ impl Conversation {
                 TurnOutput::Speak(id) => self.speak(id),
                 TurnOutput::DropSpeech(id) => drop(self.speeches.remove(&id)),
                 TurnOutput::Discard => {
+                    self.transcriptions.close();
                     self.listener.utterance().close();
                     self.finish_user_segment(None);
                 }

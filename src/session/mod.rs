@@ -18,6 +18,7 @@ mod greeting;
 mod greeting_cache;
 mod handle;
 mod listener;
+pub mod realtime;
 mod recording;
 mod reply;
 mod report;

@@ -136,6 +136,7 @@ impl Conversation {
     /// The user's turn is over: answers it.
     pub(super) fn commit(&mut self, commit: Commit) {
         if commit.source == TurnSource::Speech {
+            self.transcriptions.close();
             self.listener.utterance().close();
             self.finish_user_segment(Some(commit.transcript.clone()));
         }
@@ -347,7 +348,7 @@ impl Conversation {
         self.finish_user_segment(None);
     }
 
-    fn show_user_words(&mut self, text: &str) {
+    pub(super) fn show_user_words(&mut self, text: &str) {
         let segment = match self.user_segment.take() {
             Some((segment, _)) => segment,
             None => self.core.new_segment(),

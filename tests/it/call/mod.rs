@@ -8,6 +8,7 @@ mod memory;
 mod official;
 mod official_session;
 mod official_words;
+mod realtime;
 mod trouble;
 
 use std::sync::Arc;

@@ -9,6 +9,7 @@ mod briefing;
 mod fakes;
 mod greetings;
 mod pausing;
+mod realtime;
 mod speeches;
 
 use std::sync::Arc;
