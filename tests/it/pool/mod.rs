@@ -1,12 +1,14 @@
 //! The pool and the providers on it, over real HTTP.
 
 pub(crate) mod aimock;
+mod background;
 mod cleanup;
 mod clients;
 pub(crate) mod fallback;
 mod faults;
 mod health;
 mod limits;
+mod names;
 mod outage;
 mod outages;
 mod pooling;
@@ -14,4 +16,5 @@ mod privacy;
 mod realtime_stt;
 pub(crate) mod stages;
 mod streams;
+mod unmade;
 mod wire;
