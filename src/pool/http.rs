@@ -120,14 +120,6 @@ impl Http {
         http
     }
 
-    /// TLS for connections that become WebSockets: those begin as HTTP/1.1.
-    pub(super) fn websocket_tls(&self) -> Arc<rustls::ClientConfig> {
-        let mut tls = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut config = tls.config();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Arc::new(config)
-    }
-
     /// A client for building requests; sending is for [`Http::current`].
     pub(super) fn builder(&self) -> &reqwest::Client {
         &self.plain
@@ -218,6 +210,14 @@ impl Http {
         if self.replace() {
             self.evictions.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// The TLS settings for a WebSocket, which begins as HTTP/1.1.
+    pub(super) fn socket_tls(&self) -> rustls::ClientConfig {
+        let mut tls = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut config = tls.config();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config
     }
 
     pub(super) fn evictions(&self) -> u64 {
@@ -311,6 +311,12 @@ mod tests {
         let stats = http.stats();
         assert!(stats.is_shared);
         assert_eq!((stats.build_failures, stats.one_off_requests), (3, 2));
+    }
+
+    #[test]
+    fn a_websocket_is_never_asked_for_over_http2() {
+        let (http, _) = http();
+        assert_eq!(http.socket_tls().alpn_protocols, [b"http/1.1"]);
     }
 
     #[test]

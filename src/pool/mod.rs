@@ -102,8 +102,8 @@ struct Inner {
     backends: backend::Backends,
     health: health::Health,
     choices: Mutex<Vec<choice::Shown>>,
-    missing: Mutex<BTreeMap<Service, String>>,
     sockets: Mutex<Vec<std::sync::Weak<sockets::Set>>>,
+    missing: Mutex<BTreeMap<Service, String>>,
 }
 
 /// What an attempt needs.
@@ -157,8 +157,8 @@ impl ConnectionPool {
             backends: backend::Backends::default(),
             health: health::Health::default(),
             choices: Mutex::default(),
-            missing: Mutex::default(),
             sockets: Mutex::default(),
+            missing: Mutex::default(),
         })))
     }
 

@@ -4,6 +4,7 @@
 //! is gone, also while nobody uses the connection.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
@@ -99,13 +100,15 @@ impl Lease {
         let config = WebSocketConfig::default()
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX));
-        let connector = (url.scheme() == "https")
-            .then(|| Connector::Rustls(self.shared().http.websocket_tls()));
+        let connector = match url.scheme() {
+            "https" => Connector::Rustls(Arc::new(self.shared().http.socket_tls())),
+            _ => Connector::Plain,
+        };
         let opening = tokio_tungstenite::client_async_tls_with_config(
             request,
             stream,
             Some(config),
-            connector,
+            Some(connector),
         );
         let (stream, _) = opening.await.map_err(|error| self.handshake(error))?;
         Ok(start(stream, (local, remote)))
