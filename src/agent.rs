@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::audio::vad::EarshotVad;
@@ -18,7 +19,7 @@ use crate::room::{
     join,
 };
 use crate::session::{Agent, Greeting, GreetingMode, Session, SessionEnd, Settings};
-use crate::tools::{ToolSet, memory_tools};
+use crate::tools::{McpServers, ToolSet, memory_tools};
 use crate::tts::SilentTts;
 use crate::worker::{JobContext, JobHandler, JobOutcome};
 
@@ -35,6 +36,10 @@ pub struct Config {
     pub greeting: Greeting,
     /// Tools that other participants can call as methods of the agent's participant.
     pub rpc_tools: Vec<String>,
+    /// Tools that the model may call; `*` for all.
+    pub tools: Vec<String>,
+    /// MCP servers whose tools the agent has, by their names; `*` for all.
+    pub mcp: Vec<String>,
 }
 
 impl Default for Config {
@@ -47,6 +52,8 @@ impl Default for Config {
             rpc_tools: ["getConnectionPoolStats", "cleanupConnectionPool"]
                 .map(str::to_owned)
                 .to_vec(),
+            tools: vec!["*".to_owned()],
+            mcp: vec!["*".to_owned()],
         }
     }
 }
@@ -68,30 +75,64 @@ pub struct Services {
     pub cache: Cache,
 }
 
-/// Runs every job with the same agent, on the process's shared services.
+/// An agent as the jobs run it.
+#[derive(Clone)]
+pub struct Profile {
+    /// Name that dispatches ask for; empty for every new room.
+    pub name: String,
+    /// Who talks.
+    pub agent: Agent,
+    /// How it listens and takes turns.
+    pub settings: Settings,
+    /// Tools that other participants can call as methods of the agent's participant.
+    pub rpc_tools: Vec<String>,
+    /// Tools that the model may call; `*` for all.
+    pub tools: Vec<String>,
+}
+
+/// Runs every job with the agent it asks for, on the process's shared services.
 pub struct AgentJobs {
-    agent: Agent,
-    settings: Settings,
+    default: Profile,
+    others: Vec<Profile>,
     services: Services,
-    rpc_tools: Vec<String>,
     memories: Option<Memories>,
+    mcp: Mutex<McpServers>,
 }
 
 impl AgentJobs {
-    /// An agent with its settings.
-    pub fn new(
-        agent: Agent,
-        settings: Settings,
-        services: Services,
-        rpc_tools: Vec<String>,
-    ) -> Self {
+    /// The agent of every job that does not ask for another one.
+    pub fn new(default: Profile, services: Services) -> Self {
         Self {
-            agent,
-            settings,
+            default,
+            others: Vec::new(),
             services,
-            rpc_tools,
             memories: None,
+            mcp: Mutex::default(),
         }
+    }
+
+    /// More agents, for the jobs that ask for them by name.
+    #[must_use]
+    pub fn with_agents(mut self, others: Vec<Profile>) -> Self {
+        self.others = others;
+        self
+    }
+
+    /// The servers whose tools the agents have, to be closed with everything else.
+    #[must_use]
+    pub fn with_mcp(mut self, servers: McpServers) -> Self {
+        self.mcp = Mutex::new(servers);
+        self
+    }
+
+    fn profiles(&self) -> impl Iterator<Item = &Profile> {
+        std::iter::once(&self.default).chain(&self.others)
+    }
+
+    /// The agent of this name, else the default one.
+    fn profile(&self, name: &str) -> &Profile {
+        let named = self.profiles().find(|profile| profile.name == name);
+        named.unwrap_or(&self.default)
     }
 
     /// The same agent with a memory: it knows its callers again.
@@ -105,7 +146,8 @@ impl AgentJobs {
     pub async fn prewarm(&self) {
         let greeting = async {
             self.services.cache.prewarm().await;
-            self.agent.prewarm(&self.settings.session).await;
+            let profiles = self.profiles();
+            join_all(profiles.map(|it| it.agent.prewarm(&it.settings.session))).await;
         };
         tokio::join!(greeting, self.open_connections());
     }
@@ -130,12 +172,13 @@ impl AgentJobs {
         if let Some(memories) = &self.memories {
             memories.close(CLOSE_WITHIN).await;
         }
+        self.mcp.lock().await.close().await;
         self.services.pool.close().await;
     }
 
     /// Whether the agent speaks first.
     pub fn agent_greets(&self) -> bool {
-        self.agent.greeting.mode != GreetingMode::None
+        self.default.agent.greeting.mode != GreetingMode::None
     }
 
     /// Holds one conversation by text: the same session in another room, without a voice.
@@ -145,12 +188,16 @@ impl AgentJobs {
         room: Arc<dyn RoomOutput>,
         shutdown: CancellationToken,
     ) -> SessionEnd {
-        let (mut agent, memory) = self.agent_with_memory();
+        self.mcp.lock().await.settled().await;
+        let profile = &self.default;
+        let (mut agent, memory) = self.agent_with_memory(profile);
         agent.tts = Arc::new(SilentTts);
         // Those have a sound.
         agent.greetings = None;
         let output = Arc::new(SilentOutput::default());
-        let (session, recorder) = self.prepare(agent, memory.as_ref(), output, shutdown.clone());
+        let settings = profile.settings.clone();
+        let (session, recorder) =
+            prepare(settings, agent, memory.as_ref(), output, shutdown.clone());
         let events = match memory {
             Some(memory) => introduce(events, memory),
             None => events,
@@ -163,46 +210,30 @@ impl AgentJobs {
     }
 
     /// The agent of one conversation: it can look into the memory.
-    fn agent_with_memory(&self) -> (Agent, Option<CallMemory>) {
+    fn agent_with_memory(&self, profile: &Profile) -> (Agent, Option<CallMemory>) {
         let memory = self.memories.clone().map(CallMemory::new);
-        let mut agent = self.agent.clone();
+        let mut agent = profile.agent.clone();
         if let Some(memory) = &memory {
             agent.tools = agent.tools.and(memory_tools(memory));
         }
+        agent.tools = agent.tools.only(&profile.tools);
         (agent, memory)
-    }
-
-    fn prepare(
-        &self,
-        agent: Agent,
-        memory: Option<&CallMemory>,
-        output: Arc<dyn AudioOutput>,
-        ending: CancellationToken,
-    ) -> (Session, Option<Recorder>) {
-        let vad = Box::new(EarshotVad::new());
-        let session = Session::prepare(self.settings.clone(), agent, vad, output);
-        let Some(memory) = memory else {
-            return (session, None);
-        };
-        let recorder = memory.record_until(ending);
-        let session = session
-            .brief_with(memory.briefings())
-            .record_to(recorder.turns());
-        (session, Some(recorder))
     }
 
     async fn talk(&self, job: JobContext) -> JobOutcome {
         // The greeting is made while the room is joined.
-        let voice = Arc::new(Voice::new(self.agent.tts.sample_rate_hz()));
-        let (agent, memory) = self.agent_with_memory();
-        let card = self.card(&job.agent_name, &agent.tools);
-        let (session, recorder) = self.prepare(
+        let profile = self.profile(&job.agent_name);
+        let voice = Arc::new(Voice::new(profile.agent.tts.sample_rate_hz()));
+        let (agent, memory) = self.agent_with_memory(profile);
+        let card = profile.card(&agent.tools);
+        let (session, recorder) = prepare(
+            profile.settings.clone(),
             agent,
             memory.as_ref(),
             Arc::clone(&voice) as _,
             job.shutdown.clone(),
         );
-        let joining = join(&job.url, &job.token, voice, self.rpc_methods(), card);
+        let joining = join(&job.url, &job.token, voice, profile.rpc_methods(), card);
         let joined = tokio::select! {
             joined = joining => joined,
             () = job.shutdown.cancelled() => return JobOutcome::Success,
@@ -226,9 +257,11 @@ impl AgentJobs {
             SessionEnd::Failed(error) => JobOutcome::Failed(error.to_string()),
         }
     }
+}
 
+impl Profile {
     /// What front ends may know of the agent.
-    fn card(&self, name: &str, tools: &ToolSet) -> AgentCard {
+    fn card(&self, tools: &ToolSet) -> AgentCard {
         let (turn, session) = (&self.settings.turn, &self.settings.session);
         let options = [
             ("endpointing", json(&turn.endpointing)),
@@ -236,7 +269,7 @@ impl AgentJobs {
             ("max_tool_steps", json(&session.tool_rounds_max)),
         ];
         AgentCard {
-            id: match name {
+            id: match self.name.as_str() {
                 "" => env!("CARGO_PKG_NAME").to_owned(),
                 name => name.to_owned(),
             },
@@ -274,6 +307,25 @@ impl AgentJobs {
         });
         methods.collect()
     }
+}
+
+fn prepare(
+    settings: Settings,
+    agent: Agent,
+    memory: Option<&CallMemory>,
+    output: Arc<dyn AudioOutput>,
+    ending: CancellationToken,
+) -> (Session, Option<Recorder>) {
+    let vad = Box::new(EarshotVad::new());
+    let session = Session::prepare(settings, agent, vad, output);
+    let Some(memory) = memory else {
+        return (session, None);
+    };
+    let recorder = memory.record_until(ending);
+    let session = session
+        .brief_with(memory.briefings())
+        .record_to(recorder.turns());
+    (session, Some(recorder))
 }
 
 /// A setting as front ends read it.

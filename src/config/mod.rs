@@ -8,6 +8,7 @@
 //! **Invariant:** the only reader of the environment and of configuration files.
 //! **Invariant:** nobody below `app` imports this module; each is handed its own section.
 
+mod agents;
 mod environment;
 mod known;
 mod merge;
@@ -17,10 +18,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::agents::{AgentFile, AgentsConfig};
 pub use self::environment::{Environment, VARIABLES, process_environment};
 pub use self::sources::{Flag, Source, Sources};
 
 use crate::audio::speech;
+use crate::tools::mcp;
 use crate::{agent, cache, llm, memory, pool, session, stt, telemetry, tts, turn, worker};
 
 /// All settings with their defaults and documentation.
@@ -65,6 +68,13 @@ pub struct Config {
     pub memory: memory::Config,
     /// The memory in Supabase.
     pub supabase: memory::SupabaseConfig,
+    /// Servers that lend the agent tools.
+    pub mcp: Vec<mcp::ServerConfig>,
+    /// More agents.
+    pub agents: AgentsConfig,
+    /// The agents that have files of their own.
+    #[serde(skip)]
+    pub agent_files: Vec<AgentFile>,
 }
 
 /// What the program is about to do: it decides which settings may be missing.
@@ -82,7 +92,21 @@ impl Config {
     /// # Errors
     /// All mistakes at once: unknown settings, wrong types, invalid and missing values.
     pub fn load(sources: Sources, profile: Profile) -> Result<Self, ConfigError> {
-        let (config, origins, mut mistakes) = merge::merge(sources, profile);
+        let environment = sources.environment.clone();
+        let merge::Merged {
+            mut config,
+            mut table,
+            origins,
+            mut mistakes,
+        } = merge::merge(sources, profile);
+        for (place, server) in config.mcp.iter_mut().enumerate() {
+            let missing = server.fill_in(|name| environment.get(name).cloned());
+            mistakes.extend(missing.into_iter().map(|name| Mistake {
+                key: format!("mcp[{place}]"),
+                source: origins.get("mcp").cloned().unwrap_or(Source::Default),
+                text: format!("the environment variable {name} is not set"),
+            }));
+        }
         for problem in config.problems(profile) {
             let (key, text) = problem.split_once(": ").unwrap_or(("", &problem));
             // A key with a mistake already is at its default; what that lacks would only confuse.
@@ -93,6 +117,13 @@ impl Config {
                     text: text.to_owned(),
                 });
             }
+        }
+        if !config.agents.dir.is_empty() {
+            // A server of the process is no agent's: its secrets are filled in once.
+            table.remove("mcp");
+            let (files, found) = agents::read(&config.agents.dir, &table, profile);
+            config.agent_files = files;
+            mistakes.extend(found);
         }
         if mistakes.is_empty() {
             Ok(config)
@@ -120,6 +151,7 @@ impl Config {
             self.cache.problems(),
             self.memory.problems(),
             self.supabase.problems(),
+            mcp::problems(&self.mcp),
         ]
         .concat();
         let remembers = self.memory.store != memory::StoreKind::None;
@@ -138,6 +170,18 @@ impl Config {
             );
         }
         problems
+    }
+
+    /// The settings of each agent of the process, the default agent's first; `worker.agent_name` is
+    /// its name. A file with the name of `[agent]` takes its place.
+    pub fn agents(&self) -> Vec<&Self> {
+        let files = self.agent_files.iter().map(|file| &file.config);
+        let (mut first, others): (Vec<&Self>, Vec<&Self>) =
+            files.partition(|it| it.worker.agent_name == self.worker.agent_name);
+        if first.is_empty() {
+            first.push(self);
+        }
+        first.into_iter().chain(others).collect()
     }
 
     /// Whether calls would go to the official service without a key.

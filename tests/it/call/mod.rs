@@ -17,7 +17,7 @@ use futures::StreamExt;
 use livekit::prelude::PerformRpcData;
 use offline_openai::{Fixed, Server, ServerHandle};
 use tokio::time::Instant;
-use voxpool::agent::{AgentJobs, Services};
+use voxpool::agent::{AgentJobs, Profile, Services};
 use voxpool::audio::AudioFrame;
 use voxpool::memory::{Memories, Store};
 use voxpool::session::{Agent, Greeting, GreetingCache, MadeWith, Settings};
@@ -86,7 +86,14 @@ impl House {
             endpoints: Vec::new(),
             cache,
         };
-        let mut jobs = AgentJobs::new(agent, Settings::default(), shared, rpc_tools);
+        let profile = Profile {
+            name: String::new(),
+            agent,
+            settings: Settings::default(),
+            rpc_tools,
+            tools: vec!["*".to_owned()],
+        };
+        let mut jobs = AgentJobs::new(profile, shared);
         let memories = store.map(|store| memory::memories(store, &services.base_url()));
         if let Some(memories) = &memories {
             jobs = jobs.with_memories(memories.clone());

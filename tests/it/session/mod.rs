@@ -10,6 +10,7 @@ mod fakes;
 mod greetings;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -57,6 +58,7 @@ struct Call {
     n_stt_requests: Arc<std::sync::Mutex<u32>>,
     turns: mpsc::Receiver<Turn>,
     shutdown: CancellationToken,
+    stopped_tools: Arc<AtomicUsize>,
     session: JoinHandle<SessionEnd>,
 }
 
@@ -83,6 +85,8 @@ impl Setup {
             text: self.greeting.to_owned(),
             ..Greeting::default()
         };
+        let tool = SlowTool::default();
+        let stopped_tools = Arc::clone(&tool.stopped);
         let agent = Agent {
             instructions: match self.instructions {
                 "" => "Be kind.".to_owned(),
@@ -93,7 +97,7 @@ impl Setup {
             stt: Arc::new(stt),
             llm: Arc::new(self.llm.clone()),
             tts: Arc::new(self.tts.clone()),
-            tools: ToolSet::new(vec![Arc::new(SlowTool)]),
+            tools: ToolSet::new(vec![Arc::new(tool)]),
         };
         let output = Arc::new(FakeOutput::new());
         let room = FakeRoom::default();
@@ -127,6 +131,7 @@ impl Setup {
             output,
             llm: self.llm,
             tts: self.tts,
+            stopped_tools,
             n_stt_requests,
             turns,
             shutdown,
@@ -481,6 +486,7 @@ async fn an_interrupted_tool_call_is_not_left_without_output() {
     call.user.be_silent(ms(2000)).await;
     let turn = call.turn().await;
     assert!(matches!(turn.outcome, ReplyOutcome::Interrupted));
+    assert_eq!(call.stopped_tools.load(Ordering::Relaxed), 1);
     call.turn().await;
     let context = call.last_context();
     assert_eq!(context[..2], ["user: look around", "call a look"]);
