@@ -15,11 +15,13 @@ use crate::chat::ToolCall;
 use crate::memory::{CallMemory, Memories, Recorder};
 use crate::pool::{ConnectionPool, Endpoint};
 use crate::room::{
-    AgentCard, AudioOutput, Joined, Models, RoomEvent, RoomOutput, RpcMethod, SilentOutput, Voice,
-    join,
+    AgentCard, AudioOutput, FrontEnd, Joined, Models, RoomEvent, RoomOutput, RpcMethod,
+    SilentOutput, Voice, join,
 };
 use crate::session::{Agent, Greeting, GreetingMode, Session, SessionEnd, Settings};
-use crate::tools::{McpServers, ToolSet, memory_tools};
+use crate::tools::{
+    CallFrontEnd, ClientTool, ClientToolConfig, McpServers, Tool, ToolSet, memory_tools,
+};
 use crate::tts::SilentTts;
 use crate::worker::{JobContext, JobHandler, JobOutcome};
 
@@ -40,6 +42,8 @@ pub struct Config {
     pub tools: Vec<String>,
     /// MCP servers whose tools the agent has, by their names; `*` for all.
     pub mcp: Vec<String>,
+    /// Tools that the user's front end carries out.
+    pub client_tool: Vec<ClientToolConfig>,
 }
 
 impl Default for Config {
@@ -54,6 +58,7 @@ impl Default for Config {
                 .to_vec(),
             tools: vec!["*".to_owned()],
             mcp: vec!["*".to_owned()],
+            client_tool: Vec::new(),
         }
     }
 }
@@ -61,7 +66,16 @@ impl Default for Config {
 impl Config {
     /// What is wrong with the values, one sentence each.
     pub fn problems(&self) -> Vec<String> {
-        self.greeting.problems()
+        let client_tools = self.client_tool.iter().enumerate();
+        let client_tools = client_tools.flat_map(|(place, tool)| {
+            let problems = tool.problems().into_iter();
+            problems.map(move |problem| format!("agent.client_tool[{place}].{problem}"))
+        });
+        self.greeting
+            .problems()
+            .into_iter()
+            .chain(client_tools)
+            .collect()
     }
 }
 
@@ -86,8 +100,10 @@ pub struct Profile {
     pub settings: Settings,
     /// Tools that other participants can call as methods of the agent's participant.
     pub rpc_tools: Vec<String>,
-    /// Tools that the model may call; `*` for all.
+    /// Tools that the model may call; `*` for all. Those of the front end are always among them.
     pub tools: Vec<String>,
+    /// Tools that the user's front end carries out.
+    pub client_tools: Vec<ClientToolConfig>,
 }
 
 /// Runs every job with the agent it asks for, on the process's shared services.
@@ -224,7 +240,9 @@ impl AgentJobs {
         // The greeting is made while the room is joined.
         let profile = self.profile(&job.agent_name);
         let voice = Arc::new(Voice::new(profile.agent.tts.sample_rate_hz()));
-        let (agent, memory) = self.agent_with_memory(profile);
+        let (mut agent, memory) = self.agent_with_memory(profile);
+        let front_end = FrontEnd::default();
+        agent.tools = agent.tools.and(profile.tools_of(&front_end));
         let card = profile.card(&agent.tools);
         let (session, recorder) = prepare(
             profile.settings.clone(),
@@ -233,7 +251,14 @@ impl AgentJobs {
             Arc::clone(&voice) as _,
             job.shutdown.clone(),
         );
-        let joining = join(&job.url, &job.token, voice, profile.rpc_methods(), card);
+        let joining = join(
+            &job.url,
+            &job.token,
+            voice,
+            profile.rpc_methods(),
+            &front_end,
+            card,
+        );
         let joined = tokio::select! {
             joined = joining => joined,
             () = job.shutdown.cancelled() => return JobOutcome::Success,
@@ -282,6 +307,19 @@ impl Profile {
             },
             options: options.map(|(name, value)| (name.to_owned(), value)).into(),
         }
+    }
+
+    /// The tools that a call's front end carries out.
+    fn tools_of(&self, front_end: &FrontEnd) -> Vec<Arc<dyn Tool>> {
+        let front_end = front_end.clone();
+        let call: CallFrontEnd = Arc::new(move |method, payload, timeout| {
+            let front_end = front_end.clone();
+            async move { front_end.call(method, payload, timeout).await }.boxed()
+        });
+        let tool = |config: &ClientToolConfig| {
+            Arc::new(ClientTool::new(config.clone(), Arc::clone(&call))) as Arc<dyn Tool>
+        };
+        self.client_tools.iter().map(tool).collect()
     }
 
     fn rpc_methods(&self) -> Vec<RpcMethod> {

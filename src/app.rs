@@ -263,6 +263,7 @@ fn profile(
         },
         rpc_tools: config.agent.rpc_tools.clone(),
         tools: config.agent.tools.clone(),
+        client_tools: config.agent.client_tool.clone(),
     })
 }
 

@@ -7,6 +7,7 @@
 //! **Invariant:** a tool that fails is an answer to the model and never the end of a call.
 
 mod cleanup_connection_pool;
+mod client_tool;
 mod forget;
 mod get_connection_pool_stats;
 pub mod mcp;
@@ -23,6 +24,7 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 
 pub use self::cleanup_connection_pool::CleanupConnectionPool;
+pub use self::client_tool::{CallFrontEnd, ClientTool, ClientToolConfig};
 pub use self::forget::Forget;
 pub use self::get_connection_pool_stats::GetConnectionPoolStats;
 pub use self::mcp::McpServers;

@@ -66,11 +66,15 @@ impl ToolSet {
         self
     }
 
-    /// Only tools with these names, `*` for all of them.
+    /// Of the tools there are, and of all that its sources will have, only those with these names;
+    /// `*` for all of them. What is added later is there in any case.
     #[must_use]
     pub fn only(mut self, names: &[String]) -> Self {
         let has_every = names.iter().any(|name| name == EVERY);
-        self.only = (!has_every).then(|| names.into());
+        if !has_every {
+            self.own.retain(|it| names.contains(&it.spec.name));
+            self.only = Some(names.into());
+        }
         self
     }
 
@@ -133,12 +137,10 @@ impl ToolSet {
             if taken.contains(&spec.name) {
                 spec.name = wire_name(&format!("{source}_{}", spec.name));
             }
-            if taken.insert(spec.name.clone()) {
+            let is_wanted = |only: &Arc<[String]>| only.contains(&spec.name);
+            if taken.insert(spec.name.clone()) && self.only.as_ref().is_none_or(is_wanted) {
                 all.push(Named { spec, tool });
             }
-        }
-        if let Some(only) = &self.only {
-            all.retain(|it| only.contains(&it.spec.name));
         }
         all
     }

@@ -91,7 +91,7 @@ impl Workers {
 }
 
 /// Waits until one of them has changed; false when the last one has ended.
-async fn changed(views: &mut Vec<watch::Receiver<Snapshot>>) -> bool {
+async fn changed(views: &mut [watch::Receiver<Snapshot>]) -> bool {
     let waiting = views.iter_mut().map(|view| view.changed().boxed());
     let (change, _, _) = select_all(waiting).await;
     change.is_ok()

@@ -1,11 +1,13 @@
 //! Spoken calls: a real LiveKit server, the worker with its agent, services that speak and hear, and
 //! a caller on a connection of their own.
 
+mod agents;
 pub(crate) mod caller;
 mod endings;
 mod greeting;
 mod memory;
 mod official;
+mod official_app;
 mod official_session;
 mod official_words;
 mod trouble;
@@ -21,7 +23,7 @@ use voxpool::agent::{AgentJobs, Profile, Services};
 use voxpool::audio::AudioFrame;
 use voxpool::memory::{Memories, Store};
 use voxpool::session::{Agent, Greeting, GreetingCache, MadeWith, Settings};
-use voxpool::tools::{CleanupConnectionPool, GetConnectionPoolStats, ToolSet};
+use voxpool::tools::{CleanupConnectionPool, ClientToolConfig, GetConnectionPoolStats, ToolSet};
 use voxpool::tts::Tts;
 use voxpool::worker::{Stop, WorkerEnd};
 
@@ -59,6 +61,20 @@ impl House {
         greeting: Greeting,
         store: Option<Arc<dyn Store>>,
     ) -> Self {
+        Self::build(fixed, greeting, store, Vec::new()).await
+    }
+
+    /// A house whose agent has tools of the caller's front end.
+    async fn with_client_tools(client_tools: Vec<ClientToolConfig>) -> Self {
+        Self::build(None, Greeting::default(), None, client_tools).await
+    }
+
+    async fn build(
+        fixed: Option<Fixed>,
+        greeting: Greeting,
+        store: Option<Arc<dyn Store>>,
+        client_tools: Vec<ClientToolConfig>,
+    ) -> Self {
         let config = offline_openai::Config {
             fixed,
             ..offline_openai::Config::default()
@@ -92,6 +108,7 @@ impl House {
             settings: Settings::default(),
             rpc_tools,
             tools: vec!["*".to_owned()],
+            client_tools,
         };
         let mut jobs = AgentJobs::new(profile, shared);
         let memories = store.map(|store| memory::memories(store, &services.base_url()));
