@@ -271,3 +271,26 @@ async fn a_server_over_http_shares_connections_and_may_go_and_come() {
     assert!(text.contains("23"), "{text}");
     house.servers.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_a_server_gets_later_is_there_in_the_same_call() {
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/it/mcp_growing_server.mjs"
+    );
+    let modules = tool("node_modules").display().to_string();
+    let config = ServerConfig {
+        args: vec![script.to_owned(), modules],
+        ..program("growing")
+    };
+    let mut house = House::open(vec![config]).await;
+    assert_eq!(house.names(), ["grow"]);
+    assert_eq!(house.call("grow", json!({})).await.text, "grown");
+    eventually("the new tool is told", async || {
+        (house.names() == ["grow", "grown"]).then_some(())
+    })
+    .await;
+    let output = house.call("grown", json!({})).await;
+    assert_eq!(output.text, "here I am");
+    house.servers.close().await;
+}
