@@ -95,7 +95,7 @@ impl Config {
         let environment = sources.environment.clone();
         let merge::Merged {
             mut config,
-            mut table,
+            table,
             origins,
             mut mistakes,
         } = merge::merge(sources, profile);
@@ -119,8 +119,6 @@ impl Config {
             }
         }
         if !config.agents.dir.is_empty() {
-            // A server of the process is no agent's: its secrets are filled in once.
-            table.remove("mcp");
             let (files, found) = agents::read(&config.agents.dir, &table, profile);
             config.agent_files = files;
             mistakes.extend(found);
@@ -161,6 +159,12 @@ impl Config {
                  worker.termination_grace_seconds, or a worker that is told to stop cuts it short"
                     .to_owned(),
             );
+        }
+        let is_server = |name: &String| name == "*" || self.mcp.iter().any(|it| it.name == *name);
+        if let Some(name) = self.agent.mcp.iter().find(|name| !is_server(name)) {
+            problems.push(format!(
+                "agent.mcp: there is no [[mcp]] with the name {name:?}"
+            ));
         }
         if profile == Profile::Production && self.needs_openai_key() {
             problems.push(

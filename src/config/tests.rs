@@ -338,7 +338,11 @@ fn the_mistakes_of_all_agents_are_named_with_their_files() {
         ),
         ("c.toml", "name = "),
         ("d.toml", "name = \"d\""),
-        ("e.toml", "name = \"d\""),
+        ("e.toml", "name = \"d\"\nmcp = [\"lost\"]"),
+        (
+            "f.toml",
+            "name = \"f\"\n[[client_tool]]\nname = \"where am I\"\ndescription = \"x\"",
+        ),
     ])
     .unwrap_err();
     let expected = [
@@ -350,6 +354,8 @@ fn the_mistakes_of_all_agents_are_named_with_their_files() {
         "name (file agents/b.toml): must be at most 64 bytes",
         "greeting.text (file agents/b.toml): must not be empty",
         "file agents/c.toml: not TOML",
+        "mcp (file agents/e.toml): there is no [[mcp]] with the name \"lost\"",
+        "client_tool[0].name (file agents/f.toml): must be 1 to 64 letters",
         "name (file agents/e.toml): \"d\" is the agent of agents/d.toml already",
     ];
     for start in expected {

@@ -19,7 +19,7 @@ fn look_up() -> ClientToolConfig {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tool_of_the_callers_app_is_called_and_its_answer_spoken() {
+async fn a_tool_of_the_callers_app_is_called_and_the_model_has_its_answer() {
     let house = House::with_client_tools(vec![look_up()]).await;
     let mut caller = OfficialCaller::start(&house.server.url(), "app");
     caller
@@ -32,7 +32,11 @@ async fn a_tool_of_the_callers_app_is_called_and_its_answer_spoken() {
     assert_eq!(called["method"], "lookUpProfile");
     let payload: Value = serde_json::from_str(called["payload"].as_str().unwrap()).unwrap();
     assert!(payload.is_object(), "{payload}");
-    caller.reads(true, "green tea").await;
+    let ran = |event: &Value| event["kind"] == "function_tools_executed";
+    let ran = caller.until("the tool has run", ran).await;
+    let details = ran["details"].to_string();
+    assert!(details.contains("You prefer green tea."), "{details}");
+    caller.hears().await;
     caller.hang_up().await;
     house.close().await;
 }
