@@ -18,7 +18,7 @@ use crate::room::{
     AgentCard, AudioOutput, FrontEnd, Joined, Models, RoomEvent, RoomOutput, RpcMethod,
     SilentOutput, Voice, join,
 };
-use crate::session::{Agent, Greeting, GreetingMode, Session, SessionEnd, Settings};
+use crate::session::{Agent, Greeting, GreetingMode, Session, SessionEnd, Settings, TurnObserver};
 use crate::tools::{
     CallFrontEnd, ClientTool, ClientToolConfig, McpServers, Tool, ToolSet, memory_tools,
 };
@@ -113,6 +113,7 @@ pub struct AgentJobs {
     services: Services,
     memories: Option<Memories>,
     mcp: Mutex<McpServers>,
+    observer: Option<Arc<dyn TurnObserver>>,
 }
 
 impl AgentJobs {
@@ -124,6 +125,7 @@ impl AgentJobs {
             services,
             memories: None,
             mcp: Mutex::default(),
+            observer: None,
         }
     }
 
@@ -149,6 +151,13 @@ impl AgentJobs {
     fn profile(&self, name: &str) -> &Profile {
         let named = self.profiles().find(|profile| profile.name == name);
         named.unwrap_or(&self.default)
+    }
+
+    /// The same agent, and `observer` is told the figures of every turn of every job.
+    #[must_use]
+    pub fn observed_by(mut self, observer: Arc<dyn TurnObserver>) -> Self {
+        self.observer = Some(observer);
+        self
     }
 
     /// The same agent with a memory: it knows its callers again.
@@ -212,8 +221,14 @@ impl AgentJobs {
         agent.greetings = None;
         let output = Arc::new(SilentOutput::default());
         let settings = profile.settings.clone();
-        let (session, recorder) =
-            prepare(settings, agent, memory.as_ref(), output, shutdown.clone());
+        let (session, recorder) = prepare(
+            settings,
+            agent,
+            self.observer.clone(),
+            memory.as_ref(),
+            output,
+            shutdown.clone(),
+        );
         let events = match memory {
             Some(memory) => introduce(events, memory),
             None => events,
@@ -247,6 +262,7 @@ impl AgentJobs {
         let (session, recorder) = prepare(
             profile.settings.clone(),
             agent,
+            self.observer.clone(),
             memory.as_ref(),
             Arc::clone(&voice) as _,
             job.shutdown.clone(),
@@ -350,12 +366,16 @@ impl Profile {
 fn prepare(
     settings: Settings,
     agent: Agent,
+    observer: Option<Arc<dyn TurnObserver>>,
     memory: Option<&CallMemory>,
     output: Arc<dyn AudioOutput>,
     ending: CancellationToken,
 ) -> (Session, Option<Recorder>) {
     let vad = Box::new(EarshotVad::new());
-    let session = Session::prepare(settings, agent, vad, output);
+    let mut session = Session::prepare(settings, agent, vad, output);
+    if let Some(observer) = observer {
+        session = session.observe_with(observer);
+    }
     let Some(memory) = memory else {
         return (session, None);
     };

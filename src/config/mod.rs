@@ -24,7 +24,9 @@ pub use self::sources::{Flag, Source, Sources};
 
 use crate::audio::speech;
 use crate::tools::mcp;
-use crate::{agent, cache, llm, memory, pool, session, stt, telemetry, tts, turn, worker};
+use crate::{
+    agent, cache, llm, memory, playground, pool, session, stt, telemetry, tts, turn, worker,
+};
 
 /// All settings with their defaults and documentation.
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
@@ -42,6 +44,8 @@ pub struct Config {
     pub worker: worker::Config,
     /// The HTTP endpoint.
     pub http: telemetry::HttpConfig,
+    /// The web page of `dev`.
+    pub playground: playground::Config,
     /// The log.
     pub log: telemetry::LogConfig,
     /// The shared OpenAI-compatible service.

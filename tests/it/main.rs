@@ -12,6 +12,7 @@ mod console;
 mod mcp;
 mod memory;
 mod memory_tools;
+mod playground;
 mod pool;
 mod program;
 mod session;
