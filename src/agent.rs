@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::audio::vad::EarshotVad;
@@ -14,12 +15,14 @@ use crate::chat::ToolCall;
 use crate::memory::{CallMemory, Memories, Recorder};
 use crate::pool::{ConnectionPool, Endpoint};
 use crate::room::{
-    AgentCard, AudioOutput, Joined, Models, RoomEvent, RoomOutput, RpcMethod, SilentOutput, Voice,
-    join,
+    AgentCard, AudioOutput, FrontEnd, Joined, Models, RoomEvent, RoomOutput, RpcMethod,
+    SilentOutput, Voice, join,
 };
 use crate::session::realtime::{self, RealtimeModel, RealtimeSession};
 use crate::session::{Agent, Greeting, GreetingMode, Session, SessionEnd, Settings, TurnObserver};
-use crate::tools::{ToolSet, memory_tools};
+use crate::tools::{
+    CallFrontEnd, ClientTool, ClientToolConfig, McpServers, Tool, ToolSet, memory_tools,
+};
 use crate::tts::SilentTts;
 use crate::worker::{JobContext, JobHandler, JobOutcome};
 
@@ -36,6 +39,12 @@ pub struct Config {
     pub greeting: Greeting,
     /// Tools that other participants can call as methods of the agent's participant.
     pub rpc_tools: Vec<String>,
+    /// Tools that the model may call; `*` for all.
+    pub tools: Vec<String>,
+    /// MCP servers whose tools the agent has, by their names; `*` for all.
+    pub mcp: Vec<String>,
+    /// Tools that the user's front end carries out.
+    pub client_tool: Vec<ClientToolConfig>,
 }
 
 impl Default for Config {
@@ -48,6 +57,9 @@ impl Default for Config {
             rpc_tools: ["getConnectionPoolStats", "cleanupConnectionPool"]
                 .map(str::to_owned)
                 .to_vec(),
+            tools: vec!["*".to_owned()],
+            mcp: vec!["*".to_owned()],
+            client_tool: Vec::new(),
         }
     }
 }
@@ -55,7 +67,16 @@ impl Default for Config {
 impl Config {
     /// What is wrong with the values, one sentence each.
     pub fn problems(&self) -> Vec<String> {
-        self.greeting.problems()
+        let client_tools = self.client_tool.iter().enumerate();
+        let client_tools = client_tools.flat_map(|(place, tool)| {
+            let problems = tool.problems().into_iter();
+            problems.map(move |problem| format!("agent.client_tool[{place}].{problem}"))
+        });
+        self.greeting
+            .problems()
+            .into_iter()
+            .chain(client_tools)
+            .collect()
     }
 }
 
@@ -69,47 +90,76 @@ pub struct Services {
     pub cache: Cache,
 }
 
-/// Runs every job with the same agent, on the process's shared services.
+/// An agent as the jobs run it.
+#[derive(Clone)]
+pub struct Profile {
+    /// Name that dispatches ask for; empty for every new room.
+    pub name: String,
+    /// Who talks.
+    pub agent: Agent,
+    /// How it listens and takes turns.
+    pub settings: Settings,
+    /// Tools that other participants can call as methods of the agent's participant.
+    pub rpc_tools: Vec<String>,
+    /// Tools that the model may call; `*` for all. Those of the front end are always among them.
+    pub tools: Vec<String>,
+    /// Tools that the user's front end carries out.
+    pub client_tools: Vec<ClientToolConfig>,
+    /// One model in place of the agent's stages: its calls are speech to speech.
+    pub realtime: Option<RealtimeModel>,
+}
+
+/// Runs every job with the agent it asks for, on the process's shared services.
 pub struct AgentJobs {
-    agent: Agent,
-    settings: Settings,
+    default: Profile,
+    others: Vec<Profile>,
     services: Services,
-    rpc_tools: Vec<String>,
     memories: Option<Memories>,
+    mcp: Mutex<McpServers>,
     observer: Option<Arc<dyn TurnObserver>>,
-    realtime: Option<RealtimeModel>,
 }
 
 impl AgentJobs {
-    /// An agent with its settings.
-    pub fn new(
-        agent: Agent,
-        settings: Settings,
-        services: Services,
-        rpc_tools: Vec<String>,
-    ) -> Self {
+    /// The agent of every job that does not ask for another one.
+    pub fn new(default: Profile, services: Services) -> Self {
         Self {
-            agent,
-            settings,
+            default,
+            others: Vec::new(),
             services,
-            rpc_tools,
             memories: None,
+            mcp: Mutex::default(),
             observer: None,
-            realtime: None,
         }
+    }
+
+    /// More agents, for the jobs that ask for them by name.
+    #[must_use]
+    pub fn with_agents(mut self, others: Vec<Profile>) -> Self {
+        self.others = others;
+        self
+    }
+
+    /// The servers whose tools the agents have, to be closed with everything else.
+    #[must_use]
+    pub fn with_mcp(mut self, servers: McpServers) -> Self {
+        self.mcp = Mutex::new(servers);
+        self
+    }
+
+    fn profiles(&self) -> impl Iterator<Item = &Profile> {
+        std::iter::once(&self.default).chain(&self.others)
+    }
+
+    /// The agent of this name, else the default one.
+    fn profile(&self, name: &str) -> &Profile {
+        let named = self.profiles().find(|profile| profile.name == name);
+        named.unwrap_or(&self.default)
     }
 
     /// The same agent, and `observer` is told the figures of every turn of every job.
     #[must_use]
     pub fn observed_by(mut self, observer: Arc<dyn TurnObserver>) -> Self {
         self.observer = Some(observer);
-        self
-    }
-
-    /// The same agent with one model in place of its stages: calls are speech to speech.
-    #[must_use]
-    pub fn with_realtime(mut self, model: RealtimeModel) -> Self {
-        self.realtime = Some(model);
         self
     }
 
@@ -124,22 +174,21 @@ impl AgentJobs {
     pub async fn prewarm(&self) {
         let greeting = async {
             self.services.cache.prewarm().await;
-            if self.realtime.is_none() {
-                self.agent.prewarm(&self.settings.session).await;
-            }
+            let profiles = self.profiles().filter(|it| it.realtime.is_none());
+            join_all(profiles.map(|it| it.agent.prewarm(&it.settings.session))).await;
         };
         tokio::join!(greeting, self.open_connections());
     }
 
     async fn open_connections(&self) {
         let http = self.services.pool.prewarm(&self.services.endpoints);
-        let sockets = async {
-            match &self.realtime {
+        let sockets = self
+            .profiles()
+            .map(async |profile| match &profile.realtime {
                 Some(model) => model.prewarm().await,
-                None => self.agent.stt.prewarm().await,
-            }
-        };
-        tokio::join!(http, sockets);
+                None => profile.agent.stt.prewarm().await,
+            });
+        tokio::join!(http, join_all(sockets));
     }
 
     /// The one way out of the process.
@@ -158,12 +207,13 @@ impl AgentJobs {
         if let Some(memories) = &self.memories {
             memories.close(CLOSE_WITHIN).await;
         }
+        self.mcp.lock().await.close().await;
         self.services.pool.close().await;
     }
 
     /// Whether the agent speaks first.
     pub fn agent_greets(&self) -> bool {
-        self.agent.greeting.mode != GreetingMode::None
+        self.default.agent.greeting.mode != GreetingMode::None
     }
 
     /// Holds one conversation by text: the same session in another room, without a voice.
@@ -173,12 +223,22 @@ impl AgentJobs {
         room: Arc<dyn RoomOutput>,
         shutdown: CancellationToken,
     ) -> SessionEnd {
-        let (mut agent, memory) = self.agent_with_memory();
+        self.mcp.lock().await.settled().await;
+        let profile = &self.default;
+        let (mut agent, memory) = self.agent_with_memory(profile);
         agent.tts = Arc::new(SilentTts);
         // Those have a sound.
         agent.greetings = None;
         let output = Arc::new(SilentOutput::default());
-        let (session, recorder) = self.prepare(agent, memory.as_ref(), output, shutdown.clone());
+        let settings = profile.settings.clone();
+        let (session, recorder) = prepare(
+            settings,
+            agent,
+            self.observer.clone(),
+            memory.as_ref(),
+            output,
+            shutdown.clone(),
+        );
         let events = match memory {
             Some(memory) => introduce(events, memory),
             None => events,
@@ -191,52 +251,33 @@ impl AgentJobs {
     }
 
     /// The agent of one conversation: it can look into the memory.
-    fn agent_with_memory(&self) -> (Agent, Option<CallMemory>) {
+    fn agent_with_memory(&self, profile: &Profile) -> (Agent, Option<CallMemory>) {
         let memory = self.memories.clone().map(CallMemory::new);
-        let mut agent = self.agent.clone();
+        let mut agent = profile.agent.clone();
         if let Some(memory) = &memory {
             agent.tools = agent.tools.and(memory_tools(memory));
         }
+        agent.tools = agent.tools.only(&profile.tools);
         (agent, memory)
-    }
-
-    fn prepare(
-        &self,
-        agent: Agent,
-        memory: Option<&CallMemory>,
-        output: Arc<dyn AudioOutput>,
-        ending: CancellationToken,
-    ) -> (Session, Option<Recorder>) {
-        let vad = Box::new(EarshotVad::new());
-        let mut session = Session::prepare(self.settings.clone(), agent, vad, output);
-        if let Some(observer) = &self.observer {
-            session = session.observe_with(Arc::clone(observer));
-        }
-        let Some(memory) = memory else {
-            return (session, None);
-        };
-        let recorder = memory.record_until(ending);
-        let session = session
-            .brief_with(memory.briefings())
-            .record_to(recorder.turns());
-        (session, Some(recorder))
     }
 
     /// The conversation of a call: in stages, or speech to speech.
     fn prepare_call(
         &self,
+        profile: &Profile,
         agent: Agent,
         memory: Option<&CallMemory>,
         voice: &Arc<Voice>,
         ending: CancellationToken,
     ) -> (AnySession, Option<Recorder>) {
         let output = Arc::clone(voice) as Arc<dyn AudioOutput>;
-        let Some(model) = &self.realtime else {
-            let (session, recorder) = self.prepare(agent, memory, output, ending);
+        let settings = profile.settings.clone();
+        let Some(model) = &profile.realtime else {
+            let observer = self.observer.clone();
+            let (session, recorder) = prepare(settings, agent, observer, memory, output, ending);
             return (AnySession::Stages(Box::new(session)), recorder);
         };
-        let config = self.settings.session.clone();
-        let mut session = RealtimeSession::prepare(model.clone(), agent, config, output);
+        let mut session = RealtimeSession::prepare(model.clone(), agent, settings.session, output);
         let recorder = memory.map(|memory| memory.record_until(ending));
         if let (Some(memory), Some(recorder)) = (memory, &recorder) {
             session = session
@@ -248,16 +289,23 @@ impl AgentJobs {
 
     async fn talk(&self, job: JobContext) -> JobOutcome {
         // The greeting is made while the room is joined.
-        let rate_hz = match &self.realtime {
-            Some(_) => realtime::SAMPLE_RATE_HZ,
-            None => self.agent.tts.sample_rate_hz(),
-        };
-        let voice = Arc::new(Voice::new(rate_hz));
-        let (agent, memory) = self.agent_with_memory();
-        let card = self.card(&job.agent_name, &agent.tools);
+        let profile = self.profile(&job.agent_name);
+        let voice = Arc::new(Voice::new(profile.sample_rate_hz()));
+        let (mut agent, memory) = self.agent_with_memory(profile);
+        let front_end = FrontEnd::default();
+        agent.tools = agent.tools.and(profile.tools_of(&front_end));
+        let card = profile.card(&agent.tools);
+        let ending = job.shutdown.clone();
         let (session, recorder) =
-            self.prepare_call(agent, memory.as_ref(), &voice, job.shutdown.clone());
-        let joining = join(&job.url, &job.token, voice, self.rpc_methods(), card);
+            self.prepare_call(profile, agent, memory.as_ref(), &voice, ending);
+        let joining = join(
+            &job.url,
+            &job.token,
+            voice,
+            profile.rpc_methods(),
+            &front_end,
+            card,
+        );
         let joined = tokio::select! {
             joined = joining => joined,
             () = job.shutdown.cancelled() => return JobOutcome::Success,
@@ -281,9 +329,19 @@ impl AgentJobs {
             SessionEnd::Failed(error) => JobOutcome::Failed(error.to_string()),
         }
     }
+}
+
+impl Profile {
+    /// Of the voice.
+    fn sample_rate_hz(&self) -> u32 {
+        match self.realtime {
+            Some(_) => realtime::SAMPLE_RATE_HZ,
+            None => self.agent.tts.sample_rate_hz(),
+        }
+    }
 
     /// What front ends may know of the agent.
-    fn card(&self, name: &str, tools: &ToolSet) -> AgentCard {
+    fn card(&self, tools: &ToolSet) -> AgentCard {
         let (turn, session) = (&self.settings.turn, &self.settings.session);
         let options = [
             ("endpointing", json(&turn.endpointing)),
@@ -291,7 +349,7 @@ impl AgentJobs {
             ("max_tool_steps", json(&session.tool_rounds_max)),
         ];
         AgentCard {
-            id: match name {
+            id: match self.name.as_str() {
                 "" => env!("CARGO_PKG_NAME").to_owned(),
                 name => name.to_owned(),
             },
@@ -317,6 +375,19 @@ impl AgentJobs {
         }
     }
 
+    /// The tools that a call's front end carries out.
+    fn tools_of(&self, front_end: &FrontEnd) -> Vec<Arc<dyn Tool>> {
+        let front_end = front_end.clone();
+        let call: CallFrontEnd = Arc::new(move |method, payload, timeout| {
+            let front_end = front_end.clone();
+            async move { front_end.call(method, payload, timeout).await }.boxed()
+        });
+        let tool = |config: &ClientToolConfig| {
+            Arc::new(ClientTool::new(config.clone(), Arc::clone(&call))) as Arc<dyn Tool>
+        };
+        self.client_tools.iter().map(tool).collect()
+    }
+
     fn rpc_methods(&self) -> Vec<RpcMethod> {
         let methods = self.rpc_tools.iter().map(|name| {
             let (name, tools) = (name.clone(), self.agent.tools.clone());
@@ -340,6 +411,29 @@ impl AgentJobs {
         });
         methods.collect()
     }
+}
+
+fn prepare(
+    settings: Settings,
+    agent: Agent,
+    observer: Option<Arc<dyn TurnObserver>>,
+    memory: Option<&CallMemory>,
+    output: Arc<dyn AudioOutput>,
+    ending: CancellationToken,
+) -> (Session, Option<Recorder>) {
+    let vad = Box::new(EarshotVad::new());
+    let mut session = Session::prepare(settings, agent, vad, output);
+    if let Some(observer) = observer {
+        session = session.observe_with(observer);
+    }
+    let Some(memory) = memory else {
+        return (session, None);
+    };
+    let recorder = memory.record_until(ending);
+    let session = session
+        .brief_with(memory.briefings())
+        .record_to(recorder.turns());
+    (session, Some(recorder))
 }
 
 /// A setting as front ends read it.

@@ -10,7 +10,7 @@ use futures::future::join;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::agent::{AgentJobs, Services, alongside};
+use crate::agent::{AgentJobs, Profile as AgentProfile, Services, alongside};
 use crate::cache::Cache;
 use crate::check;
 use crate::cli::Command;
@@ -25,8 +25,8 @@ use crate::session::{Agent, GreetingCache, MadeWith, Settings};
 use crate::stages::Stages;
 use crate::telemetry::{CacheCollector, HttpServer, MemoryCollector, Metrics, PoolCollector};
 use crate::telemetry::{RuntimeCollector, TurnFigures, Views};
-use crate::tools::{CleanupConnectionPool, GetConnectionPoolStats, ToolSet};
-use crate::worker::{DirectJob, JobOutcome, Snapshot, Worker, WorkerEnd, signals};
+use crate::tools::{CleanupConnectionPool, GetConnectionPoolStats, McpServers, ToolSet};
+use crate::worker::{DirectJob, JobOutcome, Snapshot, WorkerEnd, Workers, signals};
 
 /// Exit code when the command line or the configuration is wrong (`EX_USAGE`).
 pub const EXIT_USAGE: u8 = 64;
@@ -54,9 +54,13 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
     let (jobs, overview) = agent(&config).await?;
     let turns = TurnFigures::default();
     let jobs = Arc::new(jobs.observed_by(Arc::new(turns.clone())));
-    let worker = Worker::new(
+    let names: Vec<String> = (config.agents().iter())
+        .map(|agent| agent.worker.agent_name.clone())
+        .collect();
+    let worker = Workers::new(
         config.livekit.clone(),
         config.worker.clone(),
+        &names,
         Arc::clone(&jobs) as _,
     );
     let http = endpoint(&config, profile, worker.snapshots(), overview, turns).await?;
@@ -64,7 +68,7 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         livekit = config.livekit.url,
-        agent_name = config.worker.agent_name,
+        agents = names.join(","),
         http = %address,
         "voxpool"
     );
@@ -222,46 +226,78 @@ async fn memories(
 /// The shared clients, and on them the agent that runs every job.
 async fn agent(config: &Config) -> anyhow::Result<(AgentJobs, Overview)> {
     let pool = ConnectionPool::new(config.pool.clone()).context("no HTTP client could be made")?;
-    let stages = Stages::new(config, &pool)?;
-    let endpoints = stages.endpoints.into_iter().map(|(_, endpoint)| endpoint);
-    let memories = memories(config, &pool, stages.extraction).await?;
-    let cache = Cache::new(config.cache.clone(), &pool)?;
+    let extraction = Stages::new(config, &pool)?.extraction;
+    let memories = memories(config, &pool, extraction).await?;
     let overview = Overview {
         pool: pool.clone(),
-        cache: cache.clone(),
+        cache: Cache::new(config.cache.clone(), &pool)?,
         memories: memories.clone(),
     };
-    let tools = ToolSet::new(vec![
-        Arc::new(GetConnectionPoolStats(overview.clone())),
-        Arc::new(CleanupConnectionPool(overview.clone())),
-    ]);
-    let agent = Agent {
-        instructions: config.agent.instructions.clone(),
-        greeting: config.agent.greeting.clone(),
-        greetings: Some(GreetingCache::new(cache.clone(), made_with(config)?)),
-        stt: stages.stt,
-        llm: stages.llm,
-        tts: stages.tts,
-        tools,
-    };
-    let settings = Settings {
-        session: config.session.clone(),
-        vad: config.vad.clone(),
-        turn: config.turn.clone(),
-    };
+    let mcp = McpServers::start(&config.mcp, &pool);
+    let mut endpoints = Vec::new();
+    let mut profiles = Vec::new();
+    for config in config.agents() {
+        let stages = Stages::new(config, &pool)?;
+        endpoints.extend(
+            stages
+                .endpoints
+                .iter()
+                .map(|(_, endpoint)| endpoint.clone()),
+        );
+        profiles.push(profile(config, stages, &overview, &mcp)?);
+    }
+    let default = profiles.remove(0);
     let services = Services {
         pool,
-        endpoints: endpoints.collect(),
-        cache,
+        endpoints,
+        cache: overview.cache.clone(),
     };
-    let mut jobs = AgentJobs::new(agent, settings, services, config.agent.rpc_tools.clone());
-    if let Some(model) = stages.realtime {
-        jobs = jobs.with_realtime(model);
-    }
+    let mut jobs = AgentJobs::new(default, services)
+        .with_agents(profiles)
+        .with_mcp(mcp);
     if let Some(memories) = memories {
         jobs = jobs.with_memories(memories);
     }
     Ok((jobs, overview))
+}
+
+/// One agent.
+fn profile(
+    config: &Config,
+    stages: Stages,
+    overview: &Overview,
+    mcp: &McpServers,
+) -> anyhow::Result<AgentProfile> {
+    let tools = ToolSet::new(vec![
+        Arc::new(GetConnectionPoolStats(overview.clone())),
+        Arc::new(CleanupConnectionPool(overview.clone())),
+    ]);
+    let sources = mcp.sources(&config.agent.mcp).into_iter();
+    let agent = Agent {
+        instructions: config.agent.instructions.clone(),
+        greeting: config.agent.greeting.clone(),
+        greetings: Some(GreetingCache::new(
+            overview.cache.clone(),
+            made_with(config)?,
+        )),
+        stt: stages.stt,
+        llm: stages.llm,
+        tts: stages.tts,
+        tools: sources.fold(tools, ToolSet::and_from),
+    };
+    Ok(AgentProfile {
+        name: config.worker.agent_name.clone(),
+        agent,
+        settings: Settings {
+            session: config.session.clone(),
+            vad: config.vad.clone(),
+            turn: config.turn.clone(),
+        },
+        rpc_tools: config.agent.rpc_tools.clone(),
+        tools: config.agent.tools.clone(),
+        client_tools: config.agent.client_tool.clone(),
+        realtime: stages.realtime,
+    })
 }
 
 /// Everything in the settings that changes what a greeting says or how it sounds. (Keys are not

@@ -31,6 +31,8 @@ pub struct ToolSpec {
     pub description: String,
     /// JSON schema of the arguments.
     pub parameters: Value,
+    /// Whether the schema is one that the model can be held to (strict mode).
+    pub is_strict: bool,
 }
 
 /// One entry of the conversation.

@@ -8,11 +8,12 @@ use futures::future::{BoxFuture, join_all};
 use tokio::time::timeout;
 
 use crate::cache::{self, Cache};
-use crate::config::Config;
+use crate::config::{AgentFile, Config};
 use crate::error::ErrorKind;
 use crate::memory;
 use crate::pool::{ConnectionPool, Endpoint};
 use crate::stages::Stages;
+use crate::tools::mcp;
 use crate::worker;
 
 /// Longest wait for a service.
@@ -48,6 +49,9 @@ pub async fn try_services(config: &Config) -> Vec<Finding> {
             if !config.cache.redis_url.expose().is_empty() {
                 probes.push(redis(pool.clone(), config).boxed());
             }
+            for server in &config.mcp {
+                probes.push(lending(server, pool.clone()).boxed());
+            }
             probes.push(remembering(config, pool).boxed());
         }
         Err(error) => {
@@ -56,7 +60,31 @@ pub async fn try_services(config: &Config) -> Vec<Finding> {
             probes.push(async move { Finding { service, result } }.boxed());
         }
     }
-    join_all(probes).await
+    let agents = config.agents().into_iter().map(|it| agent(config, it));
+    agents.chain(join_all(probes).await).collect()
+}
+
+/// An agent of the process: its mistakes were found with the settings.
+fn agent(config: &Config, agent: &Config) -> Finding {
+    let name = match agent.worker.agent_name.as_str() {
+        "" => "without a name, for every new room".to_owned(),
+        name => format!("{name}, for dispatches by this name"),
+    };
+    let is_it = |file: &&AgentFile| file.config.worker.agent_name == agent.worker.agent_name;
+    let origin = match config.agent_files.iter().find(is_it) {
+        Some(file) => file.path.display().to_string(),
+        None => "[agent]".to_owned(),
+    };
+    let (stt, llm, tts) = (&agent.stt.model, &agent.llm.model, &agent.tts.model);
+    Finding {
+        service: format!("agent {name}"),
+        result: Ok(format!("of {origin}, with {stt}, {llm} and {tts}")),
+    }
+}
+
+async fn lending(server: &mcp::ServerConfig, pool: ConnectionPool) -> Finding {
+    let (service, result) = mcp::check(server, &pool).await;
+    Finding { service, result }
 }
 
 async fn livekit(config: &Config) -> Finding {
@@ -119,11 +147,13 @@ async fn redis(pool: ConnectionPool, config: &Config) -> Finding {
 /// they have keys of their own. Addresses were checked with the settings.
 fn endpoints(config: &Config, pool: &ConnectionPool) -> Vec<(Vec<String>, Endpoint)> {
     let mut endpoints: Vec<(Vec<String>, Endpoint)> = Vec::new();
-    for (name, endpoint) in Stages::new(config, pool).map_or_else(|_| Vec::new(), |it| it.endpoints)
-    {
+    let agents = config.agents().into_iter();
+    let stages = agents.filter_map(|agent| Stages::new(agent, pool).ok());
+    for (name, endpoint) in stages.flat_map(|it| it.endpoints) {
         let is_same =
             |it: &Endpoint| it.host() == endpoint.host() && it.headers() == endpoint.headers();
         match endpoints.iter_mut().find(|(_, it)| is_same(it)) {
+            Some((names, _)) if names.contains(&name) => {}
             Some((names, _)) => names.push(name),
             None => endpoints.push((vec![name], endpoint)),
         }

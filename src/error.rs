@@ -29,11 +29,13 @@ pub enum Service {
     Sqlite,
     /// The cache that workers share.
     Redis,
+    /// The servers that lend the agent tools.
+    Mcp,
 }
 
 impl Service {
     /// Every service there is.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::OpenAi,
         Self::LiveKit,
         Self::Http,
@@ -41,6 +43,7 @@ impl Service {
         Self::Postgres,
         Self::Sqlite,
         Self::Redis,
+        Self::Mcp,
     ];
 
     /// The label in metrics, logs and stats.
@@ -53,6 +56,7 @@ impl Service {
             Self::Postgres => "postgres",
             Self::Sqlite => "sqlite",
             Self::Redis => "redis",
+            Self::Mcp => "mcp",
         }
     }
 }

@@ -30,7 +30,10 @@ pub(super) fn known_keys() -> Vec<String> {
                 .chars()
                 .all(|c| c.is_ascii_lowercase() || "_0123456789".contains(c))
         {
-            keys.push(format!("{section}.{name}"));
+            keys.push(match section.as_str() {
+                "" => name.to_owned(),
+                section => format!("{section}.{name}"),
+            });
         }
     }
     keys

@@ -9,7 +9,13 @@ use super::sources::{Source, Sources};
 use super::{Config, DEFAULT_TOML, DEV_TOML, Mistake, Profile, environment};
 
 /// What was merged, where each value came from, and what could not be.
-pub(super) type Merged = (Config, HashMap<String, Source>, Vec<Mistake>);
+pub(super) struct Merged {
+    pub(super) config: Config,
+    /// The settings as they were laid on.
+    pub(super) table: Table,
+    pub(super) origins: HashMap<String, Source>,
+    pub(super) mistakes: Vec<Mistake>,
+}
 
 /// One value that somebody set. Text from outside a file may mean several types; the first that
 /// fits is taken.
@@ -28,10 +34,31 @@ pub(super) fn merge(sources: Sources, profile: Profile) -> Merged {
         }
     }
     let known = known_keys();
+    let (settings, mistakes) = settings(sources);
+    lay_on(table, settings, &known, mistakes)
+}
+
+/// Lays an agent's file, of which `settings` are the keys and values, over the settings of the
+/// process.
+pub(super) fn overlay(table: Table, source: &Source, settings: Vec<(String, Value)>) -> Merged {
+    let setting = |(key, value)| Setting {
+        key,
+        source: source.clone(),
+        candidates: vec![value],
+    };
+    let settings = settings.into_iter().map(setting).collect();
+    lay_on(table, settings, &known_keys(), Vec::new())
+}
+
+fn lay_on(
+    mut table: Table,
+    settings: Vec<Setting>,
+    known: &[String],
+    mut mistakes: Vec<Mistake>,
+) -> Merged {
     let mut origins = HashMap::new();
-    let (settings, mut mistakes) = settings(sources);
     for setting in settings {
-        match apply(&table, &setting, &known) {
+        match apply(&table, &setting, known) {
             Ok(next) => {
                 table = next;
                 origins.insert(setting.key, setting.source);
@@ -43,10 +70,13 @@ pub(super) fn merge(sources: Sources, profile: Profile) -> Merged {
             }),
         }
     }
-    let config = table
-        .try_into()
-        .expect("each value was tried when it was laid on");
-    (config, origins, mistakes)
+    let config = (table.clone().try_into()).expect("each value was tried when it was laid on");
+    Merged {
+        config,
+        table,
+        origins,
+        mistakes,
+    }
 }
 
 fn embedded(text: &str) -> Table {
@@ -95,7 +125,7 @@ fn settings(sources: Sources) -> (Vec<Setting>, Vec<Mistake>) {
 }
 
 /// Where the file stops being TOML: the line alone, for the text around it may be a secret.
-fn syntax(text: &str, error: &toml::de::Error) -> String {
+pub(super) fn syntax(text: &str, error: &toml::de::Error) -> String {
     let line = error.span().map_or(1, |span| {
         text.bytes()
             .take(span.start)

@@ -8,6 +8,7 @@
 //! **Invariant:** the only reader of the environment and of configuration files.
 //! **Invariant:** nobody below `app` imports this module; each is handed its own section.
 
+mod agents;
 mod environment;
 mod known;
 mod merge;
@@ -17,10 +18,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::agents::{AgentFile, AgentsConfig};
 pub use self::environment::{Environment, VARIABLES, process_environment};
 pub use self::sources::{Flag, Source, Sources};
 
 use crate::audio::speech;
+use crate::tools::mcp;
 use crate::{
     agent, cache, llm, memory, playground, pool, session, stt, telemetry, tts, turn, worker,
 };
@@ -71,6 +74,13 @@ pub struct Config {
     pub memory: memory::Config,
     /// The memory in Supabase.
     pub supabase: memory::SupabaseConfig,
+    /// Servers that lend the agent tools.
+    pub mcp: Vec<mcp::ServerConfig>,
+    /// More agents.
+    pub agents: AgentsConfig,
+    /// The agents that have files of their own.
+    #[serde(skip)]
+    pub agent_files: Vec<AgentFile>,
 }
 
 /// What the program is about to do: it decides which settings may be missing.
@@ -88,7 +98,21 @@ impl Config {
     /// # Errors
     /// All mistakes at once: unknown settings, wrong types, invalid and missing values.
     pub fn load(sources: Sources, profile: Profile) -> Result<Self, ConfigError> {
-        let (config, origins, mut mistakes) = merge::merge(sources, profile);
+        let environment = sources.environment.clone();
+        let merge::Merged {
+            mut config,
+            table,
+            origins,
+            mut mistakes,
+        } = merge::merge(sources, profile);
+        for (place, server) in config.mcp.iter_mut().enumerate() {
+            let missing = server.fill_in(|name| environment.get(name).cloned());
+            mistakes.extend(missing.into_iter().map(|name| Mistake {
+                key: format!("mcp[{place}]"),
+                source: origins.get("mcp").cloned().unwrap_or(Source::Default),
+                text: format!("the environment variable {name} is not set"),
+            }));
+        }
         for problem in config.problems(profile) {
             let (key, text) = problem.split_once(": ").unwrap_or(("", &problem));
             // A key with a mistake already is at its default; what that lacks would only confuse.
@@ -99,6 +123,11 @@ impl Config {
                     text: text.to_owned(),
                 });
             }
+        }
+        if !config.agents.dir.is_empty() {
+            let (files, found) = agents::read(&config.agents.dir, &table, profile);
+            config.agent_files = files;
+            mistakes.extend(found);
         }
         if mistakes.is_empty() {
             Ok(config)
@@ -127,6 +156,7 @@ impl Config {
             self.cache.problems(),
             self.memory.problems(),
             self.supabase.problems(),
+            mcp::problems(&self.mcp),
         ]
         .concat();
         let remembers = self.memory.store != memory::StoreKind::None;
@@ -137,6 +167,12 @@ impl Config {
                     .to_owned(),
             );
         }
+        let is_server = |name: &String| name == "*" || self.mcp.iter().any(|it| it.name == *name);
+        if let Some(name) = self.agent.mcp.iter().find(|name| !is_server(name)) {
+            problems.push(format!(
+                "agent.mcp: there is no [[mcp]] with the name {name:?}"
+            ));
+        }
         if profile == Profile::Production && self.needs_openai_key() {
             problems.push(
                 "openai.api_key: missing; set OPENAI_API_KEY, or OPENAI_BASE_URL for a server of \
@@ -145,6 +181,18 @@ impl Config {
             );
         }
         problems
+    }
+
+    /// The settings of each agent of the process, the default agent's first; `worker.agent_name` is
+    /// its name. A file with the name of `[agent]` takes its place.
+    pub fn agents(&self) -> Vec<&Self> {
+        let files = self.agent_files.iter().map(|file| &file.config);
+        let (mut first, others): (Vec<&Self>, Vec<&Self>) =
+            files.partition(|it| it.worker.agent_name == self.worker.agent_name);
+        if first.is_empty() {
+            first.push(self);
+        }
+        first.into_iter().chain(others).collect()
     }
 
     /// Whether calls would go to the official service without a key.

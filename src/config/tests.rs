@@ -262,6 +262,139 @@ fn the_nearest_setting_is_suggested() {
     assert_eq!(nearest("q.zzz", &known), None);
 }
 
+/// Loads with these agents' files and gives the directory's name in mistakes as `agents`.
+fn load_agents(files: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    let dir = directory.path().display().to_string();
+    load(
+        "[worker]\nagent_name = \"main\"\n[llm]\nmodel = \"m\"\napi_key = \"sk-1\"",
+        &[],
+        &[("agents.dir", &dir)],
+    )
+    .map_err(|error| {
+        let mistakes = error.0.iter();
+        mistakes
+            .map(|it| it.to_string().replace(&dir, "agents"))
+            .collect()
+    })
+}
+
+#[test]
+fn an_agents_file_lays_what_it_sets_over_the_settings_of_the_process() {
+    let config = load_agents(&[
+        (
+            "b.toml",
+            "name = \"\"\ninstructions = \"Be brief.\"\n[tts]\nvoice = \"coral\"",
+        ),
+        (
+            "a.toml",
+            "name = \"a\"\ntools = []\n[greeting]\nmode = \"none\"\n[llm]\nmodel = \"own\"",
+        ),
+        ("notes.txt", "nothing"),
+    ])
+    .unwrap();
+    let agents = config.agents();
+    let names: Vec<&str> = agents
+        .iter()
+        .map(|it| it.worker.agent_name.as_str())
+        .collect();
+    assert_eq!(names, ["main", "a", ""]);
+    let models: Vec<&str> = agents.iter().map(|it| it.llm.model.as_str()).collect();
+    assert_eq!(models, ["m", "own", "m"]);
+    assert_eq!(agents[1].llm.api_key.expose(), "sk-1", "of the process");
+    assert!(agents[1].agent.tools.is_empty() && agents[2].agent.tools == ["*"]);
+    assert_eq!(agents[2].agent.instructions, "Be brief.");
+    assert_eq!(
+        (agents[0].tts.voice.as_str(), agents[2].tts.voice.as_str()),
+        ("ash", "coral")
+    );
+}
+
+#[test]
+fn a_file_with_the_name_of_the_default_agent_takes_its_place() {
+    let config = load_agents(&[
+        ("a.toml", "name = \"a\""),
+        ("z.toml", "name = \"main\"\ninstructions = \"Mine.\""),
+    ]);
+    let config = config.unwrap();
+    let agents = config.agents();
+    assert_eq!(agents.len(), 2);
+    assert_eq!(agents[0].agent.instructions, "Mine.");
+}
+
+#[test]
+fn the_mistakes_of_all_agents_are_named_with_their_files() {
+    let found = load_agents(&[
+        (
+            "a.toml",
+            "nam = \"a\"\n[tts]\nvoise = \"x\"\nspeed = \"fast\"",
+        ),
+        (
+            "b.toml",
+            "name = \"two words\"\n[greeting]\ntext = \"\"\n[pool]\nretries_max = 1",
+        ),
+        ("c.toml", "name = "),
+        ("d.toml", "name = \"d\""),
+        ("e.toml", "name = \"d\"\nmcp = [\"lost\"]"),
+        (
+            "f.toml",
+            "name = \"f\"\n[[client_tool]]\nname = \"where am I\"\ndescription = \"x\"",
+        ),
+    ])
+    .unwrap_err();
+    let expected = [
+        "nam (file agents/a.toml): an agent has no such setting",
+        "tts.voise (file agents/a.toml): an agent has no such setting; did you mean tts.voice?",
+        "name (file agents/a.toml): missing",
+        "tts.speed (file agents/a.toml): must be a number",
+        "pool.retries_max (file agents/b.toml): an agent has no such setting",
+        "name (file agents/b.toml): must be at most 64 bytes",
+        "greeting.text (file agents/b.toml): must not be empty",
+        "file agents/c.toml: not TOML",
+        "mcp (file agents/e.toml): there is no [[mcp]] with the name \"lost\"",
+        "client_tool[0].name (file agents/f.toml): must be 1 to 64 letters",
+        "name (file agents/e.toml): \"d\" is the agent of agents/d.toml already",
+    ];
+    for start in expected {
+        assert!(
+            found.iter().any(|line| line.starts_with(start)),
+            "{start} not in {found:#?}"
+        );
+    }
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    assert!(!found.concat().contains("sk-1"));
+}
+
+#[test]
+fn the_example_of_an_agent_is_one() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/config/agents");
+    let config = load("", &[], &[("agents.dir", dir)]).unwrap();
+    assert_eq!(config.agents()[1].worker.agent_name, "reservations");
+}
+
+#[test]
+fn servers_of_tools_come_from_a_file_and_their_secrets_from_the_environment() {
+    let file = "[[mcp]]\nname = \"a\"\nurl = \"http://a/mcp\"\ntoken = \"${A_TOKEN}\"";
+    let config = load(file, &[("A_TOKEN", "sk-1")], &[]).unwrap();
+    assert_eq!(config.mcp[0].token.expose(), "sk-1");
+    assert!(!config.to_toml().contains("sk-1"));
+
+    let found = mistakes(file, &[], &[]);
+    assert_eq!(
+        found,
+        ["mcp[0] (file my.toml): the environment variable A_TOKEN is not set"]
+    );
+    let found = mistakes("[[mcp]]\nname = \"a\"\ntoken = \"sk-1\"\nurl = 5", &[], &[]);
+    assert!(
+        found[0].starts_with("mcp (file my.toml): a value is of the wrong type"),
+        "{found:?}"
+    );
+    assert!(!found.concat().contains("sk-1"));
+}
+
 fn keys_of(text: &str) -> BTreeSet<String> {
     let table: Table = text.parse().unwrap();
     leaves(&table).into_iter().map(|(key, _)| key).collect()

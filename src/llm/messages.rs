@@ -69,7 +69,7 @@ pub(super) fn tools(specs: &[ToolSpec]) -> Option<Vec<ChatCompletionTools>> {
                 name: spec.name.clone(),
                 description: Some(spec.description.clone()),
                 parameters: Some(spec.parameters.clone()),
-                strict: None,
+                strict: spec.is_strict.then_some(true),
             },
         })
     };

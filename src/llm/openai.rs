@@ -350,12 +350,19 @@ mod tests {
             name: "f".to_owned(),
             description: "d".to_owned(),
             parameters: serde_json::json!({"type": "object"}),
+            is_strict: true,
         };
-        let body = body(config, vec![tool]);
+        let open = ToolSpec {
+            is_strict: false,
+            ..tool.clone()
+        };
+        let body = body(config, vec![tool, open]);
         assert_eq!(body["temperature"], 0.5);
         assert_eq!(body["max_completion_tokens"], 99);
         assert_eq!(body["reasoning_effort"], "low");
         assert_eq!(body["tools"][0]["function"]["name"], "f");
         assert_eq!(body["tools"][0]["type"], "function");
+        assert_eq!(body["tools"][0]["function"]["strict"], true);
+        assert_eq!(body["tools"][1]["function"].get("strict"), None);
     }
 }

@@ -33,6 +33,14 @@ impl ConnectionPool {
     }
 }
 
+impl ConnectionPool {
+    /// The HTTP client of this moment, for a protocol's library that sends its requests by itself
+    /// during a call of ours. Not to be kept: its idle connections must go when it is replaced.
+    pub(crate) fn reqwest(&self) -> reqwest::Client {
+        self.0.shared.http.current().client.clone()
+    }
+}
+
 impl HttpClient {
     /// Sends a request and reads its whole answer. `operation` is its label in statistics; `path`
     /// starts with a slash; `prepare` adds query, headers and body, anew for each try.

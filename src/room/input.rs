@@ -18,6 +18,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
 use super::RoomEvent;
+use super::keypad::Keypad;
 use super::link::{Link, is_gone_for_good, may_be_user};
 use super::output::Voice;
 use super::preconnect::PreConnect;
@@ -45,6 +46,7 @@ pub(super) struct Input {
     /// Whether the front end wants the user to be heard.
     pub(super) is_listening: bool,
     pub(super) preconnect: PreConnect,
+    keypad: Keypad,
     pub(super) arriving: FuturesUnordered<Arriving>,
     pub(super) notes: Notes,
     pub(super) ready: VecDeque<RoomEvent>,
@@ -67,6 +69,7 @@ impl Input {
             microphone: None,
             is_listening: true,
             preconnect: PreConnect::default(),
+            keypad: Keypad::default(),
             arriving: FuturesUnordered::new(),
             notes,
             ready: VecDeque::new(),
@@ -109,6 +112,10 @@ impl Input {
                     let frames = self.preconnect.give_up();
                     self.hear(frames);
                 }
+                () = sleep_until(self.keypad.deadline()) => {
+                    let pressed = self.keypad.complete();
+                    self.on_pressed(pressed);
+                }
                 Some(arrived) = self.arriving.next(), if !self.arriving.is_empty() => {
                     self.on_arrived(arrived);
                 }
@@ -140,6 +147,14 @@ impl Input {
                     self.set_microphone(None);
                 }
             }
+            E::SipDTMFReceived {
+                digit: Some(key),
+                participant: Some(participant),
+                ..
+            } if self.link.is_user(&participant.identity()) => {
+                let pressed = self.keypad.press(Instant::now(), &key);
+                self.on_pressed(pressed);
+            }
             E::LocalTrackSubscribed { .. } => self.voice.set_heard(),
             E::TextStreamOpened {
                 reader,
@@ -161,6 +176,11 @@ impl Input {
             E::Reconnected => tracing::info!("connection to the room is back"),
             _ => {}
         }
+    }
+
+    fn on_pressed(&mut self, pressed: Option<String>) {
+        let text = pressed.map(|words| RoomEvent::Text(Pii::new(words)));
+        self.ready.extend(text);
     }
 
     fn link_anybody(&mut self) {

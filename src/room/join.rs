@@ -8,6 +8,7 @@ use livekit::{Room, RoomDataStreamOptions, RoomError, RoomOptions};
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::front_end::FrontEnd;
 use super::input::Input;
 use super::link::Link;
 use super::output::Voice;
@@ -62,8 +63,8 @@ impl Drop for Presence {
     }
 }
 
-/// Joins with the job's token, publishes the voice, answers the methods and tells front ends of the
-/// agent what `card` says.
+/// Joins with the job's token, publishes the voice, answers the methods, connects `front_end` and tells
+/// front ends of the agent what `card` says.
 ///
 /// Only the microphone of the user is subscribed to: see [`Link`].
 ///
@@ -74,6 +75,7 @@ pub async fn join(
     token: &Pii<String>,
     voice: Arc<Voice>,
     methods: Vec<RpcMethod>,
+    front_end: &FrontEnd,
     card: AgentCard,
 ) -> Result<Joined, JoinError> {
     let mut options = RoomOptions::default();
@@ -87,6 +89,7 @@ pub async fn join(
     let presence = Presence(Some(Arc::clone(&room)));
     rpc::register(&room.local_participant(), methods);
     let link = Arc::new(Link::default());
+    front_end.connect(room.local_participant(), Arc::clone(&link));
     let (output, commands) = RoomText::new();
     let notes = output.notes();
     let voice_sid = match voice.publish(&room).await {

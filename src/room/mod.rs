@@ -1,8 +1,10 @@
 //! The only place that knows the `livekit` crate: what comes from a room and what goes into it.
 
 mod arrivals;
+mod front_end;
 mod input;
 mod join;
+mod keypad;
 mod link;
 mod output;
 mod playout;
@@ -19,6 +21,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
+pub use front_end::FrontEnd;
 pub use join::{JoinError, Joined, join};
 pub use output::Voice;
 pub use playout::PlayoutClock;
@@ -78,7 +81,7 @@ impl AgentState {
 pub enum RoomEvent {
     /// The next sound of the user's microphone: 16 kHz mono.
     Frame(AudioFrame),
-    /// The user typed something.
+    /// The user typed something, or pressed keys of a telephone.
     Text(Pii<String>),
     /// There is a user with this identity to talk to; again after [`RoomEvent::UserLeft`] that was
     /// not final, and then it may be somebody else.

@@ -206,8 +206,9 @@ impl Writer<'_> {
     async fn run_tools(&self, calls: Vec<ToolCall>, context: &mut ChatContext) {
         self.making.released.wait().await;
         self.making.log(|log| log.add_tools(&calls));
-        let running = calls.iter().enumerate().map(|(place, call)| {
-            self.making.agent.tools.call(call).map(move |output| {
+        let round = self.making.agent.tools.call_round(&calls);
+        let running = round.into_iter().enumerate().map(|(place, output)| {
+            output.map(move |output| {
                 self.making
                     .log(|log| log.answer_tool(place, output.clone()));
                 output

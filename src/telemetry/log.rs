@@ -54,7 +54,12 @@ impl Config {
 /// Starts the log of the process; a second call changes nothing. Panics are logged with their place
 /// but without their text, which could hold what a caller said.
 pub fn init(config: &Config) {
-    let filter = EnvFilter::builder().parse_lossy(&config.filter);
+    // What this library logs holds what tools are asked and answer; our own lines say the rest.
+    let quiet = match config.filter.contains("rmcp") {
+        true => config.filter.clone(),
+        false => format!("{},rmcp=off", config.filter),
+    };
+    let filter = EnvFilter::builder().parse_lossy(quiet);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

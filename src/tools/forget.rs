@@ -2,41 +2,50 @@
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Memory, Tool, failed, memory_failed, nobody_is_known, said, text};
-use crate::chat::{ToolOutput, ToolSpec};
+use super::{Memory, TypedTool, failed, memory_failed, nobody_is_known, said};
+use crate::chat::ToolOutput;
 use crate::memory::{Categories, FORGET_TOOL, Selection, key_of};
 use crate::redact::Pii;
 
 /// Deletes memories of the user.
 pub struct Forget(pub Memory);
 
-impl Tool for Forget {
-    fn spec(&self) -> ToolSpec {
-        ToolSpec {
-            name: FORGET_TOOL.to_owned(),
-            description: "Forgets what is remembered about the caller: one thing, everything of a \
-                          category, or everything. Use it when the caller asks you to forget \
-                          something."
-                .to_owned(),
-            parameters: json!({
-                "type": "object",
-                "properties": {
-                    "scope": {"type": "string", "enum": ["one", "category", "everything"]},
-                    "category": self.0.category(),
-                    "key": {
-                        "type": "string",
-                        "description": "the key of the one thing, as it is remembered",
-                    },
-                },
-                "required": ["scope"],
-                "additionalProperties": false,
-            }),
-        }
+/// What of it.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct ForgetArguments {
+    scope: Scope,
+    /// Of which category.
+    category: Option<String>,
+    /// The key of the one thing, as it is remembered.
+    key: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Scope {
+    One,
+    Category,
+    Everything,
+}
+
+impl TypedTool for Forget {
+    type Arguments = ForgetArguments;
+
+    const NAME: &'static str = FORGET_TOOL;
+
+    const DESCRIPTION: &'static str = "Forgets what is remembered about the caller: one thing, \
+        everything of a category, or everything. Use it when the caller asks you to forget \
+        something.";
+
+    fn complete(&self, schema: &mut Value) {
+        self.0.list_categories(schema);
     }
 
-    fn call(&self, arguments: Value) -> BoxFuture<'static, ToolOutput> {
+    fn run(&self, arguments: ForgetArguments) -> BoxFuture<'static, ToolOutput> {
         let Memory { user, categories } = self.0.clone();
         async move {
             let Some(memories) = user.get() else {
@@ -45,8 +54,7 @@ impl Tool for Forget {
             let Some(selections) = selections(&arguments, &categories) else {
                 return failed(
                     "say what to forget: scope \"one\" with a key, \"category\" with a category, \
-                     or \"everything\""
-                        .to_owned(),
+                     or \"everything\"",
                 );
             };
             let forgotten = memories.forget(selections).await;
@@ -62,20 +70,20 @@ impl Tool for Forget {
 }
 
 /// What to delete; `None` when that is not clear. A thing without a category goes from all of them.
-fn selections(arguments: &Value, categories: &Categories) -> Option<Vec<Selection>> {
-    let category = categories.get(text(arguments, "category"));
-    let key = key_of(text(arguments, "key"));
-    match text(arguments, "scope") {
-        "everything" => Some(vec![Selection::All]),
-        "category" => Some(vec![Selection::Category(category?)]),
-        "one" if !key.is_empty() => {
+fn selections(arguments: &ForgetArguments, categories: &Categories) -> Option<Vec<Selection>> {
+    let category = categories.get(arguments.category.as_deref().unwrap_or_default());
+    let key = key_of(arguments.key.as_deref().unwrap_or_default());
+    match arguments.scope {
+        Scope::Everything => Some(vec![Selection::All]),
+        Scope::Category => Some(vec![Selection::Category(category?)]),
+        Scope::One if !key.is_empty() => {
             let of = |category| Selection::Key(category, Pii::new(key.clone()));
             Some(match category {
                 Some(category) => vec![of(category)],
                 None => categories.all().iter().cloned().map(of).collect(),
             })
         }
-        _ => None,
+        Scope::One => None,
     }
 }
 
@@ -86,7 +94,10 @@ mod tests {
     #[test]
     fn what_to_forget_must_be_clear() {
         let categories = Categories::new(&["FACT", "PLAN"].map(str::to_owned));
-        let n_selected = |arguments: Value| selections(&arguments, &categories).map(|it| it.len());
+        let n_selected = |arguments: Value| {
+            let arguments = serde_json::from_value(arguments).unwrap();
+            selections(&arguments, &categories).map(|it| it.len())
+        };
         for (arguments, expected) in [
             (json!({"scope": "everything"}), Some(1)),
             (json!({"scope": "category", "category": "plan"}), Some(1)),
@@ -102,7 +113,7 @@ mod tests {
             (json!({"scope": "one", "category": "FACT"}), None),
             (json!({"scope": "category"}), None),
             (json!({"scope": "category", "category": "PROFILE"}), None),
-            (json!({}), None),
+            (json!({"scope": "one"}), None),
         ] {
             assert_eq!(n_selected(arguments.clone()), expected, "{arguments}");
         }

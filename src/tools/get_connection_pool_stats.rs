@@ -4,37 +4,28 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::{Tool, no_parameters};
-use crate::chat::{ToolOutput, ToolSpec};
+use super::{NoArguments, TypedTool, said};
+use crate::chat::ToolOutput;
 use crate::overview::Overview;
 
 /// Tells the model what [`Overview::stats`] says.
 pub struct GetConnectionPoolStats(pub Overview);
 
-impl Tool for GetConnectionPoolStats {
-    fn spec(&self) -> ToolSpec {
-        ToolSpec {
-            name: "getConnectionPoolStats".to_owned(),
-            description: "Tells how the shared connections of this agent are doing: how many are \
-                          open and reused, requests, errors and response times. Use it when asked \
-                          about connections, statistics, health or performance."
-                .to_owned(),
-            parameters: no_parameters(),
-        }
-    }
+impl TypedTool for GetConnectionPoolStats {
+    type Arguments = NoArguments;
 
-    fn call(&self, _: Value) -> BoxFuture<'static, ToolOutput> {
+    const NAME: &'static str = "getConnectionPoolStats";
+
+    const DESCRIPTION: &'static str = "Tells how the shared connections of this agent \
+        are doing: how many are open and reused, requests, errors and response times. Use it when \
+        asked about connections, statistics, health or performance.";
+
+    fn run(&self, _: NoArguments) -> BoxFuture<'static, ToolOutput> {
         let overview = self.0.clone();
-        async move {
-            ToolOutput {
-                text: overview.stats().await.spoken(),
-                is_error: false,
-            }
-        }
-        .boxed()
+        async move { said(overview.stats().await.spoken()) }.boxed()
     }
 
-    fn call_for_program(&self, _: &Value) -> Option<BoxFuture<'static, Value>> {
+    fn run_for_program(&self, _: NoArguments) -> Option<BoxFuture<'static, Value>> {
         let overview = self.0.clone();
         Some(async move { json!(overview.stats().await) }.boxed())
     }

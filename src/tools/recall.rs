@@ -4,10 +4,12 @@ use std::cmp::Reverse;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Memory, Tool, memory_failed, nobody_is_known, said, text};
-use crate::chat::{ToolOutput, ToolSpec};
+use super::{Memory, TypedTool, memory_failed, nobody_is_known, said};
+use crate::chat::ToolOutput;
 use crate::memory;
 
 /// Memories that are searched.
@@ -19,41 +21,40 @@ const FOUND_MAX: usize = 20;
 /// Searches the memories of the user.
 pub struct Recall(pub Memory);
 
-impl Tool for Recall {
-    fn spec(&self) -> ToolSpec {
-        ToolSpec {
-            name: "recall".to_owned(),
-            description: "Looks up what is remembered about the caller from earlier calls. Use it \
-                          when the caller asks what you know or remember and it is not in your \
-                          notes."
-                .to_owned(),
-            parameters: json!({
-                "type": "object",
-                "properties": {
-                    "query": {
-                        "type": "string",
-                        "description": "words to look for; empty for the latest memories",
-                    },
-                    "category": self.0.category(),
-                },
-                "required": ["query"],
-                "additionalProperties": false,
-            }),
-        }
+/// What to look for.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct RecallArguments {
+    /// Words to look for; empty for the latest memories.
+    #[serde(default)]
+    query: String,
+    /// Only in this category.
+    category: Option<String>,
+}
+
+impl TypedTool for Recall {
+    type Arguments = RecallArguments;
+
+    const NAME: &'static str = "recall";
+
+    const DESCRIPTION: &'static str = "Looks up what is remembered about the caller from earlier \
+        calls. Use it when the caller asks what you know or remember and it is not in your notes.";
+
+    fn complete(&self, schema: &mut Value) {
+        self.0.list_categories(schema);
     }
 
-    fn call(&self, arguments: Value) -> BoxFuture<'static, ToolOutput> {
+    fn run(&self, arguments: RecallArguments) -> BoxFuture<'static, ToolOutput> {
         let Memory { user, categories } = self.0.clone();
         async move {
             let Some(user) = user.get() else {
                 return nobody_is_known();
             };
-            let category = categories.get(text(&arguments, "category"));
+            let category = categories.get(arguments.category.as_deref().unwrap_or_default());
             match user.known(SEARCHED_MAX).await {
                 Ok(known) => {
                     let mut memories = known.memories;
                     memories.retain(|it| category.as_ref().is_none_or(|only| it.category == *only));
-                    said(written(&search(memories, text(&arguments, "query"))))
+                    said(written(&search(memories, &arguments.query)))
                 }
                 Err(error) => memory_failed(&error),
             }

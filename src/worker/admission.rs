@@ -35,7 +35,7 @@ impl Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Slot {
     /// Accepted; must be assigned by this time.
-    Reserved { until: Duration },
+    Reserved { until: Duration, owner: usize },
     /// Assigned and running.
     Running,
 }
@@ -62,19 +62,24 @@ impl Admission {
         }
     }
 
-    /// Takes a slot for a job until it is assigned, or says why not. Asking again for a job that
-    /// waits for its assignment is no second job.
-    pub(super) fn reserve(&mut self, job_id: &str, until: Duration) -> Result<(), Refusal> {
+    /// Takes a slot for a job of registration `owner` until it is assigned, or says why not. Asking
+    /// again for a job that waits for its assignment is no second job.
+    pub(super) fn reserve(
+        &mut self,
+        owner: usize,
+        job_id: &str,
+        until: Duration,
+    ) -> Result<(), Refusal> {
         match self.slots.get_mut(job_id) {
             Some(Slot::Running) => return Err(Refusal::Duplicate),
             Some(slot) => {
-                *slot = Slot::Reserved { until };
+                *slot = Slot::Reserved { until, owner };
                 return Ok(());
             }
             None => {}
         }
         self.refusal().map_or(Ok(()), Err)?;
-        let slot = Slot::Reserved { until };
+        let slot = Slot::Reserved { until, owner };
         self.slots.insert(job_id.to_owned(), slot);
         debug_assert!(self.slots.len() <= self.slots_max, "more jobs than slots");
         Ok(())
@@ -98,12 +103,12 @@ impl Admission {
 
     /// Frees the slots whose assignment did not come in time, and names them.
     pub(super) fn expire(&mut self, now: Duration) -> Vec<String> {
-        self.take_reserved(|until| until <= now)
+        self.take_reserved(|until, _| until <= now)
     }
 
-    /// Frees every slot that waits for an assignment: the server that promised it is gone.
-    pub(super) fn forget_reservations(&mut self) -> Vec<String> {
-        self.take_reserved(|_| true)
+    /// Frees every slot of `owner` that waits for an assignment: the server that promised it is gone.
+    pub(super) fn forget_reservations(&mut self, owner: usize) -> Vec<String> {
+        self.take_reserved(|_, whose| whose == owner)
     }
 
     /// When the next reservation ends.
@@ -111,7 +116,7 @@ impl Admission {
         self.slots
             .values()
             .filter_map(|slot| match slot {
-                Slot::Reserved { until } => Some(*until),
+                Slot::Reserved { until, .. } => Some(*until),
                 Slot::Running => None,
             })
             .min()
@@ -162,11 +167,13 @@ impl Admission {
         }
     }
 
-    fn take_reserved(&mut self, is_over: impl Fn(Duration) -> bool) -> Vec<String> {
+    fn take_reserved(&mut self, is_over: impl Fn(Duration, usize) -> bool) -> Vec<String> {
         let over: Vec<String> = self
             .slots
             .iter()
-            .filter(|(_, slot)| matches!(slot, Slot::Reserved { until } if is_over(*until)))
+            .filter(|(_, slot)| {
+                matches!(slot, Slot::Reserved { until, owner } if is_over(*until, *owner))
+            })
             .map(|(job_id, _)| job_id.clone())
             .collect();
         for job_id in &over {
@@ -187,17 +194,17 @@ mod tests {
     fn a_burst_gets_as_many_jobs_as_there_are_slots() {
         let mut admission = Admission::new(3, 0.7);
         let accepted = (0..10)
-            .filter(|n| admission.reserve(&n.to_string(), LATER).is_ok())
+            .filter(|n| admission.reserve(0, &n.to_string(), LATER).is_ok())
             .count();
         assert_eq!(accepted, 3);
-        assert_eq!(admission.reserve("x", LATER), Err(Refusal::NoSlot));
+        assert_eq!(admission.reserve(0, "x", LATER), Err(Refusal::NoSlot));
         assert!(!admission.is_available());
     }
 
     #[test]
     fn a_slot_that_was_not_assigned_in_time_is_free_again() {
         let mut admission = Admission::new(1, 0.7);
-        admission.reserve("a", LATER).unwrap();
+        admission.reserve(0, "a", LATER).unwrap();
         assert_eq!(admission.next_expiry(), Some(LATER));
         assert!(
             admission
@@ -206,39 +213,49 @@ mod tests {
         );
         assert_eq!(admission.expire(LATER), ["a"]);
         assert!(!admission.assign("a"), "the reservation is gone");
-        assert_eq!(admission.reserve("b", LATER), Ok(()));
+        assert_eq!(admission.reserve(0, "b", LATER), Ok(()));
     }
 
     #[test]
     fn a_running_job_never_expires() {
         let mut admission = Admission::new(1, 0.7);
-        admission.reserve("a", LATER).unwrap();
+        admission.reserve(0, "a", LATER).unwrap();
         assert!(admission.assign("a"));
         assert_eq!(admission.next_expiry(), None);
         assert!(admission.expire(LATER * 100).is_empty());
-        assert!(admission.forget_reservations().is_empty());
-        assert_eq!(admission.reserve("a", LATER), Err(Refusal::Duplicate));
+        assert!(admission.forget_reservations(0).is_empty());
+        assert_eq!(admission.reserve(0, "a", LATER), Err(Refusal::Duplicate));
+    }
+
+    #[test]
+    fn a_lost_server_takes_only_its_own_promises_along() {
+        let mut admission = Admission::new(2, 0.7);
+        admission.reserve(0, "a", LATER).unwrap();
+        admission.reserve(1, "b", LATER).unwrap();
+        assert_eq!(admission.reserve(1, "c", LATER), Err(Refusal::NoSlot));
+        assert_eq!(admission.forget_reservations(1), ["b"]);
+        assert!(admission.assign("a"));
     }
 
     #[test]
     fn load_above_the_threshold_refuses_and_full_threshold_never_does() {
         let mut admission = Admission::new(9, 0.7);
         admission.set_machine_load(0.71);
-        assert_eq!(admission.reserve("a", LATER), Err(Refusal::Overloaded));
+        assert_eq!(admission.reserve(0, "a", LATER), Err(Refusal::Overloaded));
         admission.set_machine_load(0.7);
-        assert_eq!(admission.reserve("a", LATER), Ok(()));
+        assert_eq!(admission.reserve(0, "a", LATER), Ok(()));
 
         let mut without = Admission::new(9, 1.0);
         without.set_machine_load(1.0);
-        assert_eq!(without.reserve("a", LATER), Ok(()));
+        assert_eq!(without.reserve(0, "a", LATER), Ok(()));
     }
 
     #[test]
     fn draining_refuses_new_jobs_and_keeps_the_running() {
         let mut admission = Admission::new(2, 0.7);
-        admission.reserve("a", LATER).unwrap();
+        admission.reserve(0, "a", LATER).unwrap();
         admission.drain();
-        assert_eq!(admission.reserve("b", LATER), Err(Refusal::Draining));
+        assert_eq!(admission.reserve(0, "b", LATER), Err(Refusal::Draining));
         assert!(admission.assign("a"), "what was accepted before may come");
     }
 
@@ -273,14 +290,14 @@ mod tests {
                 match step {
                     Step::Reserve(job, until) => {
                         let until = Duration::from_secs(until);
-                        admission.reserve(&job.to_string(), until).ok();
+                        admission.reserve(0, &job.to_string(), until).ok();
                     }
                     Step::Assign(job) => {
                         admission.assign(&job.to_string());
                     }
                     Step::Release(job) => admission.release(&job.to_string()),
                     Step::Expire(now) => drop(admission.expire(Duration::from_secs(now))),
-                    Step::Forget => drop(admission.forget_reservations()),
+                    Step::Forget => drop(admission.forget_reservations(0)),
                     Step::Load(load) => admission.set_machine_load(load),
                 }
                 prop_assert!(admission.slots_taken() <= slots_max);

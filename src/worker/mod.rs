@@ -1,7 +1,8 @@
 //! Registration with a LiveKit server, admission of jobs, their lives and the drain.
 //!
 //! Begin with [`Worker::run`], the loop: everything that happens is an [`Event`], `state.rs` decides
-//! what to do about it, and this file does it. `link.rs` keeps the connection, `jobs.rs` the tasks;
+//! what to do about it, and this file does it. [`Workers`] is several of them in one process, one per
+//! agent name. `link.rs` keeps the connection, `jobs.rs` the tasks;
 //! `admission.rs`, `reports.rs`, `load.rs` and `backoff.rs` are plain rules.
 //!
 //! **Invariant:** knows no session: a job is a [`JobHandler`]'s business.
@@ -20,6 +21,8 @@ mod link;
 mod load;
 mod proto;
 mod reports;
+mod several;
+mod slots;
 mod snapshot;
 mod state;
 mod stop;
@@ -38,6 +41,7 @@ pub use self::config::{Config, ServerConfig};
 pub use self::connection::ConnectError;
 pub use self::direct::{DirectJob, register_once};
 pub use self::job::{JobContext, JobHandler, JobOutcome};
+pub use self::several::Workers;
 pub use self::snapshot::Snapshot;
 pub use self::stop::{Stop, signals};
 pub use self::token::{TokenError, guest_token};
@@ -96,8 +100,23 @@ enum Event {
 impl Worker {
     /// A worker that runs its jobs with `handler`. Connects when it is run.
     pub fn new(server: ServerConfig, config: Config, handler: Arc<dyn JobHandler>) -> Self {
-        let server = Arc::new(server);
         let state = State::new(config.clone());
+        Self::with(state, Arc::new(server), config, handler)
+    }
+
+    /// The same worker under another agent name: it takes its jobs from the same slots.
+    fn for_another(&self, config: Config) -> Self {
+        let state = self.state.for_another(config.clone());
+        let (server, handler) = (Arc::clone(&self.server), Arc::clone(&self.handler));
+        Self::with(state, server, config, handler)
+    }
+
+    fn with(
+        state: State,
+        server: Arc<ServerConfig>,
+        config: Config,
+        handler: Arc<dyn JobHandler>,
+    ) -> Self {
         let (snapshot, _) = watch::channel(state.snapshot());
         Self {
             link: Link::new(Arc::clone(&server), Arc::new(config.clone())),

@@ -7,11 +7,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::admission::{Admission, Refusal};
+use super::admission::Refusal;
 use super::config::Config;
 use super::jobs::JobEnd;
 use super::proto::{Dispatch, Incoming, JobReport, JobStatus, Outgoing, WorkerReport};
 use super::reports::Reports;
+use super::slots::Slots;
 use super::snapshot::Snapshot;
 
 /// Highest load reported while we take jobs: the server passes over workers at 0.7 and above, whatever
@@ -41,7 +42,7 @@ pub(super) enum Action {
 /// The worker between two events.
 pub(super) struct State {
     config: Config,
-    admission: Admission,
+    admission: Slots,
     /// Running jobs; with the time at which they are cut off, once they were asked to end.
     running: HashMap<String, Option<Duration>>,
     reports: Reports,
@@ -64,8 +65,18 @@ struct Counts {
 impl State {
     /// A worker that has not met its server yet.
     pub(super) fn new(config: Config) -> Self {
+        let slots = Slots::new(config.slots_max, config.load_threshold);
+        Self::on(slots, config)
+    }
+
+    /// The same process under another agent name: it takes its jobs from the same slots.
+    pub(super) fn for_another(&self, config: Config) -> Self {
+        Self::on(self.admission.for_another(), config)
+    }
+
+    fn on(slots: Slots, config: Config) -> Self {
         Self {
-            admission: Admission::new(config.slots_max, config.load_threshold),
+            admission: slots,
             config,
             running: HashMap::new(),
             reports: Reports::default(),

@@ -161,12 +161,15 @@ async fn what_cannot_be_remembered_is_an_answer_that_says_why() {
             json!({"category": "FACT", "key": "", "value": "x"}),
             "empty",
         ),
-        (json!({"category": "FACT", "key": "a"}), "empty"),
+        (
+            json!({"category": "FACT", "key": "a"}),
+            "missing field `value`",
+        ),
         (
             json!({"category": "FACT", "key": "a", "value": "x".repeat(9_999)}),
             "500",
         ),
-        (json!({}), "categories are FACT"),
+        (json!({}), "missing field `category`"),
     ] {
         let output = call.tool("remember", arguments).await;
         assert!(

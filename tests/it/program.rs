@@ -200,7 +200,7 @@ async fn check_says_what_is_wrong_with_each_service() {
 }
 
 /// A worker process, its log as it comes, and its HTTP endpoint.
-struct Started {
+pub(crate) struct Started {
     process: Child,
     log: Lines<BufReader<ChildStderr>>,
     http: String,
@@ -209,7 +209,6 @@ struct Started {
 
 impl Started {
     async fn start(server_url: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
         let variables = [
             ("LIVEKIT_URL", server_url),
             ("LIVEKIT_API_KEY", API_KEY),
@@ -219,7 +218,13 @@ impl Started {
             ("VOXPOOL__HTTP__HOST", "127.0.0.1"),
             ("VOXPOOL__WORKER__LOAD_THRESHOLD", "1"),
         ];
-        let mut process = voxpool(&["start", "--port", "0"], &variables, &directory)
+        Self::with(&variables).await
+    }
+
+    /// Starts a worker with this environment.
+    pub(crate) async fn with(variables: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut process = voxpool(&["start", "--port", "0"], variables, &directory)
             .spawn()
             .unwrap();
         let log = BufReader::new(process.stderr.take().unwrap()).lines();
@@ -253,12 +258,12 @@ impl Started {
         .await
     }
 
-    async fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let response = reqwest::get(format!("{}{path}", self.http)).await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.process.id().unwrap().to_string();
         let status = std::process::Command::new("kill")
             .args(["-s", name, &pid])
@@ -266,7 +271,7 @@ impl Started {
         assert!(status.unwrap().success());
     }
 
-    async fn exit_code(mut self) -> i32 {
+    pub(crate) async fn exit_code(mut self) -> i32 {
         let mut rest = String::new();
         let ended = async {
             self.log.get_mut().read_to_string(&mut rest).await.unwrap();

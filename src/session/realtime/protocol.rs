@@ -328,6 +328,7 @@ mod tests {
             name: "look".to_owned(),
             description: "looks".to_owned(),
             parameters: json!({"type": "object"}),
+            is_strict: false,
         };
         let event = ClientEvent::session(&Config::default(), "en", "Be kind.", &[tool]);
         let json: Value = serde_json::from_str(&event.to_json()).unwrap();

@@ -12,7 +12,7 @@ use voxpool::audio::AudioFrame;
 use voxpool::audio::vad::EarshotVad;
 use voxpool::cache::{self, Cache};
 use voxpool::redact::Pii;
-use voxpool::room::{AgentCard, AudioOutput, Voice, join};
+use voxpool::room::{AgentCard, AudioOutput, FrontEnd, Voice, join};
 use voxpool::session::{Agent, Greeting, GreetingCache, GreetingMode, MadeWith, Session, Settings};
 use voxpool::tools::ToolSet;
 
@@ -132,6 +132,7 @@ async fn a_cached_greeting_is_there_before_the_track_is() {
             &token(&room),
             voice,
             Vec::new(),
+            &FrontEnd::default(),
             AgentCard::default(),
         )
         .await

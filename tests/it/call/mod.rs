@@ -1,11 +1,13 @@
 //! Spoken calls: a real LiveKit server, the worker with its agent, services that speak and hear, and
 //! a caller on a connection of their own.
 
+mod agents;
 pub(crate) mod caller;
 mod endings;
 mod greeting;
 mod memory;
 mod official;
+mod official_app;
 mod official_session;
 mod official_words;
 mod realtime;
@@ -18,12 +20,12 @@ use futures::StreamExt;
 use livekit::prelude::PerformRpcData;
 use offline_openai::{Fixed, Server, ServerHandle};
 use tokio::time::Instant;
-use voxpool::agent::{AgentJobs, Services};
+use voxpool::agent::{AgentJobs, Profile, Services};
 use voxpool::audio::AudioFrame;
 use voxpool::memory::{Memories, Store};
 use voxpool::pool::ConnectionPool;
 use voxpool::session::{Agent, Greeting, GreetingCache, MadeWith, Settings};
-use voxpool::tools::{CleanupConnectionPool, GetConnectionPoolStats, ToolSet};
+use voxpool::tools::{CleanupConnectionPool, ClientToolConfig, GetConnectionPoolStats, ToolSet};
 use voxpool::tts::Tts;
 use voxpool::worker::{Stop, WorkerEnd};
 
@@ -66,12 +68,34 @@ impl House {
         Self::open_as(fixed, greeting, store, Options::default).await
     }
 
+    /// A house whose agent has tools of the caller's front end.
+    async fn with_client_tools(client_tools: Vec<ClientToolConfig>) -> Self {
+        Self::build(
+            None,
+            Greeting::default(),
+            None,
+            Options::default,
+            client_tools,
+        )
+        .await
+    }
+
     /// A house whose clients have these settings.
     async fn open_as(
         fixed: Option<Fixed>,
         greeting: Greeting,
         store: Option<Arc<dyn Store>>,
         options: impl Fn() -> Options,
+    ) -> Self {
+        Self::build(fixed, greeting, store, options, Vec::new()).await
+    }
+
+    async fn build(
+        fixed: Option<Fixed>,
+        greeting: Greeting,
+        store: Option<Arc<dyn Store>>,
+        options: impl Fn() -> Options,
+        client_tools: Vec<ClientToolConfig>,
     ) -> Self {
         let config = offline_openai::Config {
             fixed,
@@ -101,7 +125,16 @@ impl House {
             endpoints: Vec::new(),
             cache,
         };
-        let mut jobs = AgentJobs::new(agent, Settings::default(), shared, rpc_tools);
+        let profile = Profile {
+            name: String::new(),
+            agent,
+            settings: Settings::default(),
+            rpc_tools,
+            tools: vec!["*".to_owned()],
+            client_tools,
+            realtime: None,
+        };
+        let mut jobs = AgentJobs::new(profile, shared);
         let memories = store.map(|store| memory::memories(store, &services.base_url()));
         if let Some(memories) = &memories {
             jobs = jobs.with_memories(memories.clone());

@@ -9,6 +9,8 @@ Reads commands from standard input, a line each:
   say FILE     plays raw 16-bit mono PCM at 24 kHz into its microphone
   type TEXT    sends TEXT as chat
   call METHOD  calls a method of the agent's participant
+  serve METHOD ANSWER  answers METHOD from now on and tells when it is called
+  press KEY    presses a key of a telephone
   ask ID NAME JSON  sends the request NAME with these fields on lk.agent.session; NAME "-" sends one without a body
 
 Writes events to standard output, a JSON object each:
@@ -18,6 +20,7 @@ Writes events to standard output, a JSON object each:
   {"event": "packet", "speaker": IDENTITY, "id": ID, "text": TEXT, "final": BOOL} for each transcription packet,
   {"event": "told", "kind": KIND, "details": {...}} for each session event,
   {"event": "response", "id": ID, "kind": KIND, "error": TEXT, "details": {...}} for each answer to a request,
+  {"event": "called", "method": METHOD, "payload": TEXT} for each call of a method that it serves,
   {"event": "state", "value": STATE}, {"event": "answer", "text": TEXT}
 """
 
@@ -123,6 +126,17 @@ async def obey(room: rtc.Room, microphone: rtc.AudioSource, line: str) -> None:
         await room.local_participant.send_text(argument, topic="lk.chat")
     elif command == "ask":
         await ask(room, argument)
+    elif command == "serve":
+        method, _, answer = argument.partition(" ")
+
+        async def on_call(invocation: rtc.RpcInvocationData) -> str:
+            tell("called", method=method, payload=invocation.payload)
+            return answer
+
+        room.local_participant.register_rpc_method(method, on_call)
+    elif command == "press":
+        code = "0123456789*#ABCD".index(argument)
+        await room.local_participant.publish_dtmf(code=code, digit=argument)
     elif command == "call":
         agent = agent_of(room)
         answer = await room.local_participant.perform_rpc(destination_identity=agent, method=argument, payload="")

@@ -10,7 +10,7 @@ use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
-use voxpool::agent::{AgentJobs, Services};
+use voxpool::agent::{AgentJobs, Profile, Services};
 use voxpool::pool::EndpointConfig;
 use voxpool::session::realtime::{Config, RealtimeModel};
 use voxpool::session::{Agent, Greeting, Settings};
@@ -123,8 +123,16 @@ async fn a_model_that_speaks_is_heard_and_told_how_much_of_it_was_heard() {
         endpoints: Vec::new(),
         cache,
     };
-    let jobs =
-        AgentJobs::new(agent, Settings::default(), services, Vec::new()).with_realtime(model);
+    let profile = Profile {
+        name: String::new(),
+        agent,
+        settings: Settings::default(),
+        rpc_tools: Vec::new(),
+        tools: vec!["*".to_owned()],
+        client_tools: Vec::new(),
+        realtime: Some(model),
+    };
+    let jobs = AgentJobs::new(profile, services);
     let server = LiveKit::start().await;
     let worker = RunningWorker::registered(server.server_config(), quick(""), Arc::new(jobs)).await;
     let voice = House::speech_of("one two three four five six seven eight nine").await;

@@ -5,6 +5,7 @@
 //! transcription (the words whose samples arrived), so that both always agree.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -333,8 +334,21 @@ impl RoomOutput for FakeRoom {
     }
 }
 
-/// Takes a second to look.
-pub(super) struct SlowTool;
+/// Takes a second to look; counts how often it was stopped before its end.
+#[derive(Clone, Default)]
+pub(super) struct SlowTool {
+    pub(super) stopped: Arc<AtomicUsize>,
+}
+
+struct Looking(Option<Arc<AtomicUsize>>);
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        if let Some(stopped) = self.0.take() {
+            stopped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
 
 impl Tool for SlowTool {
     fn spec(&self) -> ToolSpec {
@@ -342,12 +356,16 @@ impl Tool for SlowTool {
             name: "look".to_owned(),
             description: "looks".to_owned(),
             parameters: serde_json::json!({"type": "object"}),
+            is_strict: false,
         }
     }
 
     fn call(&self, _: serde_json::Value) -> BoxFuture<'static, ToolOutput> {
-        async {
+        let stopped = Arc::clone(&self.stopped);
+        async move {
+            let mut looking = Looking(Some(stopped));
             tokio::time::sleep(Duration::from_secs(1)).await;
+            looking.0 = None;
             ToolOutput {
                 text: "seen".to_owned(),
                 is_error: false,

@@ -13,6 +13,7 @@ mod realtime;
 mod speeches;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -60,6 +61,7 @@ struct Call {
     n_stt_requests: Arc<std::sync::Mutex<u32>>,
     turns: mpsc::Receiver<Turn>,
     shutdown: CancellationToken,
+    stopped_tools: Arc<AtomicUsize>,
     handle: SessionHandle,
     session: JoinHandle<SessionEnd>,
 }
@@ -89,6 +91,8 @@ impl Setup {
             text: self.greeting.to_owned(),
             ..Greeting::default()
         };
+        let tool = SlowTool::default();
+        let stopped_tools = Arc::clone(&tool.stopped);
         let agent = Agent {
             instructions: match self.instructions {
                 "" => "Be kind.".to_owned(),
@@ -99,7 +103,7 @@ impl Setup {
             stt: Arc::new(stt),
             llm: Arc::new(self.llm.clone()),
             tts: Arc::new(self.tts.clone()),
-            tools: ToolSet::new(vec![Arc::new(SlowTool)]),
+            tools: ToolSet::new(vec![Arc::new(tool)]),
         };
         let output = Arc::new(FakeOutput::new());
         let room = FakeRoom::default();
@@ -134,6 +138,7 @@ impl Setup {
             output,
             llm: self.llm,
             tts: self.tts,
+            stopped_tools,
             n_stt_requests,
             turns,
             shutdown,
@@ -489,6 +494,7 @@ async fn an_interrupted_tool_call_is_not_left_without_output() {
     call.user.be_silent(ms(2000)).await;
     let turn = call.turn().await;
     assert!(matches!(turn.outcome, ReplyOutcome::Interrupted));
+    assert_eq!(call.stopped_tools.load(Ordering::Relaxed), 1);
     call.turn().await;
     let context = call.last_context();
     assert_eq!(context[..2], ["user: look around", "call a look"]);

@@ -65,7 +65,7 @@ impl Call {
             }),
             llm: Arc::new(FakeLlm::default()),
             tts: Arc::new(FakeTts::default()),
-            tools: ToolSet::new(vec![Arc::new(SlowTool)]),
+            tools: ToolSet::new(vec![Arc::new(SlowTool::default())]),
         };
         let room = FakeRoom::default();
         let (user, events) = mpsc::channel(8);

@@ -1,0 +1,120 @@
+//! One process under several agent names. A registration has one name, so there is one per name; they
+//! share slots, load and the handler of their jobs.
+//!
+//! Source: livekit-server 1.13.5, `pkg/service/agentservice.go`: workers are chosen by the exact name.
+
+use std::sync::Arc;
+
+use futures::future::{join_all, select_all};
+use futures::{FutureExt, Stream, StreamExt};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::{Config, JobHandler, ServerConfig, Snapshot, Stop, Worker, WorkerEnd};
+
+/// Signals that a worker has not looked at yet: there are two that mean anything.
+const STOPS_MAX: usize = 8;
+
+/// The registrations of a process.
+pub struct Workers {
+    workers: Vec<Worker>,
+    snapshot: watch::Sender<Snapshot>,
+}
+
+impl Workers {
+    /// A worker named as `config` says, and one more for each of the other `names`. Connects when it
+    /// is run.
+    pub fn new(
+        server: ServerConfig,
+        config: Config,
+        names: &[String],
+        handler: Arc<dyn JobHandler>,
+    ) -> Self {
+        let first = Worker::new(server, config.clone(), handler);
+        let others = names.iter().filter(|name| **name != config.agent_name);
+        let mut workers: Vec<Worker> = others
+            .map(|name| {
+                first.for_another(Config {
+                    agent_name: name.clone(),
+                    ..config.clone()
+                })
+            })
+            .collect();
+        workers.insert(0, first);
+        let (snapshot, _) = watch::channel(all(workers.iter().map(Worker::snapshots)));
+        Self { workers, snapshot }
+    }
+
+    /// Follows what all of them are doing, as if they were one: registered when all are.
+    pub fn snapshots(&self) -> watch::Receiver<Snapshot> {
+        self.snapshot.subscribe()
+    }
+
+    /// Runs all of them until `stops` says so; see [`Worker::run`].
+    ///
+    /// Cancel safety: dropping the future cuts the running jobs off without a word to the server.
+    pub async fn run(self, stops: impl Stream<Item = Stop> + Send) -> WorkerEnd {
+        let Self { workers, snapshot } = self;
+        let mut views: Vec<_> = workers.iter().map(Worker::snapshots).collect();
+        let (told, running): (Vec<_>, Vec<_>) = workers
+            .into_iter()
+            .map(|worker| {
+                let (tell, stops) = mpsc::channel(STOPS_MAX);
+                (tell, worker.run(ReceiverStream::new(stops)).boxed())
+            })
+            .unzip();
+        let telling = async {
+            let mut stops = std::pin::pin!(stops);
+            while let Some(stop) = stops.next().await {
+                // One that has ended needs not be told.
+                join_all(told.iter().map(|worker| worker.send(stop))).await;
+            }
+            std::future::pending().await
+        };
+        let showing = async {
+            while changed(&mut views).await {
+                let now = all(views.iter().cloned());
+                snapshot.send_replace(now);
+            }
+            std::future::pending().await
+        };
+        let ends = tokio::select! {
+            ends = join_all(running) => ends,
+            never = telling => never,
+            never = showing => never,
+        };
+        match ends.contains(&WorkerEnd::Stopped) {
+            true => WorkerEnd::Stopped,
+            false => WorkerEnd::Drained,
+        }
+    }
+}
+
+/// Waits until one of them has changed; false when the last one has ended.
+async fn changed(views: &mut [watch::Receiver<Snapshot>]) -> bool {
+    let waiting = views.iter_mut().map(|view| view.changed().boxed());
+    let (change, _, _) = select_all(waiting).await;
+    change.is_ok()
+}
+
+/// The registrations as one: what they share once, what each has its own summed.
+fn all(views: impl Iterator<Item = watch::Receiver<Snapshot>>) -> Snapshot {
+    let each: Vec<Snapshot> = views.map(|view| view.borrow().clone()).collect();
+    let ids: Option<Vec<String>> = each.iter().map(|it| it.worker_id.clone()).collect();
+    let names: Vec<&str> = each.iter().map(|it| it.agent_name.as_str()).collect();
+    let sum = |of: fn(&Snapshot) -> u64| each.iter().map(of).sum();
+    Snapshot {
+        worker_id: ids.map(|ids| ids.join(",")),
+        agent_name: names.join(","),
+        trouble: each.iter().find_map(|it| it.trouble.clone()),
+        load: each.iter().map(|it| it.load).fold(0.0, f32::max),
+        active_jobs: each.iter().map(|it| it.active_jobs).sum(),
+        slots_taken: each.iter().map(|it| it.slots_taken).max().unwrap_or(0),
+        slots_max: each.iter().map(|it| it.slots_max).max().unwrap_or(0),
+        is_draining: each.iter().any(|it| it.is_draining),
+        jobs_succeeded: sum(|it| it.jobs_succeeded),
+        jobs_failed: sum(|it| it.jobs_failed),
+        job_panics: sum(|it| it.job_panics),
+        reconnects: sum(|it| it.reconnects),
+    }
+}
