@@ -73,16 +73,8 @@ impl Setup {
     }
 
     /// Users here have headphones: the agent's echo is a matter of `src/turn/tests/pausing.rs`.
-    async fn start(mut self) -> Call {
-        self.settings.turn.interruption.echo_warm_up = Duration::ZERO;
-        let vocabulary = Vocabulary::default();
-        let stt = FakeStt {
-            vocabulary: vocabulary.clone(),
-            failures: self.stt_failures.into(),
-            n_requests: Arc::default(),
-        };
-        let n_stt_requests = Arc::clone(&stt.n_requests);
-        let greeting = Greeting {
+    fn greeting(&self) -> Greeting {
+        Greeting {
             mode: match (self.greeting, self.is_generated) {
                 ("", _) => GreetingMode::None,
                 (_, true) => GreetingMode::Generate,
@@ -90,7 +82,19 @@ impl Setup {
             },
             text: self.greeting.to_owned(),
             ..Greeting::default()
+        }
+    }
+
+    async fn start(mut self) -> Call {
+        self.settings.turn.interruption.echo_warm_up = Duration::ZERO;
+        let greeting = self.greeting();
+        let vocabulary = Vocabulary::default();
+        let stt = FakeStt {
+            vocabulary: vocabulary.clone(),
+            failures: self.stt_failures.into(),
+            n_requests: Arc::default(),
         };
+        let n_stt_requests = Arc::clone(&stt.n_requests);
         let tool = SlowTool::default();
         let stopped_tools = Arc::clone(&tool.stopped);
         let agent = Agent {
