@@ -25,8 +25,14 @@ const BUCKETS: [f64; 16] = [
     0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0,
 ];
 
-/// The stages of a turn: name, meaning, and where it is read from.
-const STAGES: [(&str, &str, fn(&Timeline) -> Option<Duration>); 5] = [
+/// A stage of a turn: name, meaning, and where it is read from.
+type Stage = (
+    &'static str,
+    &'static str,
+    fn(&Timeline) -> Option<Duration>,
+);
+
+const STAGES: [Stage; 5] = [
     (
         "voice_agent_turn_transcription_delay_seconds",
         "End of the user's voice to the transcript",
