@@ -14,6 +14,7 @@ use livekit::webrtc::audio_frame::AudioFrame;
 use livekit::webrtc::audio_source::native::NativeAudioSource;
 use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
 use livekit::webrtc::audio_stream::native::NativeAudioStream;
+use livekit::webrtc::stats::RtcStats;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -128,6 +129,31 @@ impl Call {
             .await
             .ok()?
             .ok()
+    }
+
+    /// How long the agent's sound lay in the caller's own jitter buffer, on average: the part of every
+    /// latency that is the listener's. `None` before there was any.
+    pub async fn buffered(&self) -> Option<Duration> {
+        for participant in self.room.remote_participants().into_values() {
+            for publication in participant.track_publications().into_values() {
+                let Some(RemoteTrack::Audio(track)) = publication.track() else {
+                    continue;
+                };
+                let stats = track.get_stats().await.unwrap_or_default();
+                let buffered = stats.into_iter().find_map(|stats| match stats {
+                    RtcStats::InboundRtp(stats) => {
+                        let inbound = stats.inbound;
+                        let samples = inbound.jitter_buffer_emitted_count;
+                        (samples > 0).then(|| inbound.jitter_buffer_delay / samples as f64)
+                    }
+                    _ => None,
+                });
+                if buffered.is_some() {
+                    return buffered.map(Duration::from_secs_f64);
+                }
+            }
+        }
+        None
     }
 
     /// Forgets what was heard and not asked for.

@@ -71,6 +71,11 @@ impl Caller {
         Ok(answers)
     }
 
+    /// How long the agent's sound lay in this caller's jitter buffer, on average.
+    pub(crate) async fn buffered(&self) -> Option<Duration> {
+        self.call.buffered().await
+    }
+
     /// Hangs up and ends the room, which ends the agent's part as well.
     pub(crate) async fn hang_up(self, livekit: &LiveKit) -> Result<()> {
         self.call.hang_up().await?;

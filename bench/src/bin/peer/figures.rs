@@ -44,6 +44,8 @@ pub(crate) struct SettingFigures {
     pub(crate) greeting_ms: Option<Spread>,
     /// From the end of the caller's speech until it hears the answer.
     pub(crate) answer_ms: Option<Spread>,
+    /// The part of that which is the caller's own jitter buffer, by call.
+    pub(crate) buffered_ms: Option<Spread>,
     pub(crate) turns: usize,
     pub(crate) turns_missed: usize,
     pub(crate) greetings_missed: usize,
@@ -59,7 +61,7 @@ impl SettingFigures {
     pub(crate) fn new(
         calls: usize,
         arrivals: &[Arrival],
-        answers: Vec<Option<Duration>>,
+        (answers, buffered): (Vec<Option<Duration>>, Vec<Duration>),
         (listening, idle): (&Watched, &SideFigures),
         connections: u64,
     ) -> Self {
@@ -75,6 +77,7 @@ impl SettingFigures {
             greetings_missed: arrivals.len() - greeting.len(),
             greeting_ms: Spread::of(greeting),
             answer_ms: Spread::of(answers_ms.clone()),
+            buffered_ms: Spread::of(buffered.into_iter().map(millis).collect()),
             turns,
             turns_missed: turns - answers_ms.len(),
             memory_mib_per_call: per_call(listening.memory_mib - idle.idle_memory_mib),

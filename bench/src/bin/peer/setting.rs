@@ -92,6 +92,7 @@ impl Bench<'_> {
         let mut arrivals = Vec::new();
         let mut answers = Vec::new();
         let mut listening = None;
+        let mut buffered = Vec::new();
         for round in 0..setting.rounds {
             let (mut callers, arrived) = self.meet_all(setting, round).await?;
             arrivals.extend(arrived);
@@ -99,6 +100,9 @@ impl Bench<'_> {
                 listening = Some(self.watch(LISTENING).await?);
             }
             answers.extend(self.talk_all(setting, round, &mut callers).await?);
+            for caller in &callers {
+                buffered.extend(caller.buffered().await);
+            }
             try_join_all(
                 callers
                     .into_iter()
@@ -112,7 +116,7 @@ impl Bench<'_> {
         Ok(SettingFigures::new(
             setting.calls,
             &arrivals,
-            answers,
+            (answers, buffered),
             (&listening, idle),
             connections,
         ))

@@ -39,6 +39,9 @@ pub(crate) fn print(results: &Results) {
         row("  end of speech to answer heard, p50 / p95", |it| {
             spread(it.answer_ms)
         });
+        row("    of that in the caller's jitter buffer", |it| {
+            spread(it.buffered_ms)
+        });
         row("  turns missed", |it| {
             format!("{} of {}", it.turns_missed, it.turns)
         });
