@@ -4,7 +4,7 @@ TOOLS := $(CURDIR)/.tools
 export VOXPOOL_TOOLS ?= $(TOOLS)
 export PATH := $(VOXPOOL_TOOLS)/bin:$(PATH)
 
-.PHONY: help demo test setup lint unit e2e bench-pool bench-peer bench-vad deny clean
+.PHONY: help demo test setup lint unit e2e bench-pool bench-peer deny clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
