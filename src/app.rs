@@ -178,6 +178,8 @@ async fn memories(
         Ok(None) => return Ok(None),
         Err(error) => {
             tracing::error!(%error, "callers are not remembered");
+            let service = memory::service(settings, &config.supabase);
+            pool.go_without(service, error.to_string());
             return Ok(None);
         }
     };

@@ -160,6 +160,10 @@ impl Resolve for CachingResolver {
 }
 
 #[cfg(test)]
+#[path = "dns_outage_tests.rs"]
+mod outage_tests;
+
+#[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 

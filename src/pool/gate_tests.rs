@@ -184,6 +184,49 @@ async fn a_host_in_trouble_leaves_the_others_alone() {
     assert_eq!(service.worst_breaker(), BreakerState::Open);
 }
 
+/// A call that no caller waits for.
+fn background(pool: &ConnectionPool, failure: Option<ErrorKind>) -> Called {
+    let (pool, spec) = (pool.clone(), spec(None).background());
+    let ask = move |lease: Lease| async move {
+        failure.map_or(Ok(()), |kind| Err(lease.spec().error(kind)))
+    };
+    async move { pool.call(spec, ask).await.map_err(|error| error.kind) }.boxed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_in_the_background_that_fails_ends_no_conversation() {
+    let pool = pool();
+    for _ in 0..5 {
+        let failed = background(&pool, Some(ErrorKind::Timeout)).await;
+        assert_eq!(failed, Err(ErrorKind::Timeout));
+    }
+    let refused = background(&pool, None).await;
+    assert_eq!(refused, Err(ErrorKind::CircuitOpen));
+    assert_eq!(call(&pool, None, None).await, Ok(()));
+    let stats = pool.stats().await;
+    let hosts = &stats.services[0].hosts;
+    let shown: Vec<_> = (hosts.iter())
+        .map(|it| (it.priority, it.breaker.unwrap().state))
+        .collect();
+    let expected = [
+        (Priority::Caller, BreakerState::Closed),
+        (Priority::Background, BreakerState::Open),
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!(stats.services[0].worst_breaker(), BreakerState::Closed);
+    let limits = hosts.iter().map(|it| it.limit.unwrap().limit);
+    assert!(limits.eq([30, 4]), "the background's has fallen from 8");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conversation_that_fails_leaves_work_in_the_background_alone() {
+    let pool = pool();
+    open(&pool).await;
+    assert_eq!(background(&pool, None).await, Ok(()));
+    let refused = call(&pool, None, None).await;
+    assert_eq!(refused, Err(ErrorKind::CircuitOpen));
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_number_of_hosts_is_bounded_also_when_all_fail() {
     let pool = pool();

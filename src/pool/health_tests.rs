@@ -127,6 +127,42 @@ async fn what_is_silent_is_asked_every_five_minutes() {
     assert_eq!((check.result, check.checks, check.failures), ("ok", 12, 0));
 }
 
+/// A service whose probes never end.
+struct Hung(AtomicU64);
+
+impl Backend for Hung {
+    fn service(&self) -> Service {
+        Service::Redis
+    }
+
+    fn connections(&self) -> ConnectionStats {
+        ConnectionStats::default()
+    }
+
+    fn probe(&self) -> BoxFuture<'static, Result<(), CallError>> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        std::future::pending().boxed()
+    }
+
+    fn cleanup(&self) -> BoxFuture<'static, ()> {
+        async {}.boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'static, ()> {
+        async {}.boxed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_takes_its_time_delays_no_other() {
+    let backend = backend();
+    let hung = Arc::new(Hung(AtomicU64::new(0)));
+    backend.pool.register(Arc::clone(&hung) as _);
+    monitored(&backend, 3600).await;
+    assert_eq!(backend.attempts(), 12);
+    assert_eq!(hung.0.load(Ordering::SeqCst), 1, "asked, and not twice");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_has_answered_is_not_asked() {
     let backend = backend();

@@ -39,8 +39,10 @@ mod sse;
 mod stack;
 mod stats;
 mod stream;
+mod supabase;
+mod tls;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
@@ -60,6 +62,7 @@ pub use self::connections::ConnectionStats;
 pub(crate) use self::decode::{Decode, Fault, decode};
 pub use self::dns::DnsStats;
 pub use self::endpoint::{Config as EndpointConfig, Endpoint, EndpointError, OPENAI_BASE_URL};
+pub use self::http::HttpClientStats;
 pub use self::http_client::HttpClient;
 pub use self::openai::OpenAiClient;
 pub use self::parallel::{PARALLEL_TIMEOUT, parallel_ai_calls};
@@ -70,6 +73,7 @@ pub use self::stats::{
     PoolStats, ServiceStats,
 };
 pub use self::stream::{IDLE_TIMEOUT_MIN, Items};
+pub use self::supabase::{SupabaseClient, SupabaseProject};
 
 use self::call::Call;
 use self::recorder::{InFlight, Recorder};
@@ -94,6 +98,7 @@ struct Inner {
     backends: backend::Backends,
     health: health::Health,
     choices: Mutex<Vec<choice::Shown>>,
+    missing: Mutex<BTreeMap<Service, String>>,
 }
 
 /// What an attempt needs.
@@ -107,12 +112,17 @@ struct Shared {
 }
 
 impl ConnectionPool {
-    /// Builds the clients; opens no connection yet (see [`ConnectionPool::prewarm`]).
+    /// Builds the clients; opens no connection yet (see [`ConnectionPool::prewarm`]). What cannot be
+    /// built now is built by the first call that needs it, and done without until then.
     ///
     /// # Errors
-    /// When the HTTP client refuses its settings.
+    /// When not even the plainest HTTP client can be built.
     pub fn new(config: Config) -> Result<Self, BuildError> {
         let resolver = dns::CachingResolver::system(config.dns_ttl);
+        Self::with_resolver(config, resolver)
+    }
+
+    fn with_resolver(config: Config, resolver: dns::CachingResolver) -> Result<Self, BuildError> {
         let ledger = connections::Ledger::default();
         let shared = Arc::new(Shared {
             http: http::Http::new(&config, resolver.clone(), ledger.clone())?,
@@ -142,6 +152,7 @@ impl ConnectionPool {
             backends: backend::Backends::default(),
             health: health::Health::default(),
             choices: Mutex::default(),
+            missing: Mutex::default(),
         })))
     }
 
@@ -187,12 +198,14 @@ impl ConnectionPool {
         PoolStats {
             uptime_seconds: self.0.started.elapsed().as_secs_f64(),
             connections,
+            http_client: shared.http.stats(),
             permits: shared.limits.stats(),
             dns: shared.resolver.stats(),
             evictions: shared.http.evictions(),
             cleanups: self.cleanup_log().count,
             services: Service::ALL.into_iter().filter_map(of_service).collect(),
             stages: self.choices().iter().map(choice::Shown::stats).collect(),
+            missing: self.missing().clone(),
         }
     }
 
@@ -249,6 +262,16 @@ impl ConnectionPool {
 
     fn choices(&self) -> std::sync::MutexGuard<'_, Vec<choice::Shown>> {
         (self.0.choices.lock()).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows in the statistics that calls go on without a service, because its client could not be
+    /// made; `why` is for an operator and holds no secret.
+    pub fn go_without(&self, service: Service, why: String) {
+        self.missing().insert(service, why);
+    }
+
+    fn missing(&self) -> std::sync::MutexGuard<'_, BTreeMap<Service, String>> {
+        (self.0.missing.lock()).unwrap_or_else(PoisonError::into_inner)
     }
 
     fn breaker_rules(&self) -> &BreakerConfig {

@@ -11,6 +11,7 @@ use super::breaker::BreakerState;
 use super::choice::StageStats;
 use super::connections::ConnectionStats;
 use super::dns::DnsStats;
+use super::http::HttpClientStats;
 use super::spec::Priority;
 use crate::error::Service;
 
@@ -21,6 +22,8 @@ pub struct PoolStats {
     pub uptime_seconds: f64,
     /// Connections of all services together.
     pub connections: ConnectionStats,
+    /// The client that HTTP services share.
+    pub http_client: HttpClientStats,
     /// Places for requests in flight, and how many are taken.
     pub permits: PermitStats,
     /// Name resolution.
@@ -33,6 +36,8 @@ pub struct PoolStats {
     pub services: Vec<ServiceStats>,
     /// Every stage that has fallbacks.
     pub stages: Vec<StageStats>,
+    /// Services that calls go on without, and why.
+    pub missing: BTreeMap<Service, String>,
 }
 
 /// Places for requests in flight.
@@ -203,6 +208,9 @@ impl PoolStats {
                 BreakerState::HalfOpen => ". It was failing and is being tried again.",
             };
         }
+        for service in self.missing.keys() {
+            text += &format!(" Calls go on without {service}.");
+        }
         for stage in self.stages.iter().filter(|stage| stage.in_use > 0) {
             text += &format!(" A fallback serves {}.", stage.spoken());
         }
@@ -244,6 +252,12 @@ mod tests {
                 open: Some(1),
                 failed: 0,
             },
+            http_client: HttpClientStats {
+                is_shared: true,
+                build_failures: 0,
+                one_off_requests: 0,
+                has_certificates: true,
+            },
             permits: PermitStats {
                 max: 100,
                 in_use: 0,
@@ -255,6 +269,7 @@ mod tests {
             cleanups: 0,
             services,
             stages: Vec::new(),
+            missing: BTreeMap::new(),
         }
     }
 

@@ -264,3 +264,89 @@ fn recorder(page: &mut Page<'_>, stats: &RecorderStats) -> fmt::Result {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures::FutureExt;
+    use futures::future::BoxFuture;
+
+    use super::*;
+    use crate::cache::{CacheKey, Json};
+    use crate::error::{CallError, Service};
+    use crate::llm::{StructuredLlm, StructuredRequest};
+    use crate::memory::{BatchConfig, Batcher, MemoryOp, Selection, UserId, VolatileStore};
+    use crate::pool::ConnectionPool;
+    use crate::telemetry::Metrics;
+
+    struct SilentLlm;
+
+    impl StructuredLlm for SilentLlm {
+        fn ask(&self, _: StructuredRequest) -> BoxFuture<'static, Result<String, CallError>> {
+            std::future::pending().boxed()
+        }
+    }
+
+    fn page(collector: Box<dyn Collector>) -> String {
+        let mut metrics = Metrics::default();
+        metrics.register(collector);
+        metrics.render()
+    }
+
+    fn check(page: &str, rows: &[&str]) {
+        for row in rows {
+            assert!(
+                page.lines().any(|line| line == *row),
+                "{row} not in\n{page}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn the_page_tells_what_the_cache_keeps() {
+        let pool = ConnectionPool::new(Default::default()).unwrap();
+        let cache = Cache::new(Default::default(), &pool).unwrap();
+        for _ in 0..4 {
+            let key = CacheKey::new("test", ["x"]);
+            let made = cache.cached_async_call(key, None, || async { Ok(Json(1)) });
+            made.await.unwrap();
+        }
+        let rows = [
+            "voice_agent_cache_hits_total{tier=\"local\"} 3",
+            "voice_agent_cache_misses_total{tier=\"local\"} 1",
+            "voice_agent_cache_hit_ratio{tier=\"local\"} 0.75",
+            "voice_agent_cache_entries 1.0",
+            "voice_agent_cache_make_failures_total 0",
+        ];
+        let page = page(Box::new(CacheCollector(cache)));
+        check(&page, &rows);
+        assert!(!page.contains("shared"), "there is no Redis: {page}");
+    }
+
+    #[tokio::test]
+    async fn the_page_tells_what_the_memory_does() {
+        let store = Arc::<VolatileStore>::default();
+        let batcher = Batcher::new(store, Service::Sqlite, BatchConfig::default());
+        let memories = Memories::new(batcher, Arc::new(SilentLlm), Default::default());
+        let get = || MemoryOp::Get(UserId::new("a").unwrap(), Selection::All, 1);
+        memories.batch_memory_operations(vec![get(), get()]).await;
+        let rows = [
+            "voice_agent_memory_batches_total 1",
+            "voice_agent_memory_operations_total 2",
+            "voice_agent_memory_operations_merged_total 2",
+            "voice_agent_memory_rows_total{what=\"found\"} 0",
+            "voice_agent_memory_flushes_total 0",
+            "voice_agent_memory_extractions_total{what=\"profile\"} 0",
+        ];
+        check(&page(Box::new(MemoryCollector(memories))), &rows);
+    }
+
+    #[tokio::test]
+    async fn the_page_tells_how_many_tasks_there_are() {
+        let task = tokio::spawn(std::future::pending::<()>());
+        let page = page(Box::new(RuntimeCollector(Handle::current())));
+        check(&page, &["voice_agent_runtime_tasks 1.0"]);
+        task.abort();
+    }
+}

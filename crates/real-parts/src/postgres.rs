@@ -50,10 +50,28 @@ impl Postgres {
         Self::start_with(settings, false).await
     }
 
+    /// Starts a server that also speaks TLS as `localhost`, and returns the file of the certificate
+    /// that clients have to trust.
+    pub async fn start_with_tls() -> (Self, PathBuf) {
+        // Relative to the data folder, which does not exist yet.
+        let settings =
+            "ssl = on\nssl_cert_file = '../certificate.pem'\nssl_key_file = '../key.pem'\n";
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        make_certificate(directory.path());
+        let certificate = directory.path().join("certificate.pem");
+        let server = Self::start_in(directory, settings, false).await;
+        (server, certificate)
+    }
+
     async fn start_with(settings: &str, is_shared: bool) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        Self::start_in(directory, settings, is_shared).await
+    }
+
+    async fn start_in(directory: TempDir, settings: &str, is_shared: bool) -> Self {
         let mut server = Self {
             process: None,
-            directory: tempfile::tempdir().expect("a temporary directory"),
+            directory,
             port: 0,
             is_shared,
         };
@@ -147,6 +165,22 @@ impl Postgres {
         let done = owner.execute(AssertSqlSafe(sql.to_owned())).await;
         done.expect("the statements are right");
     }
+}
+
+/// Makes a key, for its owner's eyes, and a certificate of its own.
+fn make_certificate(directory: &Path) {
+    let made = Command::new("openssl")
+        .args([
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+        ])
+        .args(["-subj", "/CN=localhost", "-keyout", "key.pem"])
+        .args(["-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-out", "certificate.pem"])
+        .current_dir(directory)
+        .output();
+    let made = made.expect("openssl is missing: run make setup");
+    assert!(made.status.success(), "openssl makes no certificate");
 }
 
 /// Makes a cluster in `directory/data`.

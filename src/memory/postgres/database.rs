@@ -21,6 +21,9 @@ const TRUSTED_IDLE: Duration = Duration::from_secs(5);
 /// How long a connection may take to be closed in order, or to be given back.
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
+const TLS_ADVICE: &str = "no TLS as DATABASE_URL asks for it: does the server have it (sslmode), and \
+     is its certificate trusted (sslrootcert=/path/to/ca.pem)?";
+
 /// What to do with a connection; made anew for every attempt.
 pub(super) type Statement<T> =
     dyn for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send + Sync;
@@ -202,8 +205,12 @@ fn call_error(operation: &'static str, error: sqlx::Error) -> CallError {
             let state = error.code().unwrap_or_default();
             from_sqlstate(Service::Postgres, operation, &state, SCHEMA_ADVICE)
         }
+        // That is how a handshake fails.
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            new(ErrorKind::Unavailable).because(Refused::new("", TLS_ADVICE))
+        }
         sqlx::Error::Io(error) => new(ErrorKind::Unavailable).because(error),
-        sqlx::Error::Tls(error) => new(ErrorKind::Unavailable).because(error),
+        sqlx::Error::Tls(_) => new(ErrorKind::Unavailable).because(Refused::new("", TLS_ADVICE)),
         sqlx::Error::PoolClosed => {
             new(ErrorKind::Unavailable).because("the connections were closed")
         }

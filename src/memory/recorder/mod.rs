@@ -22,7 +22,7 @@ use futures::FutureExt;
 use futures::future::{self, BoxFuture};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -41,6 +41,9 @@ use crate::turn::Turn;
 
 /// Turns on their way from the session; the recorder takes them at once.
 const TURNS_MAX: usize = 16;
+
+/// Pause between two tries, at the end of a call, to save what the store did not take.
+const UNSAVED_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The tool by which the model forgets; a turn in which it is used is not looked at.
 pub const FORGET_TOOL: &str = "forget";
@@ -187,7 +190,7 @@ async fn record(worker: Arc<Worker>, forgets: Forgets, mut turns: mpsc::Receiver
             });
         }
         if working.is_none() && !is_open {
-            return;
+            break;
         }
         tokio::select! {
             biased;
@@ -197,6 +200,11 @@ async fn record(worker: Arc<Worker>, forgets: Forgets, mut turns: mpsc::Receiver
             },
             () = done(&mut working) => working = None,
         }
+    }
+    // The store may be back before the call has to be over.
+    while worker.has_unsaved() {
+        sleep(UNSAVED_INTERVAL).await;
+        worker.save_rest().await;
     }
 }
 

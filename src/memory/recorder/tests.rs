@@ -10,6 +10,7 @@ use super::*;
 use crate::chat::ToolCall;
 use crate::error::{CallError, ErrorKind, Service};
 use crate::llm::StructuredRequest;
+use crate::memory::refused::{copy, from_sqlstate};
 use crate::memory::{
     Batcher, CallMemory, Category, Memory, MemoryAnswer, MemoryOp, Selection, Store, VolatileStore,
 };
@@ -79,26 +80,36 @@ impl StructuredLlm for AskedLlm {
     }
 }
 
-/// Fails until it is told to work.
+/// Fails in this way until it is told to work.
 #[derive(Default)]
 struct FlakyStore {
     rows: VolatileStore,
-    is_down: AtomicBool,
+    failure: Mutex<Option<CallError>>,
+}
+
+impl FlakyStore {
+    fn fails(&self, failure: Option<CallError>) {
+        *self.failure.lock().unwrap() = failure;
+    }
+}
+
+fn failure(kind: ErrorKind) -> CallError {
+    CallError::new(Service::Postgres, "test", kind)
+}
+
+/// What Postgres says in this state (SQLSTATE).
+fn refused(state: &str) -> CallError {
+    from_sqlstate(Service::Postgres, "test", state, "mend it")
 }
 
 impl Store for FlakyStore {
     fn run(&self, ops: Vec<MemoryOp>) -> BoxFuture<'_, Vec<Result<MemoryAnswer, CallError>>> {
-        if !self.is_down.load(Ordering::Relaxed) {
+        let failure = self.failure.lock().unwrap();
+        let Some(error) = &*failure else {
             return self.rows.run(ops);
-        }
-        let down = || {
-            Err(CallError::new(
-                Service::Sqlite,
-                "test",
-                ErrorKind::Unavailable,
-            ))
         };
-        async move { ops.iter().map(|_| down()).collect() }.boxed()
+        let results = ops.iter().map(|_| Err(copy(error))).collect();
+        std::future::ready(results).boxed()
     }
 }
 
@@ -194,6 +205,7 @@ async fn what_was_said_is_saved_while_the_call_goes_on_and_the_summary_at_its_en
     let stats = house.stats();
     assert_eq!((stats.turns, stats.extractions, stats.profiles), (2, 2, 1));
     assert_eq!((stats.saved, stats.lost, stats.in_flight), (3, 0, 0));
+    assert_eq!((stats.flushes, stats.flushes_cut), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -249,7 +261,9 @@ async fn the_end_of_a_call_has_an_end() {
     assert_eq!(began.elapsed(), Duration::from_millis(500));
     // The task is told to end; that it has is seen when it lets go of the model.
     tokio::time::sleep(secs(2)).await;
-    assert_eq!(house.stats().lost, 2);
+    let stats = house.stats();
+    assert_eq!((stats.lost, stats.flushes, stats.flushes_cut), (2, 1, 1));
+    assert_eq!(stats.flush_ms, 500);
     assert!(house.rows("a").await.is_empty());
 }
 
@@ -351,10 +365,10 @@ async fn what_the_user_wants_forgotten_is_not_written_down_again() {
 async fn what_a_failing_store_did_not_take_is_saved_when_it_is_back() {
     let house = House::open(Config::default());
     let recorder = house.call().record();
-    house.store.is_down.store(true, Ordering::Relaxed);
+    house.store.fails(Some(failure(ErrorKind::Unavailable)));
     recorder.turns().send(turn("a", "name John")).await.unwrap();
     tokio::time::sleep(secs(2)).await;
-    house.store.is_down.store(false, Ordering::Relaxed);
+    house.store.fails(None);
     recorder
         .turns()
         .send(turn("a", "home London"))
@@ -368,14 +382,80 @@ async fn what_a_failing_store_did_not_take_is_saved_when_it_is_back() {
     assert_eq!(house.stats().unsaved, 0);
 }
 
+/// Somebody mends the password or the tables, or the server has connections again.
+#[tokio::test(start_paused = true)]
+async fn what_a_store_refused_to_everybody_is_saved_when_it_is_mended() {
+    for error in [
+        failure(ErrorKind::CircuitOpen),
+        failure(ErrorKind::Saturated),
+        refused("28P01"),
+        refused("42P01"),
+        refused("53300"),
+    ] {
+        let house = House::open(Config::default());
+        let recorder = house.call().record();
+        let shown = format!("{error:?}");
+        house.store.fails(Some(error));
+        recorder.turns().send(turn("a", "name John")).await.unwrap();
+        tokio::time::sleep(secs(2)).await;
+        house.store.fails(None);
+        recorder.finish().await;
+        assert_eq!(house.rows("a").await, ["name=John", "summary"], "{shown}");
+        assert_eq!(house.stats().unsaved, 0, "{shown}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_a_store_refuses_is_not_tried_again() {
+    let house = House::open(Config::default());
+    let recorder = house.call().record();
+    // A value that is too long for its column.
+    house.store.fails(Some(refused("22001")));
+    recorder.turns().send(turn("a", "name John")).await.unwrap();
+    tokio::time::sleep(secs(2)).await;
+    assert_eq!(house.stats().unsaved, 1);
+    house.store.fails(None);
+    recorder.finish().await;
+    assert_eq!(house.rows("a").await, ["summary"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_is_gone_at_the_end_of_the_worker_is_no_trouble_to_report() {
+    let house = House::open(Config::default());
+    let recording = &house.memories.recording;
+    recording.note(true, true);
+    assert!(!recording.is_failing.load(Ordering::Relaxed));
+    recording.note(true, false);
+    assert!(recording.is_failing.load(Ordering::Relaxed));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_never_taken_is_counted() {
     let house = House::open(Config::default());
     let recorder = house.call().record();
-    house.store.is_down.store(true, Ordering::Relaxed);
+    house.store.fails(Some(failure(ErrorKind::Unavailable)));
     recorder.turns().send(turn("a", "name John")).await.unwrap();
+    let began = Instant::now();
     recorder.finish().await;
+    assert_eq!(began.elapsed(), Config::default().flush_timeout);
+    tokio::time::sleep(secs(1)).await;
     assert_eq!((house.stats().unsaved, house.stats().saved), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_comes_back_while_a_call_ends_gets_what_was_said() {
+    let house = House::open(Config::default());
+    let recorder = house.call().record();
+    house.store.fails(Some(failure(ErrorKind::Unavailable)));
+    recorder.turns().send(turn("a", "name John")).await.unwrap();
+    let mending = async {
+        tokio::time::sleep(secs(5)).await;
+        house.store.fails(None);
+    };
+    tokio::join!(recorder.finish(), mending);
+    assert_eq!(house.rows("a").await, ["name=John", "summary"]);
+    let stats = house.stats();
+    assert_eq!((stats.unsaved, stats.saved, stats.flushes_cut), (0, 2, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -384,5 +464,9 @@ async fn a_greeting_and_a_silence_are_nothing_to_look_at() {
     let recorder = house.call().record();
     recorder.turns().send(turn("a", " \n")).await.unwrap();
     recorder.finish().await;
-    assert_eq!(house.stats(), RecorderStats::default());
+    let nothing_but_its_end = RecorderStats {
+        flushes: 1,
+        ..RecorderStats::default()
+    };
+    assert_eq!(house.stats(), nothing_but_its_end);
 }

@@ -1,6 +1,7 @@
 //! One piece of a recorder's work: asks the model and saves what it found.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
@@ -127,13 +128,39 @@ impl Worker {
         } else {
             self.save_one_by_one(user, &batch).await
         };
+        self.settle(&work.user, n_forgets, batch, results);
+    }
+
+    /// Tries once more to save what the store did not take.
+    pub(super) async fn save_rest(&self) {
+        let users: BTreeSet<_> = (self.unsaved().iter())
+            .map(|(user, ..)| user.clone())
+            .collect();
+        let n_forgets = self.forgets.count();
+        for user in users {
+            let batch = self.take_unsaved(&user, n_forgets);
+            let results = self.memories.of(user.clone()).save(batch.clone()).await;
+            self.settle(&user, n_forgets, batch, results);
+        }
+    }
+
+    pub(super) fn has_unsaved(&self) -> bool {
+        !self.unsaved().is_empty()
+    }
+
+    /// Takes what became of a batch.
+    fn settle(
+        &self,
+        user: &UserId,
+        n_forgets: u64,
+        batch: Vec<Memory>,
+        results: Vec<Result<(), CallError>>,
+    ) {
         let counters = &self.recording().counters;
         for (memory, result) in batch.into_iter().zip(results) {
             match result {
                 Ok(()) => counters.saved.add(1),
-                Err(error) if may_pass(&error) => {
-                    self.keep_unsaved(&work.user, n_forgets, memory);
-                }
+                Err(error) if may_pass(&error) => self.keep_unsaved(user, n_forgets, memory),
                 Err(_) => counters.unsaved.add(1),
             }
         }
@@ -151,8 +178,12 @@ impl Worker {
         results
     }
 
+    fn unsaved(&self) -> MutexGuard<'_, Vec<(UserId, u64, Memory)>> {
+        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn take_unsaved(&self, user: &UserId, n_forgets: u64) -> Vec<Memory> {
-        let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unsaved = self.unsaved();
         let all = std::mem::take(&mut *unsaved);
         let (now, later): (Vec<_>, Vec<_>) = all.into_iter().partition(|(owner, ..)| owner == user);
         *unsaved = later;
@@ -161,7 +192,7 @@ impl Worker {
     }
 
     fn keep_unsaved(&self, user: &UserId, n_forgets: u64, memory: Memory) {
-        let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unsaved = self.unsaved();
         unsaved.push((user.clone(), n_forgets, memory));
         if unsaved.len() > UNSAVED_MAX {
             unsaved.remove(0);

@@ -9,18 +9,15 @@
 //! the table's policies to compare: a mistake here then reaches no other caller's rows.
 
 mod errors;
-mod key;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::{BoxFuture, try_join_all};
-use reqwest::Method;
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -30,33 +27,30 @@ use super::config::{Config, SupabaseConfig};
 use super::rows::{Found, Row, RowKey, Wanted};
 use super::{MemoryAnswer, MemoryOp, OpenError, Store};
 use crate::error::{CallError, Service};
-use crate::pool::{CallSpec, ConnectionPool, Endpoint, Lease};
-
-/// Most of an answer that is read: 1,000 reads of long memories.
-const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+use crate::pool::{ConnectionPool, Endpoint, EndpointError, SupabaseClient, SupabaseProject};
 
 /// A function of the database that takes one array.
 struct Function {
     operation: &'static str,
-    path: &'static str,
+    name: &'static str,
     argument: &'static str,
 }
 
 const SAVE: Function = Function {
     operation: "memory.save",
-    path: "/rpc/voxpool_save",
+    name: "voxpool_save",
     argument: "rows",
 };
 
 const DELETE: Function = Function {
     operation: "memory.delete",
-    path: "/rpc/voxpool_delete",
+    name: "voxpool_delete",
     argument: "wanted",
 };
 
 const GET: Function = Function {
     operation: "memory.get",
-    path: "/rpc/voxpool_get",
+    name: "voxpool_get",
     argument: "wanted",
 };
 
@@ -73,10 +67,7 @@ const USER_HEADER: &str = "x-voxpool-user";
 pub struct SupabaseStore(Arc<Inner>);
 
 struct Inner {
-    pool: ConnectionPool,
-    endpoint: Endpoint,
-    /// Whether each request is for one caller.
-    is_anonymous: bool,
+    client: SupabaseClient,
     config: Config,
 }
 
@@ -99,33 +90,33 @@ impl SupabaseStore {
         supabase: &SupabaseConfig,
         pool: ConnectionPool,
     ) -> Result<Self, OpenError> {
-        let project = supabase.url.trim().trim_end_matches('/');
-        let project = project.trim_end_matches("/rest/v1");
-        let key = supabase.key.expose().trim();
-        if project.is_empty() {
+        if supabase.url.trim().is_empty() {
             return Err(OpenError::Supabase(
                 "url: missing; set SUPABASE_URL".to_owned(),
             ));
         }
-        let headers = key::headers(key).ok_or_else(|| {
-            OpenError::Supabase("key: holds a character that HTTP cannot carry".to_owned())
+        let project = SupabaseProject::new(&supabase.url, supabase.key.expose());
+        let project = project.map_err(|error| {
+            OpenError::Supabase(match error {
+                EndpointError::NotAHeader(_) => error.to_string(),
+                _ => error.to_string().replacen("base_url", "url", 1),
+            })
         })?;
-        let endpoint = Endpoint::of(Service::Supabase, &format!("{project}/rest/v1"), headers)
-            .map_err(|error| {
-                OpenError::Supabase(error.to_string().replacen("base_url", "url", 1))
-            })?;
+        // Small, and answered only if the key and the table are right.
+        let project = project.health_path("/voxpool_memories?select=saved&limit=1");
+        let client = pool
+            .supabase(&project, config.timeout)
+            .attempt_timeout(config.attempt_timeout)
+            .explained_by(explained);
         Ok(Self(Arc::new(Inner {
-            pool,
-            // Small, and answered only if the key and the table are right.
-            endpoint: endpoint.health_path("/voxpool_memories?select=saved&limit=1"),
-            is_anonymous: key::is_anonymous(key),
+            client,
             config: config.clone(),
         })))
     }
 
     /// Where the project's API is, for health checks.
     pub fn endpoint(&self) -> &Endpoint {
-        &self.0.endpoint
+        self.0.client.project().endpoint()
     }
 
     /// Asks whether the project is there and lets us in.
@@ -145,9 +136,11 @@ impl SupabaseStore {
 
     /// The requests that `items` take, in their order: one, or one for each caller.
     fn parts<T>(&self, items: Vec<T>, user: fn(&T) -> &String) -> Vec<Part<T>> {
+        let is_anonymous = self.0.client.project().is_anonymous();
         let mut parts: Vec<Part<T>> = Vec::new();
         for (place, item) in items.into_iter().enumerate() {
-            let user = self.0.is_anonymous.then(|| user(&item).clone());
+            // With such a key each request is for one caller.
+            let user = is_anonymous.then(|| user(&item).clone());
             let at = parts.iter().position(|part| part.user == user);
             let at = at.unwrap_or_else(|| {
                 parts.push(Part {
@@ -180,36 +173,19 @@ impl SupabaseStore {
 
     async fn call<R: DeserializeOwned + Send + 'static>(
         &self,
-        &Function {
-            operation, path, ..
-        }: &Function,
+        function: &Function,
         user: Option<&str>,
         body: Vec<u8>,
     ) -> Result<R, CallError> {
-        let inner = &self.0;
-        let spec = CallSpec::to(operation, &inner.endpoint, inner.config.timeout)
-            .attempt_timeout(inner.config.attempt_timeout);
-        let (endpoint, body) = (inner.endpoint.clone(), Bytes::from(body));
-        let user = user.map(|user| STANDARD.encode(user));
-        let attempt = move |lease: Lease| {
-            let mut request = lease
-                .request(Method::POST, &endpoint, path)
-                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-                .body(body.clone());
-            if let Some(user) = &user {
-                request = request.header(USER_HEADER, user);
-            }
-            async move {
-                let response = lease.send(request).await;
-                let response = response.map_err(|error| explained(operation, error))?;
-                let answer = lease.read(response, ANSWER_BYTES_MAX).await?;
-                // A function that returns nothing is answered with an empty body.
-                let answer: &[u8] = if answer.is_empty() { b"null" } else { &answer };
-                serde_json::from_slice(answer)
-                    .map_err(|_| lease.malformed("the answer is not what the functions return"))
-            }
-        };
-        inner.pool.call(spec, attempt).await
+        let mut headers = HeaderMap::new();
+        if let Some(user) = user {
+            let user = HeaderValue::try_from(STANDARD.encode(user));
+            let user = user.expect("base64 can be a header");
+            headers.insert(HeaderName::from_static(USER_HEADER), user);
+        }
+        let client = &self.0.client;
+        let answer = client.rpc(function.operation, function.name, headers, body.into());
+        answer.await
     }
 }
 

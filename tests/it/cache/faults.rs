@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use voxpool::cache::Config;
 use voxpool::error::ErrorKind;
@@ -19,6 +20,22 @@ async fn is_shared_again(worker: &Worker) {
         assert_eq!(worker.ask(&format!("again {n}"), LONG, n).await, [n]);
         let shared = worker.shared().await;
         (shared.stored > stored && shared.is_up).then_some(())
+    })
+    .await;
+}
+
+/// Closes everything: then Redis has no connection of ours, and the runtime no task.
+async fn leaves_nothing(worker: Worker, redis: &Redis) {
+    assert_eq!(worker.service().await.in_flight, 0);
+    worker.pool.close().await;
+    eventually("the socket is closed", async || {
+        (connections(redis) == 0).then_some(())
+    })
+    .await;
+    assert_eq!(worker.service().await.connections.open, Some(0));
+    drop(worker);
+    eventually("no task is left", async || {
+        (Handle::current().metrics().num_alive_tasks() == 0).then_some(())
     })
     .await;
 }
@@ -41,6 +58,7 @@ async fn a_redis_that_is_killed_is_done_without_and_used_again_when_it_is_back()
     let service = worker.service().await;
     assert_eq!(service.connections.opened, 2);
     assert!(service.connections.failed >= 1, "{service:?}");
+    leaves_nothing(worker, &redis).await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod faults;
 mod greeting;
+mod lock;
 mod pooled;
 mod tls;
 

@@ -11,11 +11,13 @@ use voxpool::memory::{
     BatchConfig, Batcher, Memories, Memory, MemoryAnswer, MemoryOp, RecorderConfig, Selection,
     Store, UserId, VolatileStore,
 };
-use voxpool::pool::EndpointConfig;
+use voxpool::memory::{Config, PostgresConfig, PostgresStore};
+use voxpool::pool::{self, ConnectionPool, EndpointConfig};
 use voxpool::redact::Pii;
 
 use super::{Caller, House};
 use crate::common::eventually;
+use crate::common::postgres::Postgres;
 use crate::pool::stages::Stages;
 
 /// A memory whose model is the stand-in.
@@ -58,6 +60,12 @@ impl House {
 
 /// "category key=value" of what is remembered of a caller.
 async fn rows(memories: &Memories, user: &str) -> Vec<String> {
+    let rows = rows_if_any(memories, user).await;
+    rows.expect("the store answers")
+}
+
+/// The same, if the store answers.
+async fn rows_if_any(memories: &Memories, user: &str) -> Option<Vec<String>> {
     let user = UserId::new(user).expect("an identity");
     let op = MemoryOp::Get(user, Selection::All, 100);
     let shown = |it: &Memory| {
@@ -65,8 +73,9 @@ async fn rows(memories: &Memories, user: &str) -> Vec<String> {
         format!("{} {key}={value}", it.category.name())
     };
     match memories.batch_memory_operations(vec![op]).await.remove(0) {
-        Ok(MemoryAnswer::Found(found)) => found.iter().map(shown).collect(),
-        other => panic!("nothing was found: {other:?}"),
+        Ok(MemoryAnswer::Found(found)) => Some(found.iter().map(shown).collect()),
+        Ok(other) => panic!("that is no answer to a read: {other:?}"),
+        Err(_) => None,
     }
 }
 
@@ -185,4 +194,81 @@ async fn a_memory_that_fails_or_hangs_is_not_noticed_by_a_caller() {
             .await
             .expect("the call ends within its flush");
     }
+}
+
+/// A store that does not let a test wait.
+async fn postgres(server: &Postgres) -> PostgresStore {
+    let mut pool = pool::Config::default();
+    pool.breaker.open = Duration::from_millis(200);
+    pool.breaker.open_max = Duration::from_secs(1);
+    pool.retries_max = 1;
+    let config = Config {
+        timeout: Duration::from_secs(2),
+        attempt_timeout: Duration::from_secs(1),
+        postgres: PostgresConfig {
+            url: Pii::new(server.url(&server.database().await)),
+            acquire_timeout: Duration::from_millis(300),
+            ..PostgresConfig::default()
+        },
+        ..Config::default()
+    };
+    let pool = ConnectionPool::new(pool).expect("a pool");
+    PostgresStore::new(&config, pool).expect("right settings")
+}
+
+/// Waits until the store has refused more than before.
+async fn is_refused(memories: &Memories, before: u64) {
+    eventually("a save fails", async || {
+        (memories.stats().batches.failed > before).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_killed_in_the_middle_of_a_call_is_not_noticed_and_gets_what_was_said() {
+    let mut server = Postgres::start().await;
+    let house = House::remembering(Arc::new(postgres(&server).await)).await;
+    let (url, memories) = (house.server.url(), house.memories());
+    let john = Caller::join_as("john", &url, "database-trouble").await;
+    john.reads(true, "Welcome").await;
+    john.type_text("my name is John").await;
+    john.reads(true, "Nice to meet you").await;
+    eventually("the name is saved", async || {
+        (memories.stats().recorder.saved >= 1).then_some(())
+    })
+    .await;
+
+    server.kill();
+    john.type_text("I live in London").await;
+    john.reads(true, "I remember that you live in London").await;
+    is_refused(&memories, 0).await;
+    server.restart().await;
+    // What the store did not take goes with what comes next.
+    john.type_text("remember that i like green tea").await;
+    john.reads(true, "I remember that you like green tea").await;
+    eventually("all of it is saved", async || {
+        let rows = rows_if_any(&memories, "john").await?.concat();
+        (["John", "London", "green tea"].iter())
+            .all(|known| rows.contains(known))
+            .then_some(())
+    })
+    .await;
+
+    // And at the end of a call there is a while in which the store may come back.
+    server.kill();
+    let before = memories.stats().batches.failed;
+    john.type_text("where do i live").await;
+    john.reads(true, "You live in London").await;
+    is_refused(&memories, before).await;
+    hang_up(john).await;
+    server.restart().await;
+    let closing = house.close();
+    tokio::time::timeout(Duration::from_secs(30), closing)
+        .await
+        .expect("the call ends within its flush");
+    let rows = rows_if_any(&memories, "john").await.expect("it is back");
+    let summary = rows.iter().find(|it| it.starts_with("PROFILE"));
+    assert!(summary.is_some_and(|it| it.contains("London")), "{rows:?}");
+    let stats = memories.stats().recorder;
+    assert_eq!((stats.unsaved, stats.lost), (0, 0));
 }

@@ -224,6 +224,16 @@ async fn pool_statistics_are_a_method_of_the_agents_participant() {
         stats["connections"]["opened"].as_u64() >= Some(1),
         "{stats}"
     );
+    let answer = participant.perform_rpc(PerformRpcData {
+        destination_identity: agent.identity().to_string(),
+        method: "cleanupConnectionPool".to_owned(),
+        ..PerformRpcData::default()
+    });
+    let answer = within("the method answers", answer)
+        .await
+        .expect("an answer");
+    let report: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+    assert_eq!(report["is_done"], true, "{report}");
     caller.room.close().await.expect("the caller hangs up");
     house.close().await;
 }

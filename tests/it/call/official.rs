@@ -17,6 +17,8 @@ pub(super) struct OfficialCaller {
     events: Lines<BufReader<ChildStdout>>,
     /// The values of `lk.agent.state`, in order.
     states: Vec<String>,
+    /// Session events that nobody waited for when they came.
+    pub(super) passed_over: Vec<Value>,
 }
 
 impl OfficialCaller {
@@ -49,6 +51,7 @@ impl OfficialCaller {
             commands,
             events: BufReader::new(output).lines(),
             states: Vec::new(),
+            passed_over: Vec::new(),
         }
     }
 
@@ -72,6 +75,9 @@ impl OfficialCaller {
                 }
                 if is_so(&event) {
                     return event;
+                }
+                if event["event"] == "told" {
+                    self.passed_over.push(event);
                 }
             }
         })

@@ -16,12 +16,18 @@ impl OfficialCaller {
         .await
     }
 
+    /// Waits for a session event. Each comes in a stream of its own, and streams that are sent close
+    /// together may be read in another order: one that was passed over counts as well.
     async fn told(&mut self, kind: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let what = format!("a session event {kind}");
         let is_it = |event: &Value| {
             event["event"] == "told" && event["kind"] == kind && is_so(&event["details"])
         };
-        self.until(&what, is_it).await["details"].clone()
+        let event = match self.passed_over.iter().position(is_it) {
+            Some(place) => self.passed_over.remove(place),
+            None => self.until(&what, is_it).await,
+        };
+        event["details"].clone()
     }
 }
 
@@ -53,10 +59,14 @@ async fn a_front_end_is_told_what_happens_in_the_session() {
         metrics["end_of_turn_delay"].as_f64() > Some(0.4),
         "{metrics}"
     );
-    let usage = caller.told("session_usage_updated", |_| true).await;
+    // The greeting's comes first: nothing was heard by then.
+    let is_heard = |details: &Value| {
+        let used = details["usage"]["model_usage"].to_string();
+        used.contains("audio_duration")
+    };
+    let usage = caller.told("session_usage_updated", is_heard).await;
     let used = usage["usage"]["model_usage"].to_string();
     assert!(used.contains("characters_count"), "{used}");
-    assert!(used.contains("audio_duration"), "{used}");
     caller.hang_up().await;
     house.close().await;
 }

@@ -25,6 +25,19 @@ async fn a_failing_model_is_apologised_for_and_the_next_turn_is_answered() {
             "name is John",
         ),
         ("chat:cut", "having trouble", "hello there", "help you"),
+        // So often as it is tried.
+        (
+            "chat:server_error:4",
+            "having trouble",
+            "what is my name",
+            "name is John",
+        ),
+        (
+            "chat:malformed:2",
+            "having trouble",
+            "hello there",
+            "help you",
+        ),
     ];
     for (rule, apology, next, answer) in cases {
         house.services.fail(fault(rule));

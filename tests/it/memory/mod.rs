@@ -2,9 +2,11 @@
 
 mod contract;
 mod faults;
+mod killed;
 mod merged;
 mod model;
 mod place;
+mod tls;
 
 use voxpool::error::CallError;
 use voxpool::memory::{Category, Memory, MemoryAnswer, MemoryOp, Selection, Store, UserId};

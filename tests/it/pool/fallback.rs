@@ -64,7 +64,7 @@ impl Pair {
         });
         config.tts.fallback.push(voxpool::tts::openai::Fallback {
             base_url: second.to_owned(),
-            voice: "second-voice".to_owned(),
+            voice: "nova".to_owned(),
             ..Default::default()
         });
         let pool = ConnectionPool::new(config.pool.clone()).unwrap();
@@ -244,7 +244,7 @@ async fn an_answer_cut_before_its_first_item_is_given_by_the_second() {
     let second = Wire::start(|_| chat("second")).await;
     let pair = Pair::new(&first.base_url, &second.base_url);
     assert_eq!(pair.chat().await.as_deref(), Ok("second"));
-    assert_eq!(first.requests(), 1);
+    assert_eq!(first.requests_to("/chat/completions"), 1);
 }
 
 #[tokio::test]
@@ -253,7 +253,7 @@ async fn an_answer_cut_after_its_first_item_is_not_given_twice() {
     let second = Wire::start(|_| chat("second")).await;
     let pair = Pair::new(&first.base_url, &second.base_url);
     assert_eq!(pair.chat().await, Err(ErrorKind::Malformed));
-    assert_eq!(second.requests(), 0);
+    assert_eq!(second.requests_to("/chat/completions"), 0);
     // The next answer comes from the second.
     assert_eq!(pair.chat().await.as_deref(), Ok("second"));
 }
@@ -266,7 +266,7 @@ async fn a_sentence_half_spoken_is_not_spoken_twice() {
         Wire::start(move |_| vec![head("audio/pcm"), sound(9_600), super::wire::end()]).await;
     let pair = Pair::new(&first.base_url, &second.base_url);
     assert_eq!(pair.speak().await, Err(ErrorKind::Malformed));
-    assert_eq!(second.requests(), 0);
+    assert_eq!(second.requests_to("/chat/completions"), 0);
     assert_eq!(pair.speak().await, Ok(4_800));
 }
 

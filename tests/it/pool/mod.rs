@@ -1,16 +1,19 @@
 //! The pool and the providers on it, over real HTTP.
 
 mod aimock;
+mod background;
 mod cleanup;
 mod clients;
 pub(crate) mod fallback;
 mod faults;
 mod health;
 mod limits;
+mod names;
 mod outage;
 mod outages;
 mod pooling;
 mod privacy;
 pub(crate) mod stages;
 mod streams;
+mod unmade;
 mod wire;

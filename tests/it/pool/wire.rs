@@ -72,6 +72,13 @@ impl Wire {
         self.counts.requests.load(Ordering::SeqCst)
     }
 
+    /// Requests to an address that ends like this: those of the health monitor go elsewhere.
+    pub(crate) fn requests_to(&self, path: &str) -> usize {
+        let heads = self.counts.heads.lock().unwrap();
+        let lines = heads.iter().filter_map(|head| head.lines().next());
+        lines.filter(|line| line.contains(path)).count()
+    }
+
     /// The request line and headers of the n-th request.
     pub(crate) fn head(&self, number: usize) -> String {
         self.counts.heads.lock().unwrap()[number].clone()

@@ -10,7 +10,7 @@ use voxpool::error::{ErrorKind, Service};
 use voxpool::memory::{OpenError, PostgresStore, SupabaseConfig, open};
 use voxpool::pool::Backend;
 
-use super::{Saver, breaker_is_closed, config, lock, pool, save_one, stats};
+use super::{Saver, breaker_is_closed, config, leaves_nothing, lock, pool, save_one, stats};
 use crate::common::postgres::{PASSWORD, PgBouncer, Postgres, shared};
 use crate::common::toxiproxy::Link;
 use crate::common::{eventually, within};
@@ -143,9 +143,11 @@ async fn a_user_without_rights_is_told_so() {
         .await;
     let url = server.url_as(&format!("guest_{database}"), PASSWORD, &database);
     let store = PostgresStore::new(&config(url), pool.clone()).unwrap();
+    pool.register(Arc::new(store.clone()));
     let error = save_one(&store, "k").await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unauthorized);
     assert!(why(&error).contains("no permission"), "{}", why(&error));
+    leaves_nothing(pool, Service::Postgres, store, 0).await;
 }
 
 #[tokio::test]
@@ -228,6 +230,7 @@ async fn a_slow_postgres_is_a_timeout_and_then_works_again() {
     let mut own = config(server.url(&database));
     own.postgres.statement_timeout = Duration::from_millis(100);
     let store = PostgresStore::new(&own, pool.clone()).unwrap();
+    pool.register(Arc::new(store.clone()));
     let mut saver = Saver::new();
     saver.one(&store).await.unwrap();
     let locked = lock(server, &database).await;
@@ -240,6 +243,7 @@ async fn a_slow_postgres_is_a_timeout_and_then_works_again() {
     drop(locked.close().await);
     saver.until_back(&store).await;
     saver.check(&store).await;
+    leaves_nothing(pool, Service::Postgres, store, 0).await;
 }
 
 #[tokio::test]
@@ -254,6 +258,7 @@ async fn a_link_that_swallows_everything_costs_no_connection_for_good() {
     own.postgres.connections_max = 2;
     let pool = pool();
     let store = PostgresStore::new(&own, pool.clone()).unwrap();
+    pool.register(Arc::new(store.clone()));
     let mut saver = Saver::new();
     saver.one(&store).await.unwrap();
     let silent = json!({"type": "timeout", "attributes": {"timeout": 0}});
@@ -272,6 +277,7 @@ async fn a_link_that_swallows_everything_costs_no_connection_for_good() {
     link.mend().await;
     saver.until_back(&store).await;
     saver.check(&store).await;
+    leaves_nothing(pool, Service::Postgres, store, 0).await;
 }
 
 #[tokio::test]
@@ -285,6 +291,7 @@ async fn when_all_connections_are_in_use_the_next_operation_is_told_so() {
     own.postgres.statement_timeout = Duration::from_secs(20);
     own.postgres.connections_max = 1;
     let store = PostgresStore::new(&own, pool.clone()).unwrap();
+    pool.register(Arc::new(store.clone()));
     save_one(&store, "before").await.unwrap();
     let locked = lock(server, &database).await;
     let waiting = {
@@ -312,6 +319,7 @@ async fn when_all_connections_are_in_use_the_next_operation_is_told_so() {
         .unwrap();
     let found = told(&store, vec![get("alice")]).await;
     assert_eq!(found, ["waiting=v before=v"]);
+    leaves_nothing(pool, Service::Postgres, store, 0).await;
 }
 
 #[tokio::test]
@@ -320,6 +328,7 @@ async fn a_server_without_free_connections_is_unavailable_until_it_has_some() {
     let database = server.database().await;
     let pool = pool();
     let store = PostgresStore::new(&config(server.url(&database)), pool.clone()).unwrap();
+    pool.register(Arc::new(store.clone()));
     let mut taken = Vec::new();
     eventually("every place is taken", async || {
         match server.connect(&database).await {
@@ -339,6 +348,7 @@ async fn a_server_without_free_connections_is_unavailable_until_it_has_some() {
     let mut saver = Saver::new();
     saver.until_back(&store).await;
     saver.check(&store).await;
+    leaves_nothing(pool, Service::Postgres, store, 0).await;
 }
 
 #[tokio::test]
