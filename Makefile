@@ -4,7 +4,7 @@ TOOLS := $(CURDIR)/.tools
 export VOXPOOL_TOOLS ?= $(TOOLS)
 export PATH := $(VOXPOOL_TOOLS)/bin:$(PATH)
 
-.PHONY: help demo test setup lint unit e2e bench-pool bench-peer deny clean
+.PHONY: help demo test setup playground lint unit e2e bench-pool bench-peer deny clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ test: ## everything: lint, unit, engine, integration with real servers, LiveKit'
 
 setup: ## install what the two commands need
 	@scripts/setup test
+
+playground: ## install what the page of `voxpool dev` needs (http://127.0.0.1:8081/playground)
+	@scripts/setup playground
 
 lint:
 	cargo fmt --all --check

@@ -17,7 +17,8 @@ use crate::room::{
     AgentCard, AudioOutput, Joined, Models, RoomEvent, RoomOutput, RpcMethod, SilentOutput, Voice,
     join,
 };
-use crate::session::{Agent, Greeting, GreetingMode, Session, SessionEnd, Settings};
+use crate::session::realtime::{self, RealtimeModel, RealtimeSession};
+use crate::session::{Agent, Greeting, GreetingMode, Session, SessionEnd, Settings, TurnObserver};
 use crate::tools::{ToolSet, memory_tools};
 use crate::tts::SilentTts;
 use crate::worker::{JobContext, JobHandler, JobOutcome};
@@ -75,6 +76,8 @@ pub struct AgentJobs {
     services: Services,
     rpc_tools: Vec<String>,
     memories: Option<Memories>,
+    observer: Option<Arc<dyn TurnObserver>>,
+    realtime: Option<RealtimeModel>,
 }
 
 impl AgentJobs {
@@ -91,7 +94,23 @@ impl AgentJobs {
             services,
             rpc_tools,
             memories: None,
+            observer: None,
+            realtime: None,
         }
+    }
+
+    /// The same agent, and `observer` is told the figures of every turn of every job.
+    #[must_use]
+    pub fn observed_by(mut self, observer: Arc<dyn TurnObserver>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// The same agent with one model in place of its stages: calls are speech to speech.
+    #[must_use]
+    pub fn with_realtime(mut self, model: RealtimeModel) -> Self {
+        self.realtime = Some(model);
+        self
     }
 
     /// The same agent with a memory: it knows its callers again.
@@ -105,13 +124,22 @@ impl AgentJobs {
     pub async fn prewarm(&self) {
         let greeting = async {
             self.services.cache.prewarm().await;
-            self.agent.prewarm(&self.settings.session).await;
+            if self.realtime.is_none() {
+                self.agent.prewarm(&self.settings.session).await;
+            }
         };
         tokio::join!(greeting, self.open_connections());
     }
 
     async fn open_connections(&self) {
-        self.services.pool.prewarm(&self.services.endpoints).await;
+        let http = self.services.pool.prewarm(&self.services.endpoints);
+        let sockets = async {
+            match &self.realtime {
+                Some(model) => model.prewarm().await,
+                None => self.agent.stt.prewarm().await,
+            }
+        };
+        tokio::join!(http, sockets);
     }
 
     /// The one way out of the process.
@@ -180,7 +208,10 @@ impl AgentJobs {
         ending: CancellationToken,
     ) -> (Session, Option<Recorder>) {
         let vad = Box::new(EarshotVad::new());
-        let session = Session::prepare(self.settings.clone(), agent, vad, output);
+        let mut session = Session::prepare(self.settings.clone(), agent, vad, output);
+        if let Some(observer) = &self.observer {
+            session = session.observe_with(Arc::clone(observer));
+        }
         let Some(memory) = memory else {
             return (session, None);
         };
@@ -191,17 +222,41 @@ impl AgentJobs {
         (session, Some(recorder))
     }
 
+    /// The conversation of a call: in stages, or speech to speech.
+    fn prepare_call(
+        &self,
+        agent: Agent,
+        memory: Option<&CallMemory>,
+        voice: &Arc<Voice>,
+        ending: CancellationToken,
+    ) -> (AnySession, Option<Recorder>) {
+        let output = Arc::clone(voice) as Arc<dyn AudioOutput>;
+        let Some(model) = &self.realtime else {
+            let (session, recorder) = self.prepare(agent, memory, output, ending);
+            return (AnySession::Stages(Box::new(session)), recorder);
+        };
+        let config = self.settings.session.clone();
+        let mut session = RealtimeSession::prepare(model.clone(), agent, config, output);
+        let recorder = memory.map(|memory| memory.record_until(ending));
+        if let (Some(memory), Some(recorder)) = (memory, &recorder) {
+            session = session
+                .brief_with(memory.briefings())
+                .record_to(recorder.turns());
+        }
+        (AnySession::Realtime(Box::new(session)), recorder)
+    }
+
     async fn talk(&self, job: JobContext) -> JobOutcome {
         // The greeting is made while the room is joined.
-        let voice = Arc::new(Voice::new(self.agent.tts.sample_rate_hz()));
+        let rate_hz = match &self.realtime {
+            Some(_) => realtime::SAMPLE_RATE_HZ,
+            None => self.agent.tts.sample_rate_hz(),
+        };
+        let voice = Arc::new(Voice::new(rate_hz));
         let (agent, memory) = self.agent_with_memory();
         let card = self.card(&job.agent_name, &agent.tools);
-        let (session, recorder) = self.prepare(
-            agent,
-            memory.as_ref(),
-            Arc::clone(&voice) as _,
-            job.shutdown.clone(),
-        );
+        let (session, recorder) =
+            self.prepare_call(agent, memory.as_ref(), &voice, job.shutdown.clone());
         let joining = join(&job.url, &job.token, voice, self.rpc_methods(), card);
         let joined = tokio::select! {
             joined = joining => joined,
@@ -242,12 +297,23 @@ impl AgentJobs {
             },
             instructions: self.agent.instructions.clone(),
             tools: tools.specs().into_iter().map(|tool| tool.name).collect(),
-            models: Models {
+            models: self.models(),
+            options: options.map(|(name, value)| (name.to_owned(), value)).into(),
+        }
+    }
+
+    fn models(&self) -> Models {
+        let Some(model) = &self.realtime else {
+            return Models {
                 stt: self.agent.stt.model().to_owned(),
                 llm: self.agent.llm.model().to_owned(),
                 tts: self.agent.tts.model().to_owned(),
-            },
-            options: options.map(|(name, value)| (name.to_owned(), value)).into(),
+            };
+        };
+        Models {
+            stt: String::new(),
+            llm: model.name().to_owned(),
+            tts: String::new(),
         }
     }
 
@@ -294,8 +360,28 @@ fn introduce(
     events.inspect(look).boxed()
 }
 
+/// Either kind of conversation.
+enum AnySession {
+    Stages(Box<Session>),
+    Realtime(Box<RealtimeSession>),
+}
+
+impl AnySession {
+    fn run(
+        self,
+        events: BoxStream<'static, RoomEvent>,
+        room: Arc<dyn RoomOutput>,
+        shutdown: CancellationToken,
+    ) -> BoxFuture<'static, SessionEnd> {
+        match self {
+            Self::Stages(session) => session.run(events, room, shutdown).boxed(),
+            Self::Realtime(session) => session.run(events, room, shutdown).boxed(),
+        }
+    }
+}
+
 async fn converse(
-    session: Session,
+    session: AnySession,
     mut joined: Joined,
     shutdown: CancellationToken,
     recorder: Option<Recorder>,
@@ -362,6 +448,7 @@ mod tests {
     fn the_documented_defaults_are_the_defaults() {
         check::<Config>(&["agent"]);
         check::<crate::session::Config>(&["session"]);
+        check::<crate::session::realtime::Config>(&["realtime"]);
         check::<crate::turn::Config>(&["turn"]);
         check::<crate::audio::speech::Config>(&["vad"]);
     }

@@ -8,6 +8,7 @@ use anyhow::Context;
 use futures::FutureExt;
 use futures::future::join;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use crate::agent::{AgentJobs, Services, alongside};
 use crate::cache::Cache;
@@ -18,13 +19,14 @@ use crate::console;
 use crate::llm::StructuredLlm;
 use crate::memory::{self, Batcher, Memories};
 use crate::overview::Overview;
+use crate::playground::Playground;
 use crate::pool::ConnectionPool;
 use crate::session::{Agent, GreetingCache, MadeWith, Settings};
 use crate::stages::Stages;
 use crate::telemetry::{CacheCollector, HttpServer, MemoryCollector, Metrics, PoolCollector};
-use crate::telemetry::{RuntimeCollector, Views};
+use crate::telemetry::{RuntimeCollector, TurnFigures, Views};
 use crate::tools::{CleanupConnectionPool, GetConnectionPoolStats, ToolSet};
-use crate::worker::{DirectJob, JobOutcome, Worker, WorkerEnd, signals};
+use crate::worker::{DirectJob, JobOutcome, Snapshot, Worker, WorkerEnd, signals};
 
 /// Exit code when the command line or the configuration is wrong (`EX_USAGE`).
 pub const EXIT_USAGE: u8 = 64;
@@ -50,30 +52,14 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
     let is_drained = !config.worker.drain_timeout.is_zero();
     let stops = signals(is_drained).context("signals cannot be listened to")?;
     let (jobs, overview) = agent(&config).await?;
-    let jobs = Arc::new(jobs);
+    let turns = TurnFigures::default();
+    let jobs = Arc::new(jobs.observed_by(Arc::new(turns.clone())));
     let worker = Worker::new(
         config.livekit.clone(),
         config.worker.clone(),
         Arc::clone(&jobs) as _,
     );
-    let mut metrics = Metrics::new(worker.snapshots());
-    metrics.register(Box::new(PoolCollector(overview.pool.clone())));
-    metrics.register(Box::new(CacheCollector(overview.cache.clone())));
-    if let Some(memories) = &overview.memories {
-        metrics.register(Box::new(MemoryCollector(memories.clone())));
-    }
-    metrics.register(Box::new(RuntimeCollector(Handle::current())));
-    let views = Views {
-        worker: worker.snapshots(),
-        metrics,
-        overview,
-    };
-    let http = HttpServer::bind(&config.http, views)
-        .await
-        .with_context(|| {
-            let (host, port) = (config.http.host, config.http.port);
-            format!("cannot listen on {host}:{port}; set http.port or --port to a free one")
-        })?;
+    let http = endpoint(&config, profile, worker.snapshots(), overview, turns).await?;
     let address = http.address().context("the HTTP endpoint has no address")?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -82,6 +68,10 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
         http = %address,
         "voxpool"
     );
+    if profile == Profile::Development {
+        let page = format!("http://127.0.0.1:{}/playground", address.port());
+        tracing::info!(page, "talk to the agent in a browser");
+    }
     let upkeep = join(jobs.prewarm(), jobs.monitor()).map(drop);
     let end = tokio::select! {
         end = alongside(worker.run(stops), upkeep) => end,
@@ -96,6 +86,46 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
         (WorkerEnd::Stopped, Profile::Production) => ExitCode::FAILURE,
         _ => ExitCode::SUCCESS,
     })
+}
+
+/// The HTTP endpoint with everything it shows; the playground is for development only.
+async fn endpoint(
+    config: &Config,
+    profile: Profile,
+    worker: watch::Receiver<Snapshot>,
+    overview: Overview,
+    turns: TurnFigures,
+) -> anyhow::Result<HttpServer> {
+    let mut metrics = Metrics::new(worker.clone());
+    metrics.register(Box::new(PoolCollector(overview.pool.clone())));
+    metrics.register(Box::new(CacheCollector(overview.cache.clone())));
+    if let Some(memories) = &overview.memories {
+        metrics.register(Box::new(MemoryCollector(memories.clone())));
+    }
+    metrics.register(Box::new(turns.clone()));
+    metrics.register(Box::new(RuntimeCollector(Handle::current())));
+    let views = Views {
+        worker,
+        metrics,
+        overview,
+    };
+    let (host, port) = (config.http.host, config.http.port);
+    let http = HttpServer::bind(&config.http, views)
+        .await
+        .with_context(|| {
+            format!("cannot listen on {host}:{port}; set http.port or --port to a free one")
+        })?;
+    if profile == Profile::Production {
+        return Ok(http);
+    }
+    let playground = Playground {
+        config: config.playground.clone(),
+        livekit: config.livekit.clone(),
+        agent_name: config.worker.agent_name.clone(),
+        endpointing_delay: config.turn.endpointing.delay_min,
+        turns,
+    };
+    Ok(http.with_routes(playground.routes()))
 }
 
 /// One job without a dispatch.
@@ -225,6 +255,9 @@ async fn agent(config: &Config) -> anyhow::Result<(AgentJobs, Overview)> {
         cache,
     };
     let mut jobs = AgentJobs::new(agent, settings, services, config.agent.rpc_tools.clone());
+    if let Some(model) = stages.realtime {
+        jobs = jobs.with_realtime(model);
+    }
     if let Some(memories) = memories {
         jobs = jobs.with_memories(memories);
     }

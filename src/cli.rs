@@ -32,7 +32,7 @@ pub enum Command {
     },
     /// Run the worker on a developer's machine, against a local `livekit-server --dev`.
     Dev {
-        /// Port of the HTTP endpoint [default: a free one].
+        /// Port of the HTTP endpoint [default: 8081, or a free one].
         #[arg(long, value_name = "PORT")]
         port: Option<String>,
     },
@@ -109,6 +109,7 @@ impl Cli {
             _ => (None, None),
         };
         let settings = &self.settings;
+        let never = "false".to_owned();
         // The console is for the conversation; what goes wrong in it, it says itself.
         let is_console = matches!(self.command, Some(Command::Console { .. }));
         let quiet = is_console.then(|| Flag {
@@ -135,6 +136,8 @@ impl Cli {
             ),
             ("--log", "log.filter", settings.log.as_ref()),
             ("--port", "http.port", port),
+            // Whoever names a port means it.
+            ("--port", "http.port_fallback", port.map(|_| &never)),
             (
                 "--drain-timeout",
                 "worker.drain_timeout_seconds",
@@ -195,6 +198,7 @@ mod tests {
     fn a_flag_of_its_own_wins_over_set() {
         let line = ["voxpool", "start", "--port", "1", "--set", "http.port=2"];
         let flags = Cli::try_parse_from(line).unwrap().flags();
-        assert_eq!(flags.last().map(|flag| flag.value.as_str()), Some("1"));
+        let port = flags.iter().rfind(|flag| flag.key == "http.port");
+        assert_eq!(port.map(|flag| flag.value.as_str()), Some("1"));
     }
 }

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::llm::openai::OpenAiLlm;
 use crate::llm::{FallbackLlm, FallbackStructuredLlm, Llm, OpenAiStructuredLlm, StructuredLlm};
 use crate::pool::{ConnectionPool, Endpoint};
+use crate::session::realtime::RealtimeModel;
 use crate::stt::openai::OpenAiStt;
 use crate::stt::{FallbackStt, Stt};
 use crate::tts::openai::OpenAiTts;
@@ -24,6 +25,8 @@ pub struct Stages {
     pub tts: Arc<dyn Tts>,
     /// Finds what is worth remembering.
     pub extraction: Arc<dyn StructuredLlm>,
+    /// Does all of it at once, if calls are held that way.
+    pub realtime: Option<RealtimeModel>,
     /// All endpoints, each with what it is for, such as `stt` or `tts, fallback 1`.
     pub endpoints: Vec<(String, Endpoint)>,
 }
@@ -41,13 +44,23 @@ impl Stages {
         let (model, timeout) = (&recorder.extraction_model, recorder.extraction_timeout);
         let extraction = OpenAiStructuredLlm::all(pool, shared, &config.llm, model, timeout)
             .context("llm, for memory.recorder")?;
+        let realtime = (config.realtime.enabled)
+            .then(|| {
+                RealtimeModel::new(pool, shared, config.realtime.clone(), &config.stt.language)
+            })
+            .transpose()
+            .context("realtime")?;
         let endpoints = named("stt", stt.iter().map(OpenAiStt::endpoint))
             .chain(named("llm", llm.iter().map(OpenAiLlm::endpoint)))
             .chain(named("tts", tts.iter().map(OpenAiTts::endpoint)))
+            .chain(named(
+                "realtime",
+                realtime.iter().map(RealtimeModel::endpoint),
+            ))
             .collect();
         Ok(Self {
             stt: match only(stt) {
-                Ok(stt) => Arc::new(stt),
+                Ok(stt) => stt.in_mode(),
                 Err(all) => Arc::new(FallbackStt::new(pool.clone(), all)),
             },
             llm: match only(llm) {
@@ -62,6 +75,7 @@ impl Stages {
                 Ok(llm) => Arc::new(llm),
                 Err(all) => Arc::new(FallbackStructuredLlm::new(pool.clone(), all)),
             },
+            realtime,
             endpoints,
         })
     }

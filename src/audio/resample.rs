@@ -1,4 +1,4 @@
-//! Sound at another rate: for whole recordings, not for streams.
+//! Sound at another rate: of whole recordings, and of streams as they come.
 
 use std::f64::consts::PI;
 
@@ -11,30 +11,93 @@ pub fn resample(samples: &[i16], from_hz: u32, to_hz: u32) -> Vec<i16> {
     if from_hz == to_hz || samples.is_empty() {
         return samples.to_vec();
     }
-    let divisor = gcd(from_hz, to_hz);
-    let (up, down) = ((to_hz / divisor) as usize, (from_hz / divisor) as usize);
-    // In samples of the slower of both rates.
-    let slowness = (f64::from(from_hz) / f64::from(to_hz)).max(1.0);
-    let half = (CROSSINGS as f64 * slowness).ceil() as usize;
-    let filters: Vec<Vec<f64>> = (0..up)
-        .map(|phase| filter(phase as f64 / up as f64, half, slowness))
-        .collect();
-    let n_out = (samples.len() * up).div_ceil(down);
-    let at = |place: Option<usize>| place.and_then(|place| samples.get(place)).copied();
-    (0..n_out)
-        .map(|n| {
-            let (centre, phase) = (n * down / up, n * down % up);
-            let taps = filters[phase].iter().enumerate();
-            let sum: f64 = taps
-                .map(|(tap, weight)| {
-                    let sample = at((centre + tap + 1).checked_sub(half));
-                    weight * f64::from(sample.unwrap_or(0))
-                })
-                .sum();
-            // Saturates.
-            sum.round() as i16
-        })
-        .collect()
+    let mut resampler = Resampler::new(from_hz, to_hz);
+    let mut resampled = resampler.push(samples);
+    resampled.extend(resampler.flush());
+    resampled
+}
+
+/// Changes the rate of a stream of mono sound: what comes in pieces sounds as if it had come whole.
+/// What it yields is behind by 12 samples of the slower rate.
+pub struct Resampler {
+    up: usize,
+    down: usize,
+    half: usize,
+    filters: Vec<Vec<f64>>,
+    /// The sound that is still needed, and the place of its first sample in the whole stream.
+    kept: Vec<i16>,
+    kept_from: usize,
+    n_out: usize,
+}
+
+impl Resampler {
+    /// Rates are in samples per second and not zero.
+    pub fn new(from_hz: u32, to_hz: u32) -> Self {
+        let divisor = gcd(from_hz, to_hz);
+        let (up, down) = ((to_hz / divisor) as usize, (from_hz / divisor) as usize);
+        // In samples of the slower of both rates.
+        let slowness = (f64::from(from_hz) / f64::from(to_hz)).max(1.0);
+        let half = (CROSSINGS as f64 * slowness).ceil() as usize;
+        let filters = (0..up)
+            .map(|phase| filter(phase as f64 / up as f64, half, slowness))
+            .collect();
+        Self {
+            up,
+            down,
+            half,
+            filters,
+            kept: Vec::new(),
+            kept_from: 0,
+            n_out: 0,
+        }
+    }
+
+    /// Takes the next sound and returns all that is ready.
+    pub fn push(&mut self, samples: &[i16]) -> Vec<i16> {
+        self.kept.extend_from_slice(samples);
+        let n_in = self.kept_from + self.kept.len();
+        // As many as lie so far from the end that the filter sees only what has come.
+        let n_ready = (n_in.saturating_sub(self.half) * self.up).div_ceil(self.down);
+        let ready = self.produce(n_ready);
+        let needed_from = (self.n_out * self.down / self.up + 1).saturating_sub(self.half);
+        let n_surplus = needed_from
+            .saturating_sub(self.kept_from)
+            .min(self.kept.len());
+        self.kept.drain(..n_surplus);
+        self.kept_from += n_surplus;
+        ready
+    }
+
+    /// The rest; what comes after it is another sound.
+    pub fn flush(&mut self) -> Vec<i16> {
+        let n_in = self.kept_from + self.kept.len();
+        let rest = self.produce((n_in * self.up).div_ceil(self.down));
+        self.kept.clear();
+        self.kept_from = 0;
+        self.n_out = 0;
+        rest
+    }
+
+    /// The samples up to the `n_end`-th of the stream.
+    fn produce(&mut self, n_end: usize) -> Vec<i16> {
+        let begin = self.n_out.min(n_end);
+        self.n_out = n_end.max(self.n_out);
+        (begin..n_end).map(|n| self.sample(n)).collect()
+    }
+
+    fn sample(&self, n: usize) -> i16 {
+        let (centre, phase) = (n * self.down / self.up, n * self.down % self.up);
+        let taps = self.filters[phase].iter().enumerate();
+        let sum: f64 = taps
+            .map(|(tap, weight)| {
+                let place = (centre + tap + 1).checked_sub(self.half + self.kept_from);
+                let sample = place.and_then(|place| self.kept.get(place)).copied();
+                weight * f64::from(sample.unwrap_or(0))
+            })
+            .sum();
+        // Saturates.
+        sum.round() as i16
+    }
 }
 
 /// Weights of the samples around a point that lies `offset` behind a sample; they add up to 1.
@@ -84,6 +147,22 @@ mod tests {
             let pairs = resampled.iter().zip(&expected).skip(200).take(15_000);
             let worst = pairs.map(|(a, b)| (a - b).abs()).max().unwrap();
             assert!(worst < 200, "{from}: off by {worst}");
+        }
+    }
+
+    #[test]
+    fn pieces_of_any_size_sound_as_the_whole() {
+        for (from, to) in [(16_000, 24_000), (24_000, 16_000), (44_100, 16_000)] {
+            let sound = tone(440.0, from);
+            let whole = resample(&sound, from, to);
+            for size in [1, 7, 160, 801] {
+                let mut resampler = Resampler::new(from, to);
+                let pieces = sound.chunks(size).map(|piece| resampler.push(piece));
+                let mut joined = pieces.collect::<Vec<_>>().concat();
+                joined.extend(resampler.flush());
+                assert!(joined == whole, "{from} to {to} in pieces of {size}");
+                assert!(resampler.kept.is_empty());
+            }
         }
     }
 

@@ -21,7 +21,9 @@ pub use self::environment::{Environment, VARIABLES, process_environment};
 pub use self::sources::{Flag, Source, Sources};
 
 use crate::audio::speech;
-use crate::{agent, cache, llm, memory, pool, session, stt, telemetry, tts, turn, worker};
+use crate::{
+    agent, cache, llm, memory, playground, pool, session, stt, telemetry, tts, turn, worker,
+};
 
 /// All settings with their defaults and documentation.
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
@@ -39,6 +41,8 @@ pub struct Config {
     pub worker: worker::Config,
     /// The HTTP endpoint.
     pub http: telemetry::HttpConfig,
+    /// The web page of `dev`.
+    pub playground: playground::Config,
     /// The log.
     pub log: telemetry::LogConfig,
     /// The shared OpenAI-compatible service.
@@ -57,6 +61,8 @@ pub struct Config {
     pub turn: turn::Config,
     /// Limits of a conversation.
     pub session: session::Config,
+    /// One model in place of the three stages.
+    pub realtime: session::realtime::Config,
     /// Who talks.
     pub agent: agent::Config,
     /// Results worth keeping.
@@ -116,6 +122,7 @@ impl Config {
             self.vad.problems(),
             self.turn.problems(),
             self.session.problems(),
+            self.realtime.problems(),
             self.agent.problems(),
             self.cache.problems(),
             self.memory.problems(),

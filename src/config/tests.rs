@@ -47,7 +47,7 @@ fn defaults_then_file_then_environment_then_flags() {
     assert_eq!(config.worker.slots_max, 4, "flag");
     assert_eq!(config.worker.agent_name, "env");
     assert_eq!(config.worker.load_threshold, 0.5, "file, over the profile");
-    assert_eq!(config.http.port, 0, "profile");
+    assert!(config.http.port_fallback, "profile");
     assert_eq!(config.pool.connections_max, 100, "default");
 }
 

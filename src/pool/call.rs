@@ -215,6 +215,11 @@ impl Lease {
         self.0.shared.http.builder()
     }
 
+    /// What all attempts of the process share.
+    pub(super) fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+
     fn asked(&self) -> classify::Asked {
         (self.0.spec.service, self.0.spec.operation)
     }

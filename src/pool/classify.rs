@@ -47,14 +47,23 @@ pub(super) fn is_dead_socket(error: &reqwest::Error) -> bool {
 
 /// An answer with a status other than success. Reads a bounded part of its body.
 pub(super) async fn refusal(asked: Asked, mut response: Response) -> CallError {
-    let status = response.status();
-    let retry_after = retry_after(response.headers(), SystemTime::now());
+    let (status, headers) = (response.status(), response.headers().clone());
     let body = tokio::time::timeout(ERROR_BODY_TIMEOUT, read_some(&mut response))
         .await
         .unwrap_or_default();
-    let refusal = Refusal::read(status, &body);
+    refusal_of(asked, status, &headers, &body)
+}
+
+/// The same of an answer that was read already.
+pub(super) fn refusal_of(
+    asked: Asked,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> CallError {
+    let refusal = Refusal::read(status, body);
     CallError {
-        retry_after,
+        retry_after: retry_after(headers, SystemTime::now()),
         ..CallError::new(asked.0, asked.1, refusal.kind())
     }
     .because(refusal)

@@ -72,7 +72,8 @@ impl Log {
 }
 
 impl ConnectionPool {
-    /// Drops the idle connections of the HTTP client and of every backend, and expired DNS answers;
+    /// Drops the idle connections of the HTTP client, idle WebSockets and those of every backend, and
+    /// expired DNS answers;
     /// what failed its last health check is checked again. Calls in flight are not touched: their
     /// connections close when they end.
     pub async fn cleanup(&self) -> CleanupReport {
@@ -96,6 +97,7 @@ impl ConnectionPool {
             return report;
         }
         report.is_done = self.0.shared.http.replace();
+        self.drop_idle_sockets();
         let backends = self.0.backends.all();
         join_all(backends.iter().map(|backend| backend.cleanup())).await;
         // What was not well gets a new chance at once.

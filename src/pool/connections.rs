@@ -66,7 +66,8 @@ impl Ledger {
         self.carried(service, (info.local_addr(), info.remote_addr()));
     }
 
-    fn opened(&self, key: Key) {
+    /// Notes a connection between these addresses, local and remote.
+    pub(super) fn opened(&self, key: Key) {
         let mut book = self.lock();
         book.all.opened += 1;
         if let Some(previous) = book.live.remove(&key) {
@@ -83,7 +84,8 @@ impl Ledger {
         self.lock().all.failed += 1;
     }
 
-    fn carried(&self, service: Service, key: Key) {
+    /// Notes that a connection served `service` once (more).
+    pub(super) fn carried(&self, service: Service, key: Key) {
         let mut book = self.lock();
         let owner = book.live.entry(key).or_default();
         if owner.is_none() {

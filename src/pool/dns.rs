@@ -95,7 +95,8 @@ impl CachingResolver {
         before - entries.len()
     }
 
-    async fn addresses(&self, name: String) -> io::Result<Vec<SocketAddr>> {
+    /// All addresses of a host; their ports are not set.
+    pub(super) async fn addresses(&self, name: String) -> io::Result<Vec<SocketAddr>> {
         if let Some(addresses) = self.remembered(&name) {
             return Ok(addresses);
         }

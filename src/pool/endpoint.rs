@@ -291,6 +291,16 @@ fn parse_base_url(text: &str) -> Result<Url, EndpointError> {
     Ok(url)
 }
 
+/// Text as a value of a query.
+pub(crate) fn encoded(value: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let bytes = value.bytes().map(|byte| match is_plain(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    });
+    bytes.collect()
+}
+
 fn host(url: &Url) -> Arc<str> {
     let host = url.host_str().unwrap_or_default();
     let port = url.port_or_known_default().unwrap_or_default();

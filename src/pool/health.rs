@@ -217,6 +217,7 @@ impl ConnectionPool {
             );
         }
         self.0.shared.http.replace();
+        self.drop_idle_sockets();
     }
 
     /// The time until something may have to be checked that is not being checked.

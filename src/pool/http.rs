@@ -120,6 +120,14 @@ impl Http {
         http
     }
 
+    /// TLS for connections that become WebSockets: those begin as HTTP/1.1.
+    pub(super) fn websocket_tls(&self) -> Arc<rustls::ClientConfig> {
+        let mut tls = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut config = tls.config();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Arc::new(config)
+    }
+
     /// A client for building requests; sending is for [`Http::current`].
     pub(super) fn builder(&self) -> &reqwest::Client {
         &self.plain

@@ -34,6 +34,8 @@ mod places;
 mod prewarm;
 mod recorder;
 mod retry;
+mod socket;
+mod sockets;
 mod spec;
 mod sse;
 mod stack;
@@ -61,11 +63,13 @@ pub use self::config::Config;
 pub use self::connections::ConnectionStats;
 pub(crate) use self::decode::{Decode, Fault, decode};
 pub use self::dns::DnsStats;
+pub(crate) use self::endpoint::encoded;
 pub use self::endpoint::{Config as EndpointConfig, Endpoint, EndpointError, OPENAI_BASE_URL};
 pub use self::http::HttpClientStats;
 pub use self::http_client::HttpClient;
 pub use self::openai::OpenAiClient;
 pub use self::parallel::{PARALLEL_TIMEOUT, parallel_ai_calls};
+pub use self::sockets::{Opening, SocketPlan, Sockets, TakenSocket};
 pub use self::spec::{CallSpec, Priority};
 pub(crate) use self::sse::SseDecoder;
 pub use self::stats::{
@@ -99,6 +103,7 @@ struct Inner {
     health: health::Health,
     choices: Mutex<Vec<choice::Shown>>,
     missing: Mutex<BTreeMap<Service, String>>,
+    sockets: Mutex<Vec<std::sync::Weak<sockets::Set>>>,
 }
 
 /// What an attempt needs.
@@ -153,6 +158,7 @@ impl ConnectionPool {
             health: health::Health::default(),
             choices: Mutex::default(),
             missing: Mutex::default(),
+            sockets: Mutex::default(),
         })))
     }
 

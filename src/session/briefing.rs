@@ -6,7 +6,7 @@ use super::GreetingMode;
 use super::event_loop::Conversation;
 use crate::memory::Briefing;
 use crate::redact::Pii;
-use crate::turn::SessionTime;
+use crate::turn::{SessionTime, TurnInput};
 
 /// How long a generated greeting waits for what is known of the user: less than anybody notices.
 const BRIEFING_WITHIN: Duration = Duration::from_millis(150);
@@ -26,6 +26,7 @@ impl Conversation {
         } else {
             self.greet(now);
         }
+        self.input(now, TurnInput::UserJoined);
     }
 
     /// Nobody is there until the same one is back, or another one joins.

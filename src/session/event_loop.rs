@@ -1,5 +1,6 @@
 //! The loop: everything that can happen to a conversation, one thing at a time.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -8,17 +9,20 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::handle::{COMMANDS_MAX, Command, SessionHandle, SpeechIds};
 use super::listener::Listener;
-use super::reply::{EVENTS_MAX, Failure, ReplyEvent, ReplyEvents, ReplyId};
-use super::transcriptions::Transcriptions;
+use super::reply::{EVENTS_MAX, ReplyEvent, ReplyEvents, ReplyId};
+use super::report::TurnObserver;
+use super::speeches::Waiting;
+use super::transcriptions::{Heard, Transcriptions};
 use super::turns::Exchange;
 use super::{Agent, BoxVad, Config, SessionEnd};
-use crate::audio::speech;
+use crate::audio::{AudioFrame, speech};
 use crate::chat::ChatContext;
 use crate::memory::Briefing;
 use crate::redact::Pii;
 use crate::room::{AgentState, AudioOutput, RoomEvent, RoomOutput, SegmentId, Usage, UserState};
-use crate::turn::{self, RequestId, SessionTime, Turn, TurnInput, TurnOutput};
+use crate::turn::{self, SessionTime, SpeechId, Turn, TurnInput, TurnOutput};
 
 /// All settings of a session.
 #[derive(Clone, Debug, Default)]
@@ -35,9 +39,12 @@ pub struct Settings {
 pub struct Session {
     core: Core,
     replies: mpsc::Receiver<(ReplyId, ReplyEvent)>,
+    commands: mpsc::Receiver<Command>,
+    handle: SessionHandle,
     vad: BoxVad,
     settings: Settings,
     turns: Option<mpsc::Sender<Turn>>,
+    observer: Option<Arc<dyn TurnObserver>>,
     briefings: Option<BoxStream<'static, Briefing>>,
 }
 
@@ -51,6 +58,7 @@ pub(super) struct Core {
     pub(super) greeting: Option<Exchange>,
     pub(super) n_replies: u32,
     pub(super) n_segments: u32,
+    pub(super) speech_ids: SpeechIds,
     pub(super) usage: Usage,
 }
 
@@ -64,6 +72,9 @@ impl Session {
         output: Arc<dyn AudioOutput>,
     ) -> Self {
         let (events, replies) = mpsc::channel(EVENTS_MAX);
+        let (commands_in, commands) = mpsc::channel(COMMANDS_MAX);
+        let speech_ids = SpeechIds::default();
+        let handle = SessionHandle::new(commands_in, speech_ids.clone());
         let mut core = Core {
             chat: ChatContext::new(agent.instructions.clone()),
             config: settings.session.clone(),
@@ -72,6 +83,7 @@ impl Session {
             greeting: None,
             n_replies: 0,
             n_segments: 0,
+            speech_ids,
             usage: Usage::default(),
             agent,
         };
@@ -79,17 +91,32 @@ impl Session {
         Self {
             core,
             replies,
+            commands,
+            handle,
             vad,
             settings,
             turns: None,
+            observer: None,
             briefings: None,
         }
+    }
+
+    /// For programs that have something to say in this conversation.
+    pub fn handle(&self) -> SessionHandle {
+        self.handle.clone()
     }
 
     /// Sends every finished turn to `turns`; what does not fit is dropped and logged.
     #[must_use]
     pub fn record_to(mut self, turns: mpsc::Sender<Turn>) -> Self {
         self.turns = Some(turns);
+        self
+    }
+
+    /// Tells `observer` the figures of every turn.
+    #[must_use]
+    pub fn observe_with(mut self, observer: Arc<dyn TurnObserver>) -> Self {
+        self.observer = Some(observer);
         self
     }
 
@@ -112,6 +139,7 @@ impl Session {
     ) -> SessionEnd {
         let listener = Listener::new(self.vad, &self.settings.vad, &self.settings.turn);
         let mut replies = self.replies;
+        let mut commands = self.commands;
         let mut briefings = self.briefings;
         let mut conversation = Conversation {
             core: self.core,
@@ -120,11 +148,13 @@ impl Session {
             transcriptions: Transcriptions::default(),
             active: None,
             prepared: None,
+            speeches: HashMap::new(),
             user_segment: None,
             shown: None,
             user_state: UserState::default(),
             n_errors: 0,
             turns: self.turns,
+            observer: self.observer,
             user: None,
             is_briefed: briefings.is_some(),
             greet_by: None,
@@ -138,9 +168,8 @@ impl Session {
                 biased;
                 () = shutdown.cancelled() => Event::Shutdown,
                 Some((id, event)) = replies.recv() => Event::Reply(id, event),
-                (request, words) = conversation.transcriptions.next() => {
-                    Event::Transcript(request, words)
-                }
+                heard = conversation.transcriptions.next() => Event::Transcript(heard),
+                Some(command) = commands.recv() => Event::Command(command),
                 Some(briefing) = next_briefing(&mut briefings) => Event::Briefing(briefing),
                 event = room_events.next() => {
                     Event::Room(event.unwrap_or(RoomEvent::Disconnected))
@@ -172,8 +201,9 @@ async fn sleep_until(started: Instant, deadline: Option<SessionTime>) {
 /// Everything that makes a session act.
 pub(super) enum Event {
     Room(RoomEvent),
-    Transcript(RequestId, Result<String, Failure>),
+    Transcript(Heard),
     Reply(ReplyId, ReplyEvent),
+    Command(Command),
     Briefing(Briefing),
     Deadline,
     Shutdown,
@@ -189,6 +219,8 @@ pub(super) struct Conversation {
     pub(super) active: Option<Exchange>,
     /// The reply to what the user may have finished saying.
     pub(super) prepared: Option<Exchange>,
+    /// What the agent wants to say of itself.
+    pub(super) speeches: HashMap<SpeechId, Waiting>,
     /// Words of the user that the room was shown and that are not final.
     pub(super) user_segment: Option<(SegmentId, String)>,
     pub(super) shown: Option<AgentState>,
@@ -196,6 +228,7 @@ pub(super) struct Conversation {
     /// Failures since the last answer that was heard.
     pub(super) n_errors: u32,
     pub(super) turns: Option<mpsc::Sender<Turn>>,
+    pub(super) observer: Option<Arc<dyn TurnObserver>>,
     /// The identity of the user who is there, or was last.
     pub(super) user: Option<Pii<String>>,
     /// Whether there will be something to tell the model about users.
@@ -209,14 +242,16 @@ impl Conversation {
     fn on_event(&mut self, now: SessionTime, event: Event) {
         match event {
             Event::Room(event) => self.on_room(now, event),
-            Event::Transcript(request, Ok(text)) => {
+            Event::Transcript(Heard::Words(text)) => self.show_user_words(&text),
+            Event::Transcript(Heard::Answer(request, Ok(text))) => {
                 self.input(now, TurnInput::Transcript { request, text });
             }
-            Event::Transcript(request, Err(failure)) => {
+            Event::Transcript(Heard::Answer(request, Err(failure))) => {
                 self.input(now, TurnInput::TranscriptionFailed { request });
                 self.on_lost_words(now, &failure);
             }
             Event::Reply(id, event) => self.on_reply(now, id, event),
+            Event::Command(command) => self.on_command(now, command),
             Event::Briefing(briefing) => self.on_briefing(now, &briefing),
             Event::Deadline => {
                 self.greet_if_late(now);
@@ -230,6 +265,7 @@ impl Conversation {
     fn on_room(&mut self, now: SessionTime, event: RoomEvent) {
         match event {
             RoomEvent::Frame(frame) => {
+                self.transcriptions.hear(&frame);
                 let outputs = self.listener.hear(now, &frame);
                 self.apply(now, outputs);
             }
@@ -242,8 +278,7 @@ impl Conversation {
             RoomEvent::UserJoined(identity) => self.on_user_joined(now, identity),
             RoomEvent::UserLeft { is_final: true } => self.end = Some(SessionEnd::UserLeft),
             RoomEvent::UserLeft { is_final: false } => {
-                self.interrupt(now);
-                self.input(now, TurnInput::AgentFinished);
+                self.input(now, TurnInput::UserLeft);
                 self.on_user_gone();
             }
             RoomEvent::Disconnected => self.end = Some(SessionEnd::RoomClosed),
@@ -259,7 +294,11 @@ impl Conversation {
     fn apply(&mut self, now: SessionTime, outputs: Vec<TurnOutput>) {
         for output in outputs {
             match output {
-                TurnOutput::Open => self.listener.utterance().open(),
+                TurnOutput::Open => {
+                    self.listener.utterance().open();
+                    let sound = self.listener.utterance().so_far();
+                    self.transcriptions.open(&*self.core.agent.stt, &sound);
+                }
                 TurnOutput::Transcribe(request) => {
                     let sound = self.listener.utterance().so_far();
                     self.core.usage.stt_audio += sound.duration();
@@ -267,13 +306,25 @@ impl Conversation {
                     self.transcriptions
                         .start(request, &*stt, sound, self.core.config.stall_max);
                 }
-                TurnOutput::CutSound => drop(self.listener.utterance().cut()),
+                TurnOutput::CutSound => {
+                    let sound = self.listener.utterance().cut();
+                    let nothing = AudioFrame {
+                        samples: Vec::new(),
+                        ..sound
+                    };
+                    self.transcriptions.open(&*self.core.agent.stt, &nothing);
+                }
                 TurnOutput::CancelTranscription(request) => self.transcriptions.cancel(request),
                 TurnOutput::Prepare(text) => self.prepare(text),
-                TurnOutput::DropPrepared => self.prepared = None,
+                TurnOutput::Pause => self.pause(),
+                TurnOutput::Resume => self.resume(),
+                TurnOutput::DropPrepared => self.drop_prepared(),
                 TurnOutput::Interrupt => self.interrupt(now),
                 TurnOutput::Commit(commit) => self.commit(commit),
+                TurnOutput::Speak(id) => self.speak(id),
+                TurnOutput::DropSpeech(id) => drop(self.speeches.remove(&id)),
                 TurnOutput::Discard => {
+                    self.transcriptions.close();
                     self.listener.utterance().close();
                     self.finish_user_segment(None);
                 }

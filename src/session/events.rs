@@ -3,7 +3,7 @@
 use super::event_loop::Conversation;
 use crate::chat::ChatItem;
 use crate::error::CallError;
-use crate::room::{SessionEvent, UserState};
+use crate::room::SessionEvent;
 use crate::turn::Timeline;
 
 impl Conversation {
@@ -16,12 +16,9 @@ impl Conversation {
         }
     }
 
-    /// Tells whether the user is heard, when that has changed.
+    /// Tells what the user does, when that has changed.
     pub(super) fn show_user_state(&mut self) {
-        let state = match self.listener.is_user_speaking() {
-            true => UserState::Speaking,
-            false => UserState::Listening,
-        };
+        let state = self.listener.user_state();
         if std::mem::replace(&mut self.user_state, state) != state {
             self.room
                 .session_event(SessionEvent::UserStateChanged(state));

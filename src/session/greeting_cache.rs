@@ -113,7 +113,9 @@ impl GreetingCache {
         match source {
             Source::Say(text) => parts.extend(["say", text]),
             Source::Chat(context) => parts.extend(["generate", llm, &context.instructions]),
-            Source::Recorded(_) | Source::Earcon => debug_assert!(false, "no greeting"),
+            Source::Words(_) | Source::Recorded(_) | Source::Earcon => {
+                debug_assert!(false, "no greeting")
+            }
         }
         CacheKey::new(NAMESPACE, parts)
     }
@@ -197,6 +199,7 @@ impl Maker {
             // Nobody is told how far it is.
             events: mpsc::channel(1).0,
             log: Arc::default(),
+            is_paused: tokio::sync::watch::Sender::new(false),
             released: Arc::new(SetOnce::new_with(Some(()))),
         }
     }

@@ -7,6 +7,7 @@ use crate::audio::AudioFrame;
 use crate::audio::speech::{self, SpeechGate};
 use crate::audio::utterance::UtteranceBuffer;
 use crate::audio::vad::{SAMPLE_RATE_HZ, WINDOW_SAMPLES, Windows};
+use crate::room::UserState;
 use crate::turn::{self, SessionTime, TurnInput, TurnMachine, TurnOutput};
 
 /// Frames come every 10 ms; without any for this long (a muted track) there is silence.
@@ -110,9 +111,13 @@ impl Listener {
             .min()
     }
 
-    /// Whether the user's voice is heard right now.
-    pub(super) fn is_user_speaking(&self) -> bool {
-        self.machine.is_user_speaking()
+    /// What the user does.
+    pub(super) fn user_state(&self) -> UserState {
+        match (self.machine.is_user_speaking(), self.machine.is_user_away()) {
+            (true, _) => UserState::Speaking,
+            (false, true) => UserState::Away,
+            (false, false) => UserState::Listening,
+        }
     }
 
     /// The sound of the turn so far.

@@ -3,7 +3,8 @@
 //! [`Session::run`] is the loop; it listens (`listener`), lets the turn machine decide and carries
 //! the decisions out. A `Reply` is a value that owns one task, which writes (`writing`) and speaks
 //! (`speaking`); dropping it ends the task and closes its requests. What the user heard of it is
-//! kept by `spoken`.
+//! kept by `spoken`. What the agent says of itself goes through one queue (`speeches`), for the
+//! greeting as for what a program asks for with a [`SessionHandle`].
 //!
 //! **Invariants:** nothing in the loop waits for anything but events. Knows no LiveKit and no
 //! provider, only the traits. Only what was heard enters the chat context.
@@ -15,12 +16,15 @@ mod event_loop;
 mod events;
 mod greeting;
 mod greeting_cache;
+mod handle;
 mod listener;
+pub mod realtime;
 mod recording;
 mod reply;
 mod report;
 mod speaking;
 mod speech;
+mod speeches;
 mod spoken;
 mod transcriptions;
 mod turns;
@@ -32,6 +36,8 @@ pub use config::Config;
 pub use event_loop::{Session, Settings};
 pub use greeting::{Greeting, Mode as GreetingMode};
 pub use greeting_cache::{GreetingCache, MadeWith};
+pub use handle::{ReplyRequest, SessionHandle, SpeechEnd, SpeechHandle, SpeechOptions, Words};
+pub use report::TurnObserver;
 
 use crate::audio::vad::Vad;
 use crate::error::CallError;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{SetOnce, mpsc};
+use tokio::sync::{SetOnce, mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::apology::Stage;
@@ -62,6 +62,8 @@ pub(super) struct Making {
     pub(super) events: ReplyEvents,
     pub(super) log: Arc<Mutex<SpokenLog>>,
     pub(super) released: Arc<SetOnce<()>>,
+    /// Whether it is to be silent in the middle of what it says.
+    pub(super) is_paused: watch::Sender<bool>,
 }
 
 impl Making {
@@ -81,6 +83,7 @@ pub(super) struct Reply {
     id: ReplyId,
     log: Arc<Mutex<SpokenLog>>,
     released: Arc<SetOnce<()>>,
+    is_paused: watch::Sender<bool>,
     task: AbortOnDropHandle<()>,
 }
 
@@ -91,6 +94,7 @@ impl Reply {
             id: making.id,
             log: Arc::clone(&making.log),
             released: Arc::clone(&making.released),
+            is_paused: making.is_paused.clone(),
             task: AbortOnDropHandle::new(tokio::spawn(speaking::make(making, source))),
         }
     }
@@ -99,6 +103,16 @@ impl Reply {
     pub(super) fn release(&self) {
         // Released twice is released.
         self.released.set(()).ok();
+    }
+
+    /// Queues no more sound; whoever pauses clears the output after this.
+    pub(super) fn pause(&self) {
+        self.is_paused.send_replace(true);
+    }
+
+    /// Goes on with the first sound that was not heard.
+    pub(super) fn resume(&self) {
+        self.is_paused.send_replace(false);
     }
 
     /// Ends the task, as dropping does, but what was said can still be read.

@@ -5,6 +5,14 @@ use std::time::Duration;
 use crate::error::CallError;
 use crate::turn::Turn;
 
+/// Is told what the figures of a conversation are. Called on the session's loop: must not block.
+pub trait TurnObserver: Send + Sync {
+    /// A turn is over.
+    fn turn_ended(&self, turn: &Turn);
+    /// A reply that was prepared before its turn was over became the answer, or was dropped.
+    fn speculation_ended(&self, is_used: bool);
+}
+
 /// One line per turn.
 pub(super) fn turn(turn: &Turn) {
     let timeline = &turn.timeline;

@@ -3,9 +3,10 @@
 //! One task, three futures side by side: writing (see `writing`), fetching the sound as fast as it
 //! comes, so that no connection is held for as long as the voice takes, and playing it at its pace.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::apology::Stage;
 use super::reply::{Failure, Making, ReplyEvent};
@@ -68,12 +69,15 @@ async fn play(making: &Making, mut sounds: mpsc::Receiver<Sound>) {
     let mut player = Player {
         making,
         is_audible: false,
+        is_paused: making.is_paused.subscribe(),
+        recent: VecDeque::new(),
         reported: String::new(),
     };
     while let Some(sound) = sounds.recv().await {
         match sound {
             Sound::Frame(sentence, frame) => player.play(sentence, frame).await,
             Sound::End(sentence) => {
+                player.wait_while_paused().await;
                 let at = making.output.position() + making.output.queued();
                 making.log(|log| log.pass(sentence, at));
             }
@@ -85,6 +89,9 @@ async fn play(making: &Making, mut sounds: mpsc::Receiver<Sound>) {
 struct Player<'a> {
     making: &'a Making,
     is_audible: bool,
+    is_paused: watch::Receiver<bool>,
+    /// What was queued last and may not have been heard, with the position of each.
+    recent: VecDeque<(Duration, AudioFrame)>,
     /// The text that was reported as heard.
     reported: String,
 }
@@ -98,12 +105,15 @@ impl Player<'_> {
                 samples: chunk.to_vec(),
                 sample_rate_hz: rate,
             };
+            self.wait_while_paused().await;
             let output = &self.making.output;
+            let at = output.position() + output.queued();
             if let Some(id) = sentence {
-                let at = output.position() + output.queued();
                 let duration = chunk.duration();
                 self.making.log(|log| log.queue(id, at, duration));
             }
+            self.forget_heard();
+            self.recent.push_back((at, chunk.clone()));
             output.play(chunk).await;
             if !std::mem::replace(&mut self.is_audible, true) {
                 self.making.report(ReplyEvent::Audible).await;
@@ -115,7 +125,12 @@ impl Player<'_> {
     /// Waits until the last sound has left.
     async fn drain(&mut self) {
         loop {
+            self.wait_while_paused().await;
             let queued = self.making.output.queued();
+            if self.has_been_paused() {
+                // What is missing was cut off, not heard.
+                continue;
+            }
             if queued.is_zero() {
                 break;
             }
@@ -123,6 +138,45 @@ impl Player<'_> {
             self.report_heard().await;
         }
         self.report_heard().await;
+    }
+
+    /// Waits until the agent may speak, and queues again what a pause has cut off. Positions count what
+    /// was heard, so the record of what was said stays true.
+    async fn wait_while_paused(&mut self) {
+        while self.has_been_paused() {
+            self.report_heard().await;
+            // The sender lives as long as this task.
+            self.is_paused.wait_for(|is_paused| !is_paused).await.ok();
+            self.forget_heard();
+            for place in 0..self.recent.len() {
+                if self.has_been_paused() {
+                    break;
+                }
+                let frame = self.recent[place].1.clone();
+                self.making.output.play(frame).await;
+            }
+        }
+    }
+
+    /// Whether a pause began since the last one was waited for, also if it is over.
+    fn has_been_paused(&self) -> bool {
+        *self.is_paused.borrow() || self.is_paused.has_changed().unwrap_or(false)
+    }
+
+    /// Keeps what has not been heard, from the sample on at which the output stands.
+    fn forget_heard(&mut self) {
+        let position = self.making.output.position();
+        while let Some((at, frame)) = self.recent.front_mut() {
+            let heard = position.saturating_sub(*at);
+            if heard < frame.duration() {
+                let rate = u128::from(frame.sample_rate_hz);
+                let n_heard = heard.as_micros() * rate / 1_000_000;
+                frame.samples.drain(..usize::try_from(n_heard).unwrap_or(0));
+                *at += heard;
+                return;
+            }
+            self.recent.pop_front();
+        }
     }
 
     async fn report_heard(&mut self) {

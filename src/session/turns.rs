@@ -2,11 +2,15 @@
 
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::watch;
+
 use super::SessionEnd;
-use super::apology::{Stage, apology};
+use super::apology::copy;
 use super::event_loop::{Conversation, Core};
+use super::handle::{Ending, SpeechEnd};
 use super::reply::{Failure, Making, Reply, ReplyEvent, ReplyId};
 use super::report;
+use super::speeches::Waiting;
 use super::spoken::SpokenLog;
 use super::writing::Source;
 use crate::chat::ChatItem;
@@ -14,7 +18,8 @@ use crate::error::CallError;
 use crate::redact::Pii;
 use crate::room::{AgentState, SegmentId, SessionEvent};
 use crate::turn::{
-    Commit, ReplyOutcome, SessionTime, Timeline, Turn, TurnId, TurnInput, TurnSource,
+    Commit, Priority, QueuedSpeech, ReplyOutcome, SessionTime, SpeechId, Timeline, Turn, TurnId,
+    TurnInput, TurnSource,
 };
 
 /// Why a reply is given.
@@ -36,6 +41,12 @@ pub(super) struct Exchange {
     transcript: String,
     segment: SegmentId,
     timeline: Timeline,
+    /// Whether the agent is silent in the middle of it.
+    is_paused: bool,
+    /// What it was called in the queue.
+    pub(super) speech: Option<SpeechId>,
+    /// Who wants to know how it ends.
+    pub(super) ending: Option<Ending>,
 }
 
 impl Core {
@@ -50,6 +61,7 @@ impl Core {
             events: self.events.clone(),
             log: Arc::new(Mutex::new(SpokenLog::default())),
             released: Arc::default(),
+            is_paused: watch::Sender::new(false),
         };
         Exchange {
             reply: Reply::prepare(making, source),
@@ -59,6 +71,9 @@ impl Core {
             transcript: String::new(),
             segment: self.new_segment(),
             timeline: Timeline::default(),
+            is_paused: false,
+            speech: None,
+            ending: None,
         }
     }
 
@@ -79,9 +94,22 @@ impl Conversation {
     pub(super) fn greet(&mut self, now: SessionTime) {
         if let Some(greeting) = self.core.greeting.take() {
             let is_interruptible = self.core.agent.greeting.is_interruptible;
-            self.input(now, TurnInput::AgentStarted { is_interruptible });
-            self.release(greeting);
+            self.speak_urgently(now, is_interruptible, greeting);
         }
+    }
+
+    pub(super) fn speak_urgently(
+        &mut self,
+        now: SessionTime,
+        is_interruptible: bool,
+        exchange: Exchange,
+    ) {
+        let speech = QueuedSpeech {
+            id: self.core.speech_ids.next(),
+            priority: Priority::High,
+            is_interruptible,
+        };
+        self.enqueue(now, speech, Waiting::Made(Box::new(exchange)));
     }
 
     /// Begins the reply to what the user may have finished saying.
@@ -92,9 +120,23 @@ impl Conversation {
         self.prepared = Some(self.core.make(Source::Chat(context), Kind::Answer));
     }
 
+    /// The user went on: what was prepared is worth nothing.
+    pub(super) fn drop_prepared(&mut self) {
+        if self.prepared.take().is_some() {
+            self.speculation_ended(false);
+        }
+    }
+
+    fn speculation_ended(&self, is_used: bool) {
+        if let Some(observer) = &self.observer {
+            observer.speculation_ended(is_used);
+        }
+    }
+
     /// The user's turn is over: answers it.
     pub(super) fn commit(&mut self, commit: Commit) {
         if commit.source == TurnSource::Speech {
+            self.transcriptions.close();
             self.listener.utterance().close();
             self.finish_user_segment(Some(commit.transcript.clone()));
         }
@@ -102,6 +144,9 @@ impl Conversation {
         self.add_to_chat(vec![said], commit.timeline);
         self.core.chat.keep_last(self.core.config.chat_items_max);
         let prepared = self.prepared.take().filter(|_| commit.is_prepared);
+        if prepared.is_some() {
+            self.speculation_ended(true);
+        }
         let mut exchange = prepared.unwrap_or_else(|| {
             let source = Source::Chat(self.core.chat.clone());
             self.core.make(source, Kind::Answer)
@@ -116,11 +161,38 @@ impl Conversation {
         self.release(exchange);
     }
 
-    fn release(&mut self, exchange: Exchange) {
+    pub(super) fn release(&mut self, exchange: Exchange) {
         debug_assert!(self.active.is_none(), "two replies at once");
         exchange.reply.release();
         self.active = Some(exchange);
         self.show(AgentState::Thinking);
+    }
+
+    /// Silence, but what is being said can go on from here.
+    pub(super) fn pause(&mut self) {
+        let Some(exchange) = &mut self.active else {
+            return;
+        };
+        exchange.is_paused = true;
+        exchange.reply.pause();
+        self.core.output.clear();
+        self.show(AgentState::Listening);
+    }
+
+    /// Goes on where the agent was paused.
+    pub(super) fn resume(&mut self) {
+        let Some(exchange) = &mut self.active else {
+            return;
+        };
+        exchange.is_paused = false;
+        exchange.reply.resume();
+        let state = match exchange.timeline.playout_started {
+            Some(_) => AgentState::Speaking,
+            None => AgentState::Thinking,
+        };
+        self.show(state);
+        self.room
+            .session_event(SessionEvent::AgentFalseInterruption { resumed: true });
     }
 
     /// Stops the agent: silence, and what was heard is what was said.
@@ -162,7 +234,11 @@ impl Conversation {
             ReplyEvent::TtsFirstAudio => stamp(&mut timeline.tts_first_audio, now),
             ReplyEvent::Audible => {
                 stamp(&mut timeline.playout_started, now);
-                self.show(AgentState::Speaking);
+                // A pause may have come between the sound and this.
+                if !exchange.is_paused {
+                    self.show(AgentState::Speaking);
+                }
+                self.input(now, TurnInput::AgentAudible);
             }
             ReplyEvent::Used(_) => {}
             ReplyEvent::ToolsRan(ran) => {
@@ -213,37 +289,10 @@ impl Conversation {
                     Kind::Apology { ends_with } => self.apologise(now, Source::Earcon, ends_with),
                     Kind::Answer | Kind::Greeting => self.on_failure(now, stage, error),
                 }
+                // The apology waits first in the queue.
+                self.input(now, TurnInput::AgentFinished);
             }
         }
-    }
-
-    /// Words of the user that could not be transcribed.
-    pub(super) fn on_lost_words(&mut self, now: SessionTime, failure: &Failure) {
-        report::failure(&failure.error);
-        self.show_error(&failure.error);
-        if self.active.is_none() {
-            self.count_failure(now, failure.stage, copy(&failure.error));
-        }
-    }
-
-    fn on_failure(&mut self, now: SessionTime, stage: Stage, error: CallError) {
-        report::failure(&error);
-        self.show_error(&error);
-        self.count_failure(now, stage, error);
-    }
-
-    fn count_failure(&mut self, now: SessionTime, stage: Stage, error: CallError) {
-        self.n_errors += 1;
-        let is_last = self.n_errors >= self.core.config.errors_max;
-        let source = apology(stage, &error, is_last);
-        self.apologise(now, source, is_last.then_some(error));
-    }
-
-    fn apologise(&mut self, now: SessionTime, source: Source, ends_with: Option<CallError>) {
-        let is_interruptible = ends_with.is_none();
-        let exchange = self.core.make(source, Kind::Apology { ends_with });
-        self.input(now, TurnInput::AgentStarted { is_interruptible });
-        self.release(exchange);
     }
 
     /// The last words of a reply: transcript, record, log.
@@ -255,6 +304,13 @@ impl Conversation {
         let mut timeline = exchange.timeline;
         if timeline.playout_started.is_some() {
             timeline.playout_ended = Some(now);
+        }
+        if let Some(ending) = exchange.ending {
+            ending.send_replace(Some(match outcome {
+                ReplyOutcome::Finished => SpeechEnd::Finished,
+                ReplyOutcome::Interrupted => SpeechEnd::Interrupted,
+                ReplyOutcome::Failed(_) => SpeechEnd::Failed,
+            }));
         }
         let position = self.core.output.position();
         let heard = match outcome {
@@ -275,6 +331,9 @@ impl Conversation {
             timeline,
         };
         report::turn(&turn);
+        if let Some(observer) = &self.observer {
+            observer.turn_ended(&turn);
+        }
         if let Some(turns) = &self.turns
             && turns.try_send(turn).is_err()
         {
@@ -289,7 +348,7 @@ impl Conversation {
         self.finish_user_segment(None);
     }
 
-    fn show_user_words(&mut self, text: &str) {
+    pub(super) fn show_user_words(&mut self, text: &str) {
         let segment = match self.user_segment.take() {
             Some((segment, _)) => segment,
             None => self.core.new_segment(),
@@ -312,12 +371,4 @@ impl Conversation {
 
 fn stamp(moment: &mut Option<SessionTime>, now: SessionTime) {
     moment.get_or_insert(now);
-}
-
-/// The same failure without its cause, which stays with the record of the turn.
-fn copy(error: &CallError) -> CallError {
-    CallError {
-        retry_after: error.retry_after,
-        ..CallError::new(error.service, error.operation, error.kind)
-    }
 }

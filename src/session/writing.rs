@@ -7,6 +7,7 @@ use futures::{FutureExt, future};
 use tokio::sync::mpsc;
 
 use super::apology::Stage;
+use super::handle::Words;
 use super::recording::Recording;
 use super::reply::{Failure, Making, ReplyEvent};
 use super::spoken::SentenceId;
@@ -18,12 +19,13 @@ use crate::room::Usage;
 use crate::text::{SentenceSplitter, SpeechFilter};
 
 /// Where a reply's words come from.
-#[derive(Clone)]
 pub(super) enum Source {
     /// The model answers this conversation.
     Chat(ChatContext),
     /// These words.
     Say(String),
+    /// What a program wants to be said.
+    Words(Words),
     /// Words with their sound, complete or still being made.
     Recorded(Recording),
     /// No words: the sound that says "something went wrong".
@@ -51,7 +53,9 @@ pub(super) async fn write(
     };
     match source {
         Source::Chat(context) => writer.answer(context).await,
-        Source::Say(text) => writer.say(&text).await,
+        Source::Say(text) | Source::Words(Words::Text(text)) => writer.say(&text).await,
+        Source::Words(Words::Stream(words)) => writer.say_stream(words).await,
+        Source::Words(Words::Audio { text, frames }) => writer.say_audio(&text, frames).await,
         Source::Recorded(recording) => writer.replay(&recording).await,
         Source::Earcon => {
             let sound = earcon::trouble(making.agent.tts.sample_rate_hz());
@@ -82,6 +86,36 @@ impl Writer<'_> {
         for sentence in sentences.iter().chain(&splitter.finish()) {
             self.speak(sentence).await?;
         }
+        Ok(())
+    }
+
+    /// Says words as they come.
+    async fn say_stream(&mut self, mut words: BoxStream<'static, String>) -> Result<(), Failure> {
+        let mut splitter = SentenceSplitter::default();
+        while let Some(delta) = words.next().await {
+            for sentence in splitter.push(&delta) {
+                self.speak(&sentence).await?;
+            }
+        }
+        if let Some(sentence) = splitter.finish() {
+            self.speak(&sentence).await?;
+        }
+        Ok(())
+    }
+
+    /// Plays words that have their sound; sound of another rate than the voice's is a failure.
+    async fn say_audio(
+        &mut self,
+        text: &str,
+        frames: BoxStream<'static, AudioFrame>,
+    ) -> Result<(), Failure> {
+        let rate = self.making.agent.tts.sample_rate_hz();
+        let frames = frames.map(move |frame| match frame.sample_rate_hz == rate {
+            true => Ok(frame),
+            false => Err(failure(Stage::Tts, ErrorKind::Malformed).error),
+        });
+        let id = self.making.log(|log| log.add_sentence(text));
+        self.send(Some(id), frames.boxed()).await;
         Ok(())
     }
 

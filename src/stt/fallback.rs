@@ -1,20 +1,22 @@
 //! Several transcribers, of which one listens: the first that is well.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 
-use super::Stt;
 use super::openai::OpenAiStt;
+use super::{Hearing, Stt};
 use crate::audio::AudioFrame;
 use crate::error::CallError;
 use crate::pool::{Choice, ConnectionPool};
 
 /// Transcribes with the first of several services that is well.
+#[derive(Clone)]
 pub struct FallbackStt {
     choice: Arc<Choice>,
-    all: Arc<[OpenAiStt]>,
+    all: Arc<[Arc<dyn Stt>]>,
 }
 
 impl FallbackStt {
@@ -23,7 +25,7 @@ impl FallbackStt {
         let candidates = all.iter().map(OpenAiStt::candidate).collect();
         Self {
             choice: Arc::new(Choice::new("stt", pool, candidates)),
-            all: all.into(),
+            all: all.into_iter().map(OpenAiStt::in_mode).collect(),
         }
     }
 }
@@ -37,5 +39,51 @@ impl Stt for FallbackStt {
                 .await
         }
         .boxed()
+    }
+
+    /// The first one listens; another that has to take over gets the whole utterance.
+    fn listen(&self) -> Option<Box<dyn Hearing>> {
+        Some(Box::new(FirstHears {
+            first: self.all.first()?.listen()?,
+            stt: self.clone(),
+        }))
+    }
+
+    fn prewarm(&self) -> BoxFuture<'_, ()> {
+        let all = self.all.iter().map(|stt| stt.prewarm());
+        join_all(all).map(drop).boxed()
+    }
+}
+
+/// An utterance that the first of several hears.
+struct FirstHears {
+    first: Box<dyn Hearing>,
+    stt: FallbackStt,
+}
+
+impl Hearing for FirstHears {
+    fn hear(&self, frame: &AudioFrame) {
+        self.first.hear(frame);
+    }
+
+    fn transcribe(&self, utterance: AudioFrame) -> BoxFuture<'static, Result<String, CallError>> {
+        let heard = Mutex::new(Some(self.first.transcribe(utterance.clone())));
+        let (choice, all) = (Arc::clone(&self.stt.choice), Arc::clone(&self.stt.all));
+        async move {
+            let ask = |place: usize| {
+                let heard = (place == 0).then(|| {
+                    let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+                    heard.take()
+                });
+                let whole = || all[place].transcribe(utterance.clone());
+                heard.flatten().unwrap_or_else(whole)
+            };
+            choice.call(ask).await
+        }
+        .boxed()
+    }
+
+    fn poll_words(&mut self, context: &mut Context<'_>) -> Poll<String> {
+        self.first.poll_words(context)
     }
 }

@@ -2,8 +2,12 @@
 
 mod fallback;
 pub mod openai;
+pub mod realtime;
 mod wav;
 
+use std::task::{Context, Poll};
+
+use futures::FutureExt;
 use futures::future::BoxFuture;
 
 pub use self::fallback::FallbackStt;
@@ -23,4 +27,30 @@ pub trait Stt: Send + Sync {
     ///
     /// Cancel safety: dropping the future closes the request.
     fn transcribe(&self, utterance: AudioFrame) -> BoxFuture<'static, Result<String, CallError>>;
+
+    /// Begins to listen to an utterance while it is spoken; `None` for a service that is only asked
+    /// about whole ones. Must be called within a Tokio runtime.
+    fn listen(&self) -> Option<Box<dyn Hearing>> {
+        None
+    }
+
+    /// Opens connections ahead of calls, where they are not the HTTP client's.
+    fn prewarm(&self) -> BoxFuture<'_, ()> {
+        std::future::ready(()).boxed()
+    }
+}
+
+/// An utterance that is heard while it is spoken. Dropping it ends the listening.
+pub trait Hearing: Send {
+    /// Takes the next sound, 16 kHz mono; never waits.
+    fn hear(&self, frame: &AudioFrame);
+
+    /// Transcribes everything heard so far; more may be said and asked for after it. `utterance` is
+    /// that sound as a whole, for when it has to be sent again.
+    ///
+    /// Cancel safety: the words of a dropped future are part of the next one's.
+    fn transcribe(&self, utterance: AudioFrame) -> BoxFuture<'static, Result<String, CallError>>;
+
+    /// The words so far, when they have changed; all of them each time, and none of them certain.
+    fn poll_words(&mut self, context: &mut Context<'_>) -> Poll<String>;
 }

@@ -1,5 +1,6 @@
 //! Transcription by an OpenAI-compatible service: `POST /audio/transcriptions`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_openai::types::InputSource;
@@ -8,6 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+use super::realtime::RealtimeStt;
 use super::{Stt, wav};
 use crate::audio::AudioFrame;
 use crate::error::CallError;
@@ -23,12 +25,21 @@ const OPERATION: &str = "transcription";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// How sound is sent: each utterance as a whole, or while it is spoken.
+    pub mode: Mode,
     /// Model that listens.
     pub model: String,
     /// ISO 639-1 code of the caller's language; empty lets the model find out.
     pub language: String,
     /// Words to expect, such as names; helps the model to spell them.
     pub prompt: String,
+    /// Realtime: what the service does about noise before it listens: nothing (empty),
+    /// `near_field` for headsets or `far_field` for loudspeakers.
+    pub noise_reduction: String,
+    /// Realtime: a connection is replaced at this age. Source: livekit-agents 1.8.9, OpenAI plugin's
+    /// `stt.py`, 600 s.
+    #[serde(rename = "socket_age_max_seconds", with = "seconds")]
+    pub socket_age_max: Duration,
     /// Address of the service for this stage; empty for that of `[openai]`.
     pub base_url: String,
     /// Key for this stage; empty for that of `[openai]` if the host is the same.
@@ -45,6 +56,17 @@ pub struct Config {
     pub fallback_after: Duration,
     /// Who takes over, in this order, while the service above is in trouble.
     pub fallback: Vec<Fallback>,
+}
+
+/// How sound is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// `POST /audio/transcriptions` with each utterance as a whole.
+    #[default]
+    Batch,
+    /// A WebSocket (`/realtime?intent=transcription`) that hears while the user speaks.
+    Realtime,
 }
 
 /// A service that takes over; what is empty is as in `[stt]`.
@@ -66,9 +88,12 @@ pub struct Fallback {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            mode: Mode::Batch,
             model: "gpt-4o-mini-transcribe".to_owned(),
             language: String::new(),
             prompt: String::new(),
+            noise_reduction: String::new(),
+            socket_age_max: Duration::from_secs(600),
             base_url: String::new(),
             api_key: Pii::default(),
             timeout: Duration::from_secs(30),
@@ -96,6 +121,17 @@ impl Config {
             Endpoint::for_stage(&EndpointConfig::default(), &self.base_url, &self.api_key)
         {
             problems.push(format!("stt.{error}"));
+        }
+        if !matches!(
+            self.noise_reduction.as_str(),
+            "" | "near_field" | "far_field"
+        ) {
+            problems.push(
+                "stt.noise_reduction: must be \"near_field\", \"far_field\" or empty".to_owned(),
+            );
+        }
+        if self.socket_age_max < Duration::from_secs(1) {
+            problems.push("stt.socket_age_max_seconds: must be at least 1".to_owned());
         }
         if self.fallback_after.is_zero() {
             problems.push("stt.fallback_after_seconds: must be more than 0".to_owned());
@@ -187,6 +223,19 @@ impl OpenAiStt {
         }
     }
 
+    /// The transcriber that hears in the way of [`Config::mode`].
+    pub fn in_mode(self) -> Arc<dyn Stt> {
+        match self.config.mode {
+            Mode::Batch => Arc::new(self),
+            Mode::Realtime => Arc::new(RealtimeStt::new(
+                &self.pool,
+                &self.endpoint,
+                &self.config,
+                self.retries_max,
+            )),
+        }
+    }
+
     /// Where requests go; for [`ConnectionPool::prewarm`].
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
@@ -269,10 +318,11 @@ mod tests {
         let config = Config {
             model: " ".to_owned(),
             base_url: "localhost".to_owned(),
+            noise_reduction: "some".to_owned(),
             attempt_timeout: Duration::from_secs(31),
             ..Config::default()
         };
-        assert_eq!(config.problems().len(), 3, "{:?}", config.problems());
+        assert_eq!(config.problems().len(), 4, "{:?}", config.problems());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::HeaderMap;
-use axum::http::header::{AUTHORIZATION, FORWARDED, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, FORWARDED, HOST, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
@@ -50,12 +50,29 @@ impl Access {
 }
 
 /// From this machine, and neither passed on by a proxy nor asked for by a foreign web page.
-fn is_from_here(peer: IpAddr, headers: &HeaderMap) -> bool {
+pub(super) fn is_from_here(peer: IpAddr, headers: &HeaderMap) -> bool {
     let is_passed_on = PROXY_HEADERS.iter().any(|name| headers.contains_key(name));
     let is_own_page = headers
         .get(FETCH_SITE)
         .is_none_or(|site| site == "same-origin" || site == "none");
-    peer.to_canonical().is_loopback() && !is_passed_on && is_own_page
+    peer.to_canonical().is_loopback()
+        && !is_passed_on
+        && is_own_page
+        && is_asked_by_address(headers)
+}
+
+/// A foreign page can make its own name lead to this machine (DNS rebinding), but not an address.
+fn is_asked_by_address(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else {
+        // Browsers always say it.
+        return !headers.contains_key(HOST);
+    };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok()
 }
 
 /// The answer to those who may not.
@@ -66,7 +83,8 @@ impl IntoResponse for Refused {
         (
             StatusCode::UNAUTHORIZED,
             [(WWW_AUTHENTICATE, "Bearer")],
-            "ask from the worker's own machine, or with the token that http.token names\n",
+            "ask from the worker's own machine by its address, like 127.0.0.1, or with the token that \
+             http.token names\n",
         )
             .into_response()
     }
@@ -126,5 +144,26 @@ mod tests {
             );
         }
         assert!(allowed("", "127.0.0.1", &[(FETCH_SITE, "same-origin")]));
+    }
+
+    #[test]
+    fn a_foreign_name_that_leads_here_is_not_this_machine() {
+        for here in [
+            "127.0.0.1:8081",
+            "127.0.0.1",
+            "[::1]:8081",
+            "localhost",
+            "LOCALHOST:80",
+        ] {
+            assert!(allowed("", "127.0.0.1", &[(HOST, here)]), "{here}");
+        }
+        for foreign in [
+            "evil.example:8081",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:80",
+            "127.0.0.1:80.evil.example",
+        ] {
+            assert!(!allowed("", "127.0.0.1", &[(HOST, foreign)]), "{foreign}");
+        }
     }
 }

@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::access::{Access, Refused};
+use super::access::{Access, Refused, is_from_here};
 use super::metrics::Metrics;
 use crate::overview::Overview;
 use crate::redact::Pii;
@@ -35,6 +35,8 @@ pub struct Config {
     pub host: IpAddr,
     /// Port to listen on; 0 takes a free one.
     pub port: u16,
+    /// Whether a free port is taken when `port` is not free.
+    pub port_fallback: bool,
     /// Token for the paths that only this machine may ask otherwise; empty: nobody else may.
     pub token: Pii<String>,
 }
@@ -44,6 +46,7 @@ impl Default for Config {
         Self {
             host: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port: 8081,
+            port_fallback: false,
             token: Pii::default(),
         }
     }
@@ -80,7 +83,11 @@ impl HttpServer {
     /// # Errors
     /// When the port is taken or not allowed.
     pub async fn bind(config: &Config, views: Views) -> std::io::Result<Self> {
-        let listener = TcpListener::bind((config.host, config.port)).await?;
+        let mut listener = TcpListener::bind((config.host, config.port)).await;
+        if config.port_fallback && is_taken(&listener) {
+            listener = TcpListener::bind((config.host, 0)).await;
+        }
+        let listener = listener?;
         let access = Access::new(config.token.clone());
         let restricted = Router::new()
             .route("/pool", get(pool))
@@ -161,6 +168,26 @@ async fn pool(State(views): State<Arc<Views>>) -> Response {
 
 async fn cleanup(State(views): State<Arc<Views>>) -> Response {
     Json(views.overview.cleanup().await).into_response()
+}
+
+fn is_taken(listener: &std::io::Result<TcpListener>) -> bool {
+    let kind = listener.as_ref().err().map(std::io::Error::kind);
+    kind == Some(std::io::ErrorKind::AddrInUse)
+}
+
+/// A layer for routes that answer this machine's own pages and programs only, whatever the token.
+///
+/// # Errors
+/// The refusal, for everybody else.
+pub async fn only_from_here(
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Result<Response, StatusCode> {
+    match is_from_here(peer.ip(), request.headers()) {
+        true => Ok(next.run(request).await),
+        false => Err(StatusCode::FORBIDDEN),
+    }
 }
 
 async fn only_allowed(

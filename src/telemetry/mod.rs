@@ -7,9 +7,11 @@ mod metrics;
 mod page;
 mod pool;
 mod stores;
+mod turns;
 
-pub use self::http::{Config as HttpConfig, HttpServer, Views};
+pub use self::http::{Config as HttpConfig, HttpServer, Views, only_from_here};
 pub use self::log::{Config as LogConfig, Format as LogFormat, init as init_log};
 pub use self::metrics::Metrics;
 pub use self::pool::PoolCollector;
 pub use self::stores::{CacheCollector, MemoryCollector, RuntimeCollector};
+pub use self::turns::{RecentTurn, TurnFigures};

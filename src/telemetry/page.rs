@@ -6,6 +6,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
 
 pub(super) type Labels<'a> = Vec<(&'static str, &'a str)>;
 /// Samples of one metric.
@@ -29,6 +30,12 @@ impl<'a> Page<'a> {
     pub(super) fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
         let row = (self.0).encode_descriptor(name, help, None, MetricType::Gauge)?;
         ConstGauge::new(value).encode(row)
+    }
+
+    /// How often a number was how large.
+    pub(super) fn histogram(&mut self, name: &str, help: &str, value: &Histogram) -> fmt::Result {
+        let row = (self.0).encode_descriptor(name, help, None, MetricType::Histogram)?;
+        value.encode(row)
     }
 
     pub(super) fn counters(

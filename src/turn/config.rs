@@ -17,6 +17,42 @@ pub struct Config {
     pub interruption: interruption::Config,
     /// Work that is begun before the turn is over.
     pub speculation: Speculation,
+    /// The most that a turn may be.
+    pub limit: Limit,
+    /// When a silent user counts as away.
+    pub away: Away,
+}
+
+/// The most that one turn of the user may be; it is answered then, whether they are done or not.
+///
+/// Source: livekit-agents 1.8.9, `user_turn_limit` (off there, too).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limit {
+    /// The longest turn; 0 for any length.
+    #[serde(rename = "duration_seconds_max", with = "units::seconds")]
+    pub duration_max: Duration,
+    /// The most words that are known at a pause; 0 for any number.
+    pub words_max: usize,
+}
+
+/// When a silent user counts as away.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Away {
+    /// Silence of both after which the user is shown as away; 0 for never.
+    ///
+    /// Source of the default: livekit-agents 1.8.9, `user_away_timeout`.
+    #[serde(rename = "after_seconds", with = "units::seconds")]
+    pub after: Duration,
+}
+
+impl Default for Away {
+    fn default() -> Self {
+        Self {
+            after: Duration::from_secs(15),
+        }
+    }
 }
 
 /// How much is begun at a pause, before the end of the turn is certain.

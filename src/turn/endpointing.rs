@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::SessionTime;
+use super::judge::{EndOfTurnJudge, TranscriptJudge};
 use crate::units;
 
 /// Settings of endpointing. Delays count from the end of the user's voice.
@@ -18,18 +20,30 @@ pub struct Config {
     /// The delay when the words sound unfinished, and the end of all waiting.
     #[serde(rename = "delay_ms_max", with = "units::millis")]
     pub delay_max: Duration,
-    /// What decides between the two.
+    /// Whether the two follow the user.
     pub mode: Mode,
+    /// What decides between the two.
+    pub judge: Judge,
 }
 
-/// What decides how long to wait.
+/// Whether the delays follow the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// Always `delay_min`.
+    /// They stay as they are set.
     Fixed,
-    /// `delay_max` when the transcript ends in the middle of a clause (English words).
-    UnfinishedWaits,
+    /// They move with this user's own pauses, between `delay_min` and `delay_max`.
+    Dynamic,
+}
+
+/// What decides whether the user sounds unfinished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judge {
+    /// Nothing: the shorter delay always holds.
+    None,
+    /// The words of the transcript (English).
+    Transcript,
 }
 
 impl Default for Config {
@@ -38,6 +52,7 @@ impl Default for Config {
             delay_min: Duration::from_millis(500),
             delay_max: Duration::from_secs(3),
             mode: Mode::Fixed,
+            judge: Judge::None,
         }
     }
 }
@@ -56,75 +71,188 @@ impl Config {
         }
         problems
     }
+}
 
-    /// How long to wait after a turn that reads like this.
-    pub fn delay(&self, transcript: &str) -> Duration {
-        match self.mode {
-            Mode::Fixed => self.delay_min,
-            Mode::UnfinishedWaits if is_unfinished(transcript) => self.delay_max,
-            Mode::UnfinishedWaits => self.delay_min,
+/// What a new pause counts against those before it.
+///
+/// Source: livekit-agents 1.8.9, `endpointing.py`, `alpha` 0.9.
+const NEW_PAUSE_WEIGHT: f64 = 0.1;
+
+/// An exponential moving average within two bounds.
+#[derive(Debug)]
+struct Average {
+    value: Duration,
+    min: Duration,
+    max: Duration,
+}
+
+impl Average {
+    fn add(&mut self, pause: Duration) {
+        let value = self.value.mul_f64(1.0 - NEW_PAUSE_WEIGHT);
+        let value = value + pause.min(self.max).mul_f64(NEW_PAUSE_WEIGHT);
+        self.value = value.clamp(self.min, self.max);
+    }
+}
+
+/// How long this user's pauses are, and what that means for the end of their turns.
+///
+/// Three pauses tell: one inside a turn, and one that the agent took for the end of a turn and the
+/// user did not, are what the shorter delay has to cover; one between the user's voice and the
+/// agent's, when the user let the agent speak, is what the longer one may shrink to.
+///
+/// Source of the three cases: livekit-agents 1.8.9, `endpointing.py`.
+pub(super) struct Endpointing {
+    mode: Mode,
+    judge: Option<Box<dyn EndOfTurnJudge>>,
+    shorter: Average,
+    longer: Average,
+    voice_ended_at: Option<SessionTime>,
+    /// When the agent began to be heard since then.
+    agent_audible_at: Option<SessionTime>,
+}
+
+impl Endpointing {
+    pub(super) fn new(config: &Config) -> Self {
+        let (min, max) = (config.delay_min, config.delay_max);
+        let judge: Option<Box<dyn EndOfTurnJudge>> = match config.judge {
+            Judge::None => None,
+            Judge::Transcript => Some(Box::new(TranscriptJudge)),
+        };
+        Self {
+            mode: config.mode,
+            judge,
+            shorter: Average {
+                value: min,
+                min,
+                max,
+            },
+            longer: Average {
+                value: max,
+                min,
+                max,
+            },
+            voice_ended_at: None,
+            agent_audible_at: None,
         }
     }
-}
 
-/// Words after which an English sentence goes on.
-const OPEN_ENDINGS: [&str; 29] = [
-    "a", "an", "and", "are", "at", "because", "but", "for", "from", "if", "in", "is", "like", "my",
-    "of", "or", "our", "so", "than", "that", "the", "their", "to", "uh", "um", "until", "with",
-    "would", "your",
-];
-
-fn is_unfinished(transcript: &str) -> bool {
-    let text = transcript.trim_end();
-    if text.ends_with([',', '-', '…', ':']) || text.ends_with("...") {
-        return true;
+    /// How long to wait after a turn that reads like this.
+    pub(super) fn delay(&self, transcript: &str) -> Duration {
+        let is_unfinished = self
+            .judge
+            .as_ref()
+            .is_some_and(|judge| judge.is_unfinished(transcript));
+        match is_unfinished {
+            true => self.longer.value.max(self.shorter.value),
+            false => self.shorter.value,
+        }
     }
-    let Some(last) = text.rsplit(char::is_whitespace).next() else {
-        return false;
-    };
-    !text.ends_with(['!', '?']) && OPEN_ENDINGS.contains(&bare_word(last).as_str())
-}
 
-fn bare_word(word: &str) -> String {
-    word.trim_matches(|c: char| !c.is_alphanumeric())
-        .to_lowercase()
+    /// The user's voice begins.
+    pub(super) fn user_begins(&mut self, onset: SessionTime) {
+        let (Some(ended_at), audible_at) = (self.voice_ended_at, self.agent_audible_at.take())
+        else {
+            return;
+        };
+        let pause = onset.since(ended_at);
+        let Some(audible_at) = audible_at else {
+            self.shorter.add(pause);
+            return;
+        };
+        let into_the_agent = onset.since(audible_at);
+        if into_the_agent <= self.shorter.value {
+            // The agent was too early.
+            self.shorter.add(pause);
+        } else {
+            self.longer.add(audible_at.since(ended_at));
+        }
+    }
+
+    /// The user's voice ended.
+    pub(super) fn user_ends(&mut self, at: SessionTime) {
+        if self.mode == Mode::Dynamic {
+            self.voice_ended_at = Some(at);
+        }
+    }
+
+    /// The agent's voice begins.
+    pub(super) fn agent_audible(&mut self, at: SessionTime) {
+        if self.voice_ended_at.is_some() {
+            self.agent_audible_at.get_or_insert(at);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn unfinished_clauses_are_told_from_finished_ones() {
-        for text in [
-            "my name is",
-            "I like tea and",
-            "Well,",
-            "so um...",
-            "to the.",
-        ] {
-            assert!(is_unfinished(text), "{text}");
-        }
-        for text in [
-            "",
-            "hello there",
-            "my name is john",
-            "what is it for?",
-            "Stop!",
-        ] {
-            assert!(!is_unfinished(text), "{text}");
-        }
+    const fn at(ms: u64) -> SessionTime {
+        SessionTime::after_start(Duration::from_millis(ms))
+    }
+
+    fn dynamic() -> Endpointing {
+        Endpointing::new(&Config {
+            mode: Mode::Dynamic,
+            judge: Judge::Transcript,
+            ..Config::default()
+        })
     }
 
     #[test]
-    fn only_the_mode_that_reads_the_words_waits_for_more() {
-        let fixed = Config::default();
-        assert_eq!(fixed.delay("my name is"), fixed.delay_min);
-        let reading = Config {
-            mode: Mode::UnfinishedWaits,
-            ..Config::default()
-        };
-        assert_eq!(reading.delay("my name is"), reading.delay_max);
-        assert_eq!(reading.delay("my name is john"), reading.delay_min);
+    fn long_pauses_inside_turns_make_the_shorter_delay_longer() {
+        let mut endpointing = dynamic();
+        for n in 0..40 {
+            endpointing.user_ends(at(n * 2000));
+            endpointing.user_begins(at(n * 2000 + 1000));
+        }
+        let delay = endpointing.delay("hello there").as_millis();
+        assert!((900..=1000).contains(&delay), "{delay}");
+        // And one short pause counts for a tenth.
+        endpointing.user_ends(at(100_000));
+        endpointing.user_begins(at(100_100));
+        assert!(endpointing.delay("hello there").as_millis() > 800);
+    }
+
+    #[test]
+    fn a_user_who_speaks_into_the_agents_first_words_was_not_done() {
+        let mut endpointing = dynamic();
+        endpointing.user_ends(at(1000));
+        endpointing.agent_audible(at(1600));
+        endpointing.user_begins(at(1900));
+        assert_eq!(endpointing.delay("so"), Duration::from_secs(3));
+        assert_eq!(
+            endpointing.delay("hello there"),
+            Duration::from_millis(540),
+            "0.9 of 500 ms and 0.1 of 900 ms"
+        );
+    }
+
+    #[test]
+    fn a_user_who_lets_the_agent_speak_makes_the_longer_delay_shorter() {
+        let mut endpointing = dynamic();
+        for n in 0..60 {
+            endpointing.user_ends(at(n * 10_000));
+            endpointing.agent_audible(at(n * 10_000 + 700));
+            endpointing.user_begins(at(n * 10_000 + 6000));
+        }
+        let delay = endpointing.delay("my name is").as_millis();
+        assert!((700..=720).contains(&delay), "{delay}");
+        assert_eq!(endpointing.delay("hello there").as_millis(), 500);
+    }
+
+    #[test]
+    fn the_delays_stay_within_their_bounds_and_fixed_ones_where_they_are() {
+        let mut fixed = Endpointing::new(&Config::default());
+        let mut dynamic = dynamic();
+        for n in 0..200 {
+            for endpointing in [&mut fixed, &mut dynamic] {
+                endpointing.user_ends(at(n * 100_000));
+                endpointing.user_begins(at(n * 100_000 + 60_000));
+            }
+        }
+        assert_eq!(fixed.delay("my name is").as_millis(), 500);
+        let delay = dynamic.delay("hello there").as_millis();
+        assert!((2990..=3000).contains(&delay), "{delay}");
     }
 }

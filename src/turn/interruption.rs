@@ -2,7 +2,8 @@
 //!
 //! Two things stop it: a voice that lasts (`min_duration`, no words needed), or words that mean
 //! something, however short: "stop" takes less than half a second. Small sounds of listening
-//! (backchannels, "mhm") and noises without words do not.
+//! (backchannels, "mhm") and noises without words do not: a voice that lasts only pauses the agent
+//! until its words are known.
 
 use std::time::Duration;
 
@@ -22,6 +23,18 @@ pub struct Config {
     pub min_duration: Duration,
     /// Words needed to stop the agent. Above 0, length alone never does.
     pub min_words: usize,
+    /// Whether a voice without known words only pauses the agent, who goes on when there were none.
+    pub resume_false_interruption: bool,
+    /// The longest pause for a voice that has ended and whose words are not known; earlier when it
+    /// is certain that there were none.
+    #[serde(rename = "false_interruption_timeout_seconds", with = "units::seconds")]
+    pub false_interruption_timeout: Duration,
+    /// How long after the agent is first heard its own echo must be expected: until then a voice
+    /// does not stop it, only words do.
+    #[serde(rename = "echo_warm_up_seconds", with = "units::seconds")]
+    pub echo_warm_up: Duration,
+    /// Whether what is said into an uninterruptible speech is dropped; else it is answered after it.
+    pub discard_audio_if_uninterruptible: bool,
     /// Words that only say "I am listening"; a short remark of nothing else lets the agent talk on.
     pub backchannels: Vec<String>,
 }
@@ -35,6 +48,10 @@ impl Default for Config {
         Self {
             min_duration: Duration::from_millis(500),
             min_words: 0,
+            resume_false_interruption: true,
+            false_interruption_timeout: Duration::from_secs(2),
+            echo_warm_up: Duration::from_secs(3),
+            discard_audio_if_uninterruptible: true,
             backchannels: words.map(str::to_owned).to_vec(),
         }
     }
@@ -48,6 +65,18 @@ impl Config {
         }
         if self.min_words > 20 {
             problems.push("turn.interruption.min_words: must be at most 20".to_owned());
+        }
+        let seconds = [
+            (
+                "false_interruption_timeout_seconds",
+                self.false_interruption_timeout,
+            ),
+            ("echo_warm_up_seconds", self.echo_warm_up),
+        ];
+        for (name, value) in seconds {
+            if value > Duration::from_secs(60) {
+                problems.push(format!("turn.interruption.{name}: must be at most 60"));
+            }
         }
         problems
     }

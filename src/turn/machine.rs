@@ -3,95 +3,21 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::agent_side::Agent;
+use super::away::Attention;
+use super::endpointing::Endpointing;
 use super::open_turn::OpenTurn;
-use super::{Config, SessionTime, Timeline, TurnId, TurnSource};
+use super::queue::SpeechQueue;
+use super::{
+    Commit, Config, RequestId, SessionTime, Timeline, TurnId, TurnInput, TurnOutput, TurnSource,
+};
 use crate::audio::speech::SpeechEvent;
 
-/// One request for a transcript.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RequestId(pub u32);
-
-/// What can happen to a conversation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TurnInput {
-    /// The user's voice did something.
-    Speech(SpeechEvent),
-    /// The sound of the utterance has reached the length that one request may have.
-    UtteranceFull,
-    /// A transcript arrived; empty when there were no words.
-    Transcript {
-        /// What it answers.
-        request: RequestId,
-        /// The words.
-        text: String,
-    },
-    /// A transcript will not arrive.
-    TranscriptionFailed {
-        /// What was asked.
-        request: RequestId,
-    },
-    /// The user typed something.
-    UserText(String),
-    /// The agent began a reply of its own (greeting, apology).
-    AgentStarted {
-        /// Whether the user can stop it.
-        is_interruptible: bool,
-    },
-    /// The agent's reply was heard to its end, or failed.
-    AgentFinished,
-    /// Time passed: [`TurnMachine::deadline`] has come.
-    Tick,
-}
-
-/// The user's turn is over: answer it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Commit {
-    /// The turn.
-    pub id: TurnId,
-    /// Spoken or typed.
-    pub source: TurnSource,
-    /// What the user said.
-    pub transcript: String,
-    /// Whether the reply was asked for by [`TurnOutput::Prepare`] and may be ready.
-    pub is_prepared: bool,
-    /// The stamps up to here.
-    pub timeline: Timeline,
-}
-
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TurnOutput {
-    /// A turn begins: keep the sound from here on.
-    Open,
-    /// Transcribe the sound so far.
-    Transcribe(RequestId),
-    /// The sound so far is done with: what follows is a new stretch of the same turn.
-    CutSound,
-    /// Nobody needs this transcript any more.
-    CancelTranscription(RequestId),
-    /// Prepare the reply to this, but let nothing of it be heard or done yet.
-    Prepare(String),
-    /// The user went on: what was prepared is worth nothing.
-    DropPrepared,
-    /// Stop the agent now.
-    Interrupt,
-    /// The turn is over: forget its sound and answer it.
-    Commit(Commit),
-    /// It was no turn (noise, a backchannel, a failed transcript): forget its sound.
-    Discard,
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Voice {
+pub(super) enum Voice {
     Silent,
     Speaking { since: SessionTime },
     Paused,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Agent {
-    Idle,
-    Busy { is_interruptible: bool },
 }
 
 /// Texts that wait for an uninterruptible reply to end; more are refused by dropping the oldest.
@@ -99,25 +25,36 @@ const WAITING_TEXTS_MAX: usize = 8;
 
 /// Decides who speaks.
 pub struct TurnMachine {
-    config: Config,
-    voice: Voice,
-    agent: Agent,
-    turn: Option<OpenTurn>,
-    waiting_texts: VecDeque<String>,
+    pub(super) config: Config,
+    pub(super) endpointing: Endpointing,
+    pub(super) voice: Voice,
+    pub(super) agent: Agent,
+    /// When the agent was heard for the first time.
+    pub(super) first_audible_at: Option<SessionTime>,
+    pub(super) turn: Option<OpenTurn>,
+    pub(super) queue: SpeechQueue,
+    pub(super) waiting_texts: VecDeque<String>,
+    pub(super) is_user_there: bool,
+    attention: Attention,
     n_turns: u32,
     n_requests: u32,
-    outputs: Vec<TurnOutput>,
+    pub(super) outputs: Vec<TurnOutput>,
 }
 
 impl TurnMachine {
-    /// A machine at the start of a session: nobody speaks.
+    /// A machine at the start of a session: nobody speaks, nobody is there.
     pub fn new(config: Config) -> Self {
         Self {
+            endpointing: Endpointing::new(&config.endpointing),
+            attention: Attention::new(config.away.after),
             config,
             voice: Voice::Silent,
             agent: Agent::Idle,
+            first_audible_at: None,
             turn: None,
+            queue: SpeechQueue::default(),
             waiting_texts: VecDeque::new(),
+            is_user_there: false,
             n_turns: 0,
             n_requests: 0,
             outputs: Vec::new(),
@@ -128,35 +65,51 @@ impl TurnMachine {
     /// which they are to be carried out.
     pub fn input(&mut self, now: SessionTime, input: TurnInput) -> Vec<TurnOutput> {
         match input {
+            TurnInput::UserJoined => {
+                self.is_user_there = true;
+                self.attention.notice_user();
+            }
+            TurnInput::UserLeft => self.on_user_left(now),
             TurnInput::Speech(event) => self.on_speech(now, event),
             TurnInput::UtteranceFull => self.on_utterance_full(),
             TurnInput::Transcript { request, text } => self.on_transcript(now, request, text),
             TurnInput::TranscriptionFailed { request } => self.on_failure(request),
-            TurnInput::UserText(text) => self.on_text(now, text),
-            TurnInput::AgentStarted { is_interruptible } => {
-                self.agent = Agent::Busy { is_interruptible };
+            TurnInput::UserText(text) => {
+                self.attention.notice_user();
+                self.on_text(now, text);
             }
+            TurnInput::SpeechQueued(speech) => self.on_queued(speech),
+            TurnInput::SpeechDropped(id) => self.queue.remove(id),
+            TurnInput::StopAgent => self.on_stop(now),
+            TurnInput::AgentAudible => self.on_audible(now),
             TurnInput::AgentFinished => self.on_agent_finished(now),
             TurnInput::Tick => {}
         }
         self.interrupt_by_voice(now);
+        self.resume_in_time(now);
+        self.cut_in(now);
         self.end_turn(now);
+        self.speak_next();
+        let is_quiet = self.is_user_there && self.agent == Agent::Idle && !self.is_user_speaking();
+        self.attention.update(now, is_quiet);
         std::mem::take(&mut self.outputs)
     }
 
     /// When the machine wants a [`TurnInput::Tick`] if nothing else happens before.
     pub fn deadline(&self) -> Option<SessionTime> {
-        let turn = self.turn.as_ref()?;
-        match self.voice {
-            Voice::Speaking { since } => {
-                let needed = self.voice_needed_to_interrupt()?;
-                Some(since + needed.saturating_sub(turn.utterance_voiced))
-            }
-            Voice::Paused | Voice::Silent => {
-                let transcript = turn.transcript()?;
-                Some(turn.voice_ended_at + self.config.endpointing.delay(&transcript))
-            }
-        }
+        let deadlines = [
+            self.voice_interrupts_at(),
+            self.resumes_at(),
+            self.cuts_in_at(),
+            self.turn_ends_at(),
+            self.attention.away_at(),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Whether nobody has said anything for long; until the user does.
+    pub fn is_user_away(&self) -> bool {
+        self.attention.is_away()
     }
 
     /// Whether the user's voice is heard right now.
@@ -185,9 +138,11 @@ impl TurnMachine {
 
     fn voice_begins(&mut self, onset: SessionTime) {
         self.voice = Voice::Speaking { since: onset };
+        self.attention.notice_user();
+        self.endpointing.user_begins(onset);
         if self.turn.is_some() {
             self.user_goes_on();
-        } else if !self.is_uninterruptible() {
+        } else if self.is_listening() {
             self.open_turn(onset);
         }
     }
@@ -196,13 +151,14 @@ impl TurnMachine {
         let Voice::Speaking { since } = std::mem::replace(&mut self.voice, Voice::Paused) else {
             return;
         };
+        self.endpointing.user_ends(voice_ended_at);
         let Some(turn) = &mut self.turn else { return };
         let voiced = voice_ended_at.since(since);
         turn.voice_ended_at = voice_ended_at;
         turn.voiced += voiced;
         turn.utterance_voiced += voiced;
         turn.n_pauses += 1;
-        if self.may_speculate() {
+        if turn.is_unasked() && self.may_speculate() {
             self.transcribe();
         }
     }
@@ -252,7 +208,7 @@ impl TurnMachine {
         }
     }
 
-    fn on_text(&mut self, now: SessionTime, text: String) {
+    pub(super) fn on_text(&mut self, now: SessionTime, text: String) {
         if self.is_uninterruptible() {
             if self.waiting_texts.len() == WAITING_TEXTS_MAX {
                 self.waiting_texts.pop_front();
@@ -271,36 +227,23 @@ impl TurnMachine {
         self.commit(TurnSource::Text, text, false, timeline);
     }
 
-    fn on_agent_finished(&mut self, now: SessionTime) {
-        self.agent = Agent::Idle;
-        if self.turn.is_none()
-            && let Voice::Speaking { .. } = self.voice
-        {
-            // What was said into an uninterruptible reply is lost; what follows it is not.
-            self.voice = Voice::Speaking { since: now };
-            self.open_turn(now);
+    /// When the turn is over if the user stays silent; `None` before all words are known.
+    fn turn_ends_at(&self) -> Option<SessionTime> {
+        let turn = self.turn.as_ref()?;
+        if (self.is_user_speaking() && !turn.is_cut_off) || self.must_wait() {
+            return None;
         }
-        if let Some(text) = self.waiting_texts.pop_front() {
-            self.on_text(now, text);
-        }
-    }
-
-    /// Stops the agent when the user's voice has lasted long enough.
-    fn interrupt_by_voice(&mut self, now: SessionTime) {
-        if let (Voice::Speaking { .. }, Some(_), Some(deadline)) = (
-            self.voice,
-            self.voice_needed_to_interrupt(),
-            self.deadline(),
-        ) && now >= deadline
-        {
-            self.interrupt();
-        }
+        let transcript = turn.transcript()?;
+        let delay = match turn.is_cut_off || self.is_at_limit(turn, &transcript) {
+            true => Duration::ZERO,
+            false => self.endpointing.delay(&transcript),
+        };
+        Some(turn.voice_ended_at + delay)
     }
 
     /// Ends the turn when the user has been silent long enough and all words are known.
     fn end_turn(&mut self, now: SessionTime) {
-        let is_due = self.deadline().is_some_and(|deadline| now >= deadline);
-        if !is_due || self.is_user_speaking() {
+        if self.turn_ends_at().is_none_or(|at| now < at) {
             return;
         }
         let Some(transcript) = self.turn.as_ref().and_then(OpenTurn::transcript) else {
@@ -348,7 +291,7 @@ impl TurnMachine {
         }));
     }
 
-    fn open_turn(&mut self, started_at: SessionTime) {
+    pub(super) fn open_turn(&mut self, started_at: SessionTime) {
         self.turn = Some(OpenTurn::new(started_at));
         self.outputs.push(TurnOutput::Open);
     }
@@ -360,14 +303,19 @@ impl TurnMachine {
         self.outputs.extend(cancelled);
         self.outputs.push(TurnOutput::Discard);
         if let Voice::Speaking { since } = self.voice
-            && !self.is_uninterruptible()
+            && self.is_listening()
         {
             // The user is still talking: that is the next turn.
-            self.open_turn(since);
+            self.open_turn(match turn.is_cut_off {
+                true => turn.voice_ended_at,
+                false => since,
+            });
+        } else if self.agent == Agent::Paused {
+            self.resume();
         }
     }
 
-    fn transcribe(&mut self) {
+    pub(super) fn transcribe(&mut self) {
         let Some(turn) = &mut self.turn else { return };
         self.n_requests += 1;
         let request = RequestId(self.n_requests);
@@ -389,42 +337,12 @@ impl TurnMachine {
         self.outputs.push(TurnOutput::Prepare(transcript));
     }
 
-    fn drop_prepared(&mut self) {
+    pub(super) fn drop_prepared(&mut self) {
         if let Some(turn) = &mut self.turn
             && std::mem::take(&mut turn.is_reply_prepared)
         {
             self.outputs.push(TurnOutput::DropPrepared);
         }
-    }
-
-    fn interrupt(&mut self) {
-        self.agent = Agent::Idle;
-        self.outputs.push(TurnOutput::Interrupt);
-    }
-
-    /// Voice that stops the agent as it is now; `None` when no length of voice does.
-    fn voice_needed_to_interrupt(&self) -> Option<Duration> {
-        match self.agent {
-            Agent::Busy {
-                is_interruptible: true,
-            } => self.config.interruption.duration_needed(),
-            Agent::Busy { .. } | Agent::Idle => None,
-        }
-    }
-
-    fn do_words_interrupt(&self, transcript: &str) -> bool {
-        let is_stoppable = self.agent
-            == Agent::Busy {
-                is_interruptible: true,
-            };
-        is_stoppable && self.config.interruption.words_stop(transcript)
-    }
-
-    fn is_uninterruptible(&self) -> bool {
-        self.agent
-            == Agent::Busy {
-                is_interruptible: false,
-            }
     }
 
     fn may_speculate(&self) -> bool {

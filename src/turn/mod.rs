@@ -1,23 +1,32 @@
 //! Taking turns: who speaks when. Plain code that takes time as an argument.
 //!
 //! [`TurnMachine`] is the only thing that decides it. It is told what the user's speech does, what
-//! the transcripts say and whether the agent is busy, and answers with what to do about it. Its two
-//! policies have files of their own: [`endpointing`] (is the user done?) and [`interruption`] (does
-//! this stop the agent?). [`Turn`] is the record of one exchange.
+//! the transcripts say and whether the agent is busy, and answers with what to do about it. Its
+//! policies have files of their own: [`endpointing`] (is the user done?) with an [`EndOfTurnJudge`],
+//! [`interruption`] (does this stop the agent?) and the queue of what the agent wants to say. [`Turn`] is the record of one exchange.
 //!
 //! **Invariant:** knows no rooms, providers or clocks.
 
+mod agent_side;
+mod away;
 mod config;
 pub mod endpointing;
 pub mod interruption;
+mod io;
+mod judge;
+mod limits;
 mod machine;
 mod open_turn;
+mod queue;
 mod record;
 #[cfg(test)]
 mod tests;
 mod time;
 
-pub use config::{Config, Speculation};
-pub use machine::{Commit, RequestId, TurnInput, TurnMachine, TurnOutput};
+pub use config::{Away, Config, Limit, Speculation};
+pub use io::{Commit, RequestId, TurnInput, TurnOutput};
+pub use judge::{EndOfTurnJudge, TranscriptJudge};
+pub use machine::TurnMachine;
+pub use queue::{Priority, QueuedSpeech, SpeechId};
 pub use record::{ReplyOutcome, Timeline, Turn, TurnId, TurnSource};
 pub use time::SessionTime;

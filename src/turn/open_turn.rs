@@ -26,6 +26,8 @@ pub(super) struct OpenTurn {
     pub(super) utterance_voiced: Duration,
     pub(super) n_pauses: u32,
     pub(super) is_reply_prepared: bool,
+    /// Whether it is answered as soon as its words are known, though the user still speaks.
+    pub(super) is_cut_off: bool,
     closed: Vec<Part>,
     open: Part,
 }
@@ -40,6 +42,7 @@ impl OpenTurn {
             utterance_voiced: Duration::ZERO,
             n_pauses: 0,
             is_reply_prepared: false,
+            is_cut_off: false,
             closed: Vec::new(),
             open: Part::Unasked,
         }

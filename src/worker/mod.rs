@@ -40,7 +40,7 @@ pub use self::direct::{DirectJob, register_once};
 pub use self::job::{JobContext, JobHandler, JobOutcome};
 pub use self::snapshot::Snapshot;
 pub use self::stop::{Stop, signals};
-pub use self::token::TokenError;
+pub use self::token::{TokenError, guest_token};
 
 use self::cpu::Cpu;
 use self::jobs::{JobEnd, Jobs};

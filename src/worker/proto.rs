@@ -225,6 +225,17 @@ fn job_status(report: &JobReport) -> FromWorker {
     })
 }
 
+/// The room that a token asks for: this agent is dispatched to it when it is made.
+pub(super) fn room_for(agent_name: &str) -> wire::RoomConfiguration {
+    wire::RoomConfiguration {
+        agents: vec![wire::RoomAgentDispatch {
+            agent_name: agent_name.to_owned(),
+            ..wire::RoomAgentDispatch::default()
+        }],
+        ..wire::RoomConfiguration::default()
+    }
+}
+
 impl Incoming {
     /// Reads one binary frame.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use livekit_api::access_token::{AccessToken, AccessTokenError, VideoGrants};
 
 use super::config::ServerConfig;
+use super::proto::room_for;
 use crate::redact::Pii;
 
 /// As long as LiveKit's own join tokens for agents; they are used at once.
@@ -52,6 +53,33 @@ pub(super) fn join_token(
     sign(token)
 }
 
+/// A token for a person to join `room`, which is made for them and `agent_name`; with an empty name
+/// the agents come that come to every room. It can be used to join for `ttl`.
+///
+/// # Errors
+/// When key and secret cannot sign a token.
+pub fn guest_token(
+    server: &ServerConfig,
+    room: &str,
+    identity: &str,
+    agent_name: &str,
+    ttl: Duration,
+) -> Result<Pii<String>, TokenError> {
+    let grants = VideoGrants {
+        room_join: true,
+        room: room.to_owned(),
+        ..VideoGrants::default()
+    };
+    let token = signer(server)
+        .with_ttl(ttl)
+        .with_identity(identity)
+        .with_grants(grants);
+    sign(match agent_name {
+        "" => token,
+        name => token.with_room_config(room_for(name)),
+    })
+}
+
 fn signer(server: &ServerConfig) -> AccessToken {
     AccessToken::with_api_key(&server.api_key, server.api_secret.expose()).with_ttl(TOKEN_TTL)
 }
@@ -97,5 +125,22 @@ mod tests {
         assert!(claims.video.room_join && claims.video.agent);
         assert_eq!(claims.video.can_update_own_metadata, Some(true));
         assert_eq!(claims.attributes["lk.agent.name"], "chef");
+    }
+
+    #[test]
+    fn a_guest_token_joins_one_room_and_asks_for_the_agent() {
+        let claims = |agent_name| {
+            let ttl = Duration::from_secs(60);
+            let token = guest_token(&server(), "kitchen", "ann", agent_name, ttl).unwrap();
+            let verifier = TokenVerifier::with_api_key("devkey", "secret");
+            verifier.verify(token.expose()).unwrap()
+        };
+        let named = claims("chef");
+        assert_eq!((named.sub.as_str(), named.kind.as_str()), ("ann", ""));
+        assert_eq!(named.video.room, "kitchen");
+        assert!(named.video.room_join && !named.video.agent && !named.video.room_admin);
+        let agents = named.room_config.unwrap().agents;
+        assert_eq!(agents[0].agent_name, "chef");
+        assert_eq!(claims("").room_config, None);
     }
 }

@@ -11,6 +11,7 @@ mod common;
 mod console;
 mod memory;
 mod memory_tools;
+mod playground;
 mod pool;
 mod program;
 mod session;

@@ -138,6 +138,15 @@ impl Caller {
         .await
     }
 
+    /// How many finished lines of the agent contain `words`.
+    pub(crate) fn n_lines(&self, words: &str) -> usize {
+        let seen = self.seen.lock().expect("no panic while reading");
+        let lines = seen.lines.iter().filter(|line| {
+            line.speaker != self.identity && line.is_final && line.text.contains(words)
+        });
+        lines.count()
+    }
+
     /// Waits until the agent's voice is heard, that long after now in frames of 10 ms.
     pub(crate) async fn hears(&self, n_frames: usize) {
         let before = self.n_loud();

@@ -8,6 +8,7 @@ mod memory;
 mod official;
 mod official_session;
 mod official_words;
+mod realtime;
 mod trouble;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 use voxpool::agent::{AgentJobs, Services};
 use voxpool::audio::AudioFrame;
 use voxpool::memory::{Memories, Store};
+use voxpool::pool::ConnectionPool;
 use voxpool::session::{Agent, Greeting, GreetingCache, MadeWith, Settings};
 use voxpool::tools::{CleanupConnectionPool, GetConnectionPoolStats, ToolSet};
 use voxpool::tts::Tts;
@@ -28,7 +30,7 @@ use voxpool::worker::{Stop, WorkerEnd};
 use crate::common::livekit::LiveKit;
 use crate::common::running::{RunningWorker, quick};
 use crate::common::within;
-use crate::pool::stages::Stages;
+use crate::pool::stages::{Options, Stages};
 use caller::Caller;
 
 /// Everything of a call but the caller.
@@ -36,6 +38,8 @@ struct House {
     server: LiveKit,
     services: ServerHandle,
     stages: Stages,
+    /// The agent's.
+    pool: ConnectionPool,
     worker: RunningWorker,
     memories: Option<Memories>,
 }
@@ -59,13 +63,24 @@ impl House {
         greeting: Greeting,
         store: Option<Arc<dyn Store>>,
     ) -> Self {
+        Self::open_as(fixed, greeting, store, Options::default).await
+    }
+
+    /// A house whose clients have these settings.
+    async fn open_as(
+        fixed: Option<Fixed>,
+        greeting: Greeting,
+        store: Option<Arc<dyn Store>>,
+        options: impl Fn() -> Options,
+    ) -> Self {
         let config = offline_openai::Config {
             fixed,
             ..offline_openai::Config::default()
         };
         let (_, services) = Server::bind(config).await.expect("the stand-in starts");
-        let stages = Stages::new(&services.base_url());
-        let ours = Stages::new(&services.base_url());
+        let stages = Stages::with(&services.base_url(), options());
+        let ours = Stages::with(&services.base_url(), options());
+        let pool = ours.pool.clone();
         let overview = ours.overview();
         let cache = overview.cache.clone();
         let agent = Agent {
@@ -98,6 +113,7 @@ impl House {
             server,
             services,
             stages,
+            pool,
             worker,
             memories,
         }
@@ -173,13 +189,33 @@ async fn an_interruption_silences_the_agent() {
     // Three seconds of voice, from the real engine of another stand-in.
     let speaking = House::speech_of("one two three four five six seven eight nine").await;
     let caller = Caller::join(&house.server.url(), "interrupted").await;
-    caller.hears(50).await;
+    // Past the time in which the voice could be the agent's own echo.
+    caller.hears(320).await;
     let began = Instant::now();
     let (last, ()) = tokio::join!(caller.hears_silence(), caller.say(&speaking));
     let took = last - began;
     // 0.2 s of silence before the voice, 0.5 s of voice, 0.2 s to fall silent, the network, the VAD.
     eprintln!("silent {took:?} after the recording began");
     assert!(took < Duration::from_millis(2500), "{took:?}");
+    caller.room.close().await.expect("the caller hangs up");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voice_without_words_silences_the_agent_for_a_moment() {
+    let fixed = Fixed {
+        transcript: String::new(),
+        tone: Duration::from_secs(20),
+        ..Fixed::default()
+    };
+    let house = House::open(Some(fixed), "A very long greeting.").await;
+    let speaking = House::speech_of("one two three four five six").await;
+    let caller = Caller::join(&house.server.url(), "noisy").await;
+    // Past the time in which the voice could be the agent's own echo.
+    caller.hears(320).await;
+    tokio::join!(caller.hears_silence(), caller.say(&speaking));
+    // The greeting goes on where it was: there is nothing else that the agent could say.
+    caller.hears(50).await;
     caller.room.close().await.expect("the caller hangs up");
     house.close().await;
 }

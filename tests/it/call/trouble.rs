@@ -1,6 +1,17 @@
 //! Services that fail in the middle of a real call: the caller hears of it, and the call goes on.
 
+use std::time::Duration;
+
+use offline_openai::Server;
+use serde_json::json;
+use tokio_util::task::AbortOnDropHandle;
+use voxpool::pool::{BreakerState, BreakerStats};
+use voxpool::session::Greeting;
+
 use super::{Caller, House};
+use crate::common::eventually;
+use crate::common::toxiproxy::Link;
+use crate::pool::stages::Options;
 
 fn fault(rule: &str) -> offline_openai::FaultRule {
     rule.parse().expect("a fault that the stand-in knows")
@@ -9,45 +20,101 @@ fn fault(rule: &str) -> offline_openai::FaultRule {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_model_is_apologised_for_and_the_next_turn_is_answered() {
     let house = House::open(None, "Welcome.").await;
-    let caller = Caller::join(&house.server.url(), "model-trouble").await;
-    caller.reads(true, "Welcome").await;
     let cases = [
-        (
-            "chat:unauthorized",
-            "wrong on my side",
-            "my name is John",
-            "Nice to meet you",
-        ),
-        (
-            "chat:rate_limited:1:60",
-            "too much to do",
-            "what is my name",
-            "name is John",
-        ),
-        ("chat:cut", "having trouble", "hello there", "help you"),
-        // So often as it is tried.
-        (
-            "chat:server_error:4",
-            "having trouble",
-            "what is my name",
-            "name is John",
-        ),
-        (
-            "chat:malformed:2",
-            "having trouble",
-            "hello there",
-            "help you",
-        ),
+        ("chat:unauthorized", "wrong on my side"),
+        ("chat:rate_limited:1:60", "too much to do"),
+        ("chat:cut", "having trouble"),
+        // As often as it is tried.
+        ("chat:server_error:4", "having trouble"),
+        ("chat:malformed:2", "having trouble"),
     ];
-    for (rule, apology, next, answer) in cases {
+    for (n, (rule, apology)) in cases.into_iter().enumerate() {
+        let room = format!("model-trouble-{n}");
+        let caller = Caller::join(&house.server.url(), &room).await;
+        caller.reads(true, "Welcome").await;
         house.services.fail(fault(rule));
         caller.type_text("tell me something").await;
         caller.reads(true, apology).await;
-        caller.type_text(next).await;
-        caller.reads(true, answer).await;
+        caller.type_text("my name is John").await;
+        caller.reads(true, "Nice to meet you").await;
+        assert_eq!(caller.n_lines(apology), 1, "{rule}");
+        caller.room.close().await.expect("the caller hangs up");
     }
-    caller.room.close().await.expect("the caller hangs up");
     house.close().await;
+}
+
+/// The breaker of the host that the model is at.
+async fn breaker(house: &House) -> BreakerStats {
+    let services = house.pool.stats().await.services;
+    let hosts = services.into_iter().flat_map(|service| service.hosts);
+    let host = house.stages.llm.endpoint().host();
+    let mut hosts = hosts.filter(|it| it.host.as_deref() == Some(&**host));
+    let host = hosts.next().expect("the model was asked");
+    host.breaker.expect("breakers are on")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_gone_or_silent_is_apologised_for_and_back_before_anybody_asks() {
+    let (address, model) = Server::bind(offline_openai::Config::default())
+        .await
+        .expect("the model starts");
+    let link = Link::to(&address.to_string()).await;
+    let options = || {
+        let mut options = Options::default();
+        options.llm.base_url = format!("http://{}/v1", link.address);
+        options.llm.timeout = Duration::from_secs(3);
+        options.llm.first_token_timeout = Duration::from_secs(2);
+        options.pool.retries_max = 1;
+        options.pool.breaker.failures_in_a_row = 1;
+        options.pool.breaker.open = Duration::from_millis(500);
+        options
+    };
+    let welcome = Greeting {
+        text: "Welcome.".to_owned(),
+        ..Greeting::default()
+    };
+    let house = House::open_as(None, welcome, None, options).await;
+    house.pool.watch(&[house.stages.llm.endpoint().clone()]);
+    let pool = house.pool.clone();
+    let monitor = AbortOnDropHandle::new(tokio::spawn(async move { pool.monitor().await }));
+    for trouble in ["refused", "silent"] {
+        let caller = Caller::join(&house.server.url(), trouble).await;
+        caller.reads(true, "Welcome").await;
+        caller.type_text("hello there").await;
+        caller.reads(true, "help you").await;
+        let before = breaker(&house).await.opened;
+        match trouble {
+            "refused" => link.take_away().await,
+            _ => {
+                let silent = json!({"type": "timeout", "attributes": {"timeout": 0}});
+                link.poison(silent).await;
+            }
+        }
+        caller.type_text("tell me something").await;
+        caller.reads(true, "having trouble").await;
+        assert!(breaker(&house).await.opened > before, "{trouble}");
+        link.mend().await;
+        eventually("the breaker closes, and nobody has asked", async || {
+            (breaker(&house).await.state == BreakerState::Closed).then_some(())
+        })
+        .await;
+        caller.type_text("my name is John").await;
+        caller.reads(true, "Nice to meet you").await;
+        assert_eq!(caller.n_lines("having trouble"), 1, "{trouble}");
+        caller.room.close().await.expect("the caller hangs up");
+    }
+    drop(monitor);
+    let pool = house.pool.clone();
+    house.close().await;
+    let stats = pool.stats().await;
+    let in_flight: u64 = stats.services.iter().map(|it| it.in_flight).sum();
+    assert_eq!((stats.permits.in_use, in_flight), (0, 0));
+    pool.close().await;
+    eventually("every socket is closed", async || {
+        (pool.stats().await.connections.open == Some(0)).then_some(())
+    })
+    .await;
+    model.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

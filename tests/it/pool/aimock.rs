@@ -22,13 +22,18 @@ const FIXTURES: &str = r#"{"fixtures":[
    "response":{"toolCalls":[{"name":"getConnectionPoolStats","arguments":"{}"}]}}
 ]}"#;
 
-pub(super) struct Aimock {
-    pub(super) base_url: String,
+pub(crate) struct Aimock {
+    pub(crate) base_url: String,
     _process: Child,
 }
 
 impl Aimock {
     pub(super) async fn start() -> Result<Self> {
+        Self::with(FIXTURES).await
+    }
+
+    /// One that answers as these fixtures say.
+    pub(crate) async fn with(fixtures_json: &str) -> Result<Self> {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         #[expect(clippy::disallowed_methods, reason = "where the test tools are")]
         let tools =
@@ -39,7 +44,7 @@ impl Aimock {
         }
         let fixtures = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
             .join(format!("aimock-{}.json", unique_number()));
-        std::fs::write(&fixtures, FIXTURES)?;
+        std::fs::write(&fixtures, fixtures_json)?;
         let mut process = Command::new("node")
             .arg(cli)
             .args([

@@ -1,6 +1,6 @@
 //! The pool and the providers on it, over real HTTP.
 
-mod aimock;
+pub(crate) mod aimock;
 mod background;
 mod cleanup;
 mod clients;
@@ -13,6 +13,7 @@ mod outage;
 mod outages;
 mod pooling;
 mod privacy;
+mod realtime_stt;
 pub(crate) mod stages;
 mod streams;
 mod unmade;

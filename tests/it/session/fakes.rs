@@ -18,7 +18,10 @@ use voxpool::audio::vad::{Vad, WINDOW_SAMPLES};
 use voxpool::chat::{ChatContext, ChatItem, ToolCall, ToolOutput, ToolSpec};
 use voxpool::error::{CallError, ErrorKind, Service};
 use voxpool::llm::{ChatRequest, Llm, LlmEvent};
-use voxpool::room::{AgentState, AudioOutput, PlayoutClock, RoomEvent, RoomOutput, SegmentId};
+use voxpool::room::{
+    AgentState, AudioOutput, PlayoutClock, RoomEvent, RoomOutput, SegmentId, SessionEvent,
+    UserState,
+};
 use voxpool::stt::Stt;
 use voxpool::tools::Tool;
 use voxpool::tts::Tts;
@@ -233,6 +236,9 @@ pub(super) struct FakeOutput {
     pub(super) queued_max: Mutex<Duration>,
     /// Sound that was queued.
     pub(super) n_samples: Mutex<usize>,
+    /// When the queue was cleared, and when something was queued.
+    pub(super) cleared_at: Mutex<Vec<Duration>>,
+    pub(super) queued_at: Mutex<Vec<Duration>>,
 }
 
 impl FakeOutput {
@@ -242,6 +248,8 @@ impl FakeOutput {
             clock: Mutex::default(),
             queued_max: Mutex::default(),
             n_samples: Mutex::default(),
+            cleared_at: Mutex::default(),
+            queued_at: Mutex::default(),
         }
     }
 
@@ -256,6 +264,7 @@ impl AudioOutput for FakeOutput {
         async move {
             let now = self.started.elapsed();
             *self.n_samples.lock().unwrap() += frame.samples.len();
+            self.queued_at.lock().unwrap().push(now);
             self.clock.lock().unwrap().push(now, frame.duration());
             let queued = self.queued();
             self.note_queued(queued);
@@ -265,6 +274,8 @@ impl AudioOutput for FakeOutput {
     }
 
     fn clear(&self) {
+        let now = self.started.elapsed();
+        self.cleared_at.lock().unwrap().push(now);
         self.clock.lock().unwrap().clear(self.started.elapsed());
     }
 
@@ -309,6 +320,16 @@ impl RoomOutput for FakeRoom {
 
     fn end_agent_transcript(&self, _: SegmentId) {
         self.add("agent end".to_owned());
+    }
+
+    fn session_event(&self, event: SessionEvent) {
+        match event {
+            SessionEvent::AgentFalseInterruption { resumed: true } => {
+                self.add("resumed".to_owned())
+            }
+            SessionEvent::UserStateChanged(UserState::Away) => self.add("user away".to_owned()),
+            _ => {}
+        }
     }
 }
 

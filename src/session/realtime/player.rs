@@ -1,0 +1,75 @@
+//! The agent's sound on its way to the user: as much as the service sent ahead waits here.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::protocol::RATE_HZ;
+use crate::audio::AudioFrame;
+use crate::room::AudioOutput;
+
+/// What is queued for playing at a time: 40 ms.
+const CHUNK_SAMPLES: usize = RATE_HZ as usize / 25;
+/// What may wait: five minutes, longer than any answer. More is dropped.
+const WAITING_SAMPLES_MAX: usize = RATE_HZ as usize * 300;
+
+/// See the module.
+pub(super) struct Player {
+    output: Arc<dyn AudioOutput>,
+    waiting: VecDeque<i16>,
+    playing: Option<BoxFuture<'static, ()>>,
+}
+
+impl Player {
+    pub(super) fn new(output: Arc<dyn AudioOutput>) -> Self {
+        Self {
+            output,
+            waiting: VecDeque::new(),
+            playing: None,
+        }
+    }
+
+    /// Plays this after all earlier sound.
+    pub(super) fn push(&mut self, samples: &[i16]) {
+        let n_free = WAITING_SAMPLES_MAX.saturating_sub(self.waiting.len());
+        self.waiting.extend(samples.iter().take(n_free));
+    }
+
+    /// Whether anything waits to be played.
+    pub(super) fn is_busy(&self) -> bool {
+        self.playing.is_some() || !self.waiting.is_empty()
+    }
+
+    /// Drops all that was not heard.
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
+        self.playing = None;
+        self.output.clear();
+    }
+
+    /// Moves sound to the output at its pace. Never ends.
+    ///
+    /// Cancel safety: nothing is lost.
+    pub(super) async fn play(&mut self) -> std::convert::Infallible {
+        loop {
+            match &mut self.playing {
+                Some(playing) => {
+                    playing.await;
+                    self.playing = None;
+                }
+                None if self.waiting.is_empty() => std::future::pending().await,
+                None => {
+                    let n_samples = self.waiting.len().min(CHUNK_SAMPLES);
+                    let frame = AudioFrame {
+                        samples: self.waiting.drain(..n_samples).collect(),
+                        sample_rate_hz: RATE_HZ,
+                    };
+                    let output = Arc::clone(&self.output);
+                    self.playing = Some(async move { output.play(frame).await }.boxed());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! One exchange as it happens: what is said, how much of it was heard, what tools are at work.
+
+use std::time::Duration;
+
+use crate::chat::{ToolCall, ToolOutput};
+use crate::redact::Pii;
+use crate::room::SegmentId;
+use crate::text::heard_prefix;
+use crate::turn::{ReplyOutcome, Timeline, Turn, TurnId, TurnSource};
+
+/// How long a character takes to say, for sound whose end is not known.
+const CHAR: Duration = Duration::from_millis(60);
+
+/// A stretch of the model's speech: an item of the service.
+pub(super) struct Speech {
+    pub(super) item: String,
+    /// The output's position at its first sample.
+    begins: Duration,
+    length: Duration,
+    text: String,
+    /// Whether its words are there to be read, without a sound.
+    is_read: bool,
+    is_complete: bool,
+}
+
+impl Speech {
+    /// How much of its sound was heard when the output stood at `position`.
+    pub(super) fn heard(&self, position: Duration) -> Duration {
+        position.saturating_sub(self.begins).min(self.length)
+    }
+
+    /// Whether some of its sound was not heard.
+    pub(super) fn is_cut(&self, position: Duration) -> bool {
+        self.heard(position) < self.length
+    }
+
+    fn heard_text(&self, position: Duration) -> &str {
+        if self.is_read {
+            return &self.text;
+        }
+        if self.length.is_zero() {
+            // Words come before their sound.
+            return "";
+        }
+        let n_chars = u32::try_from(self.text.chars().count()).unwrap_or(u32::MAX);
+        let total = match self.is_complete {
+            true => self.length,
+            false => self.length.max(CHAR.saturating_mul(n_chars)),
+        };
+        let heard = self.heard(position).as_secs_f64();
+        heard_prefix(&self.text, heard, total.as_secs_f64())
+    }
+}
+
+/// See the module.
+pub(super) struct OpenTurn {
+    pub(super) id: TurnId,
+    pub(super) source: TurnSource,
+    pub(super) segment: SegmentId,
+    /// The item of what the user said, until its words are known.
+    pub(super) user_item: Option<String>,
+    pub(super) transcript: String,
+    pub(super) timeline: Timeline,
+    pub(super) speeches: Vec<Speech>,
+    /// The response that is being made; empty when it was asked for and has not begun.
+    pub(super) response: Option<String>,
+    pub(super) n_rounds: u32,
+    pub(super) running: Vec<ToolCall>,
+    pub(super) ran: Vec<(ToolCall, ToolOutput)>,
+    /// All tools of the exchange.
+    pub(super) tool_calls: Vec<ToolCall>,
+    /// What the room was shown.
+    reported: String,
+}
+
+impl OpenTurn {
+    pub(super) fn new(id: TurnId, source: TurnSource, segment: SegmentId) -> Self {
+        Self {
+            id,
+            source,
+            segment,
+            user_item: None,
+            transcript: String::new(),
+            timeline: Timeline::default(),
+            speeches: Vec::new(),
+            response: None,
+            n_rounds: 0,
+            running: Vec::new(),
+            ran: Vec::new(),
+            tool_calls: Vec::new(),
+            reported: String::new(),
+        }
+    }
+
+    /// More sound of an item, the first of which will be heard at `begins`.
+    pub(super) fn add_sound(&mut self, item: &str, begins: Duration, length: Duration) {
+        let speech = self.speech(item);
+        if speech.length.is_zero() {
+            speech.begins = begins;
+        }
+        speech.length += length;
+    }
+
+    /// More words of an item: of its sound, or to be read.
+    pub(super) fn add_words(&mut self, item: &str, text: &str, is_read: bool) {
+        let speech = self.speech(item);
+        speech.text += text;
+        speech.is_read = is_read;
+    }
+
+    /// Nothing more comes of the items so far.
+    pub(super) fn complete(&mut self) {
+        for speech in &mut self.speeches {
+            speech.is_complete = true;
+        }
+    }
+
+    /// What was heard when the output stood at `position`.
+    pub(super) fn heard_text(&self, position: Duration) -> String {
+        join(self.speeches.iter().map(|it| it.heard_text(position)))
+    }
+
+    /// What was heard and not shown yet.
+    pub(super) fn news(&mut self, position: Duration) -> Option<String> {
+        let heard = self.heard_text(position);
+        // An estimate may have been too high for a moment; what was shown stays shown.
+        let delta = heard.strip_prefix(&self.reported)?.to_owned();
+        if delta.is_empty() {
+            return None;
+        }
+        self.reported = heard;
+        Some(delta)
+    }
+
+    /// Whether the model has nothing more to do.
+    pub(super) fn is_said(&self) -> bool {
+        self.response.is_none() && self.running.is_empty() && self.ran.is_empty()
+    }
+
+    /// The record of the exchange.
+    pub(super) fn record(
+        self,
+        user: Option<Pii<String>>,
+        outcome: ReplyOutcome,
+        position: Duration,
+    ) -> Turn {
+        let heard = self.heard_text(position);
+        Turn {
+            id: self.id,
+            user,
+            source: self.source,
+            transcript: Pii::new(self.transcript),
+            reply: Pii::new(join(self.speeches.iter().map(|it| it.text.as_str()))),
+            heard: Pii::new(heard),
+            tool_calls: Pii::new(self.tool_calls),
+            outcome,
+            timeline: self.timeline,
+        }
+    }
+
+    fn speech(&mut self, item: &str) -> &mut Speech {
+        let place = self.speeches.iter().position(|it| it.item == item);
+        let place = place.unwrap_or_else(|| {
+            self.speeches.push(Speech {
+                item: item.to_owned(),
+                begins: Duration::ZERO,
+                length: Duration::ZERO,
+                text: String::new(),
+                is_read: false,
+                is_complete: false,
+            });
+            self.speeches.len() - 1
+        });
+        &mut self.speeches[place]
+    }
+}
+
+fn join<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let texts: Vec<_> = texts.filter(|text| !text.is_empty()).collect();
+    texts.join(" ")
+}

@@ -1,0 +1,163 @@
+//! What stops the agent, and what does not.
+
+use super::*;
+
+#[test]
+fn half_a_second_of_voice_stops_the_agent() {
+    check_with(
+        without_pausing(),
+        "500 agent
+         1064 start 64
+         1064 > open
+         1500 > interrupt
+         2160 pause 160
+         2160 > transcribe 1
+         2200 words 1 wait a moment
+         2200 > prepare 'wait a moment'
+         2500 > commit 1 'wait a moment' prepared",
+    );
+}
+
+#[test]
+fn voice_on_both_sides_of_a_pause_counts_towards_an_interruption() {
+    check_with(
+        without_pausing(),
+        "500 agent
+         1000 start 0
+         1000 > open
+         1460 pause 160
+         1460 > transcribe 1
+         1500 resume 0
+         1500 > cancel 1
+         1700 > interrupt",
+    );
+}
+
+#[test]
+fn a_backchannel_lets_the_agent_talk_on() {
+    check(
+        "500 agent
+         1064 start 64
+         1064 > open
+         1460 pause 160
+         1460 > transcribe 1
+         1556 end 256
+         1600 words 1 Mhm.
+         1800 > discard",
+    );
+}
+
+#[test]
+fn a_short_word_stops_the_agent_as_soon_as_it_is_understood() {
+    check(
+        "500 agent
+         1064 start 64
+         1064 > open
+         1460 pause 160
+         1460 > transcribe 1
+         1556 end 256
+         1600 words 1 Stop!
+         1600 > interrupt
+         1600 > prepare 'Stop!'
+         1800 > commit 1 'Stop!' prepared",
+    );
+}
+
+#[test]
+fn a_yes_right_after_the_agent_has_finished_is_an_answer() {
+    check(
+        "500 agent
+         1064 start 64
+         1064 > open
+         1460 pause 160
+         1460 > transcribe 1
+         1500 done
+         1556 end 256
+         1600 words 1 yes
+         1600 > prepare 'yes'
+         1800 > commit 1 'yes' prepared",
+    );
+}
+
+#[test]
+fn words_known_before_the_agent_began_are_not_lost() {
+    check(
+        "1064 start 64
+         1064 > open
+         1460 pause 160
+         1460 > transcribe 1
+         1500 words 1 hello agent
+         1500 > prepare 'hello agent'
+         1600 agent
+         1600 > drop prepared
+         1800 > interrupt
+         1800 > commit 1 'hello agent'",
+    );
+}
+
+#[test]
+fn a_minimum_of_words_is_waited_for_however_long_the_voice_lasts() {
+    let mut config = Config::default();
+    config.interruption.min_words = 2;
+    check_with(
+        config,
+        "500 agent
+         1064 start 64
+         1064 > open
+         3160 pause 160
+         3160 > transcribe 1
+         3200 words 1 stop now
+         3200 > interrupt
+         3200 > prepare 'stop now'
+         3500 > commit 1 'stop now' prepared",
+    );
+}
+
+#[test]
+fn an_uninterruptible_reply_is_not_stopped_and_what_is_said_into_it_is_dropped() {
+    check(
+        "500 agent uninterruptible
+         1064 start 64
+         2160 pause 160
+         2256 end 256
+         3000 done",
+    );
+}
+
+#[test]
+fn a_user_who_talks_past_the_end_of_an_uninterruptible_reply_is_heard_from_there() {
+    check(
+        "500 agent uninterruptible
+         1064 start 64
+         2000 done
+         2000 > open
+         3160 pause 160
+         3160 > transcribe 1
+         3200 words 1 now listen
+         3200 > prepare 'now listen'
+         3500 > commit 1 'now listen' prepared",
+    );
+}
+
+#[test]
+fn typed_text_stops_the_agent_and_is_a_turn_at_once() {
+    check(
+        "500 agent
+         1000 text hello
+         1000 > interrupt
+         1000 > commit 1 'hello'",
+    );
+}
+
+#[test]
+fn typed_text_waits_for_an_uninterruptible_reply() {
+    check(
+        "500 agent uninterruptible
+         1000 text one
+         1100 text two
+         2000 done
+         2000 > commit 1 'one'
+         3000 done
+         3000 > commit 2 'two'",
+    );
+}

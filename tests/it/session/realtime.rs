@@ -1,0 +1,237 @@
+//! Speech to speech against aimock's Realtime server: it talks in words only, so what is shown here
+//! is the protocol. Sound is shown in `call/realtime.rs`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use voxpool::error::ErrorKind;
+use voxpool::pool::{self, ConnectionPool, EndpointConfig};
+use voxpool::redact::Pii;
+use voxpool::room::RoomEvent;
+use voxpool::session::realtime::{Config, RealtimeModel, RealtimeSession};
+use voxpool::session::{Agent, Greeting, SessionEnd};
+use voxpool::tools::ToolSet;
+use voxpool::turn::Turn;
+
+use super::fakes::*;
+use crate::common::{eventually, within};
+use crate::pool::aimock::Aimock;
+
+const FIXTURES: &str = r#"{"fixtures":[
+  {"match":{"userMessage":"hello"},"response":{"content":"Hi there, who are you?"}},
+  {"match":{"userMessage":"look","hasToolResult":true},"response":{"content":"I have seen it."}},
+  {"match":{"userMessage":"look","hasToolResult":false},
+   "response":{"toolCalls":[{"name":"look","arguments":"{}"}]}},
+  {"match":{"userMessage":"break"},"response":{"error":{"message":"no","type":"server_error"}}},
+  {"match":{"userMessage":"cut","sequenceIndex":0},
+   "response":{"content":"This is never said to its end."},"latency":500,"disconnectAfterMs":20},
+  {"match":{"userMessage":"cut"},"response":{"content":"Here I am again."}},
+  {"match":{"endpoint":"realtime"},"response":{"content":"Welcome."}}
+]}"#;
+
+/// A conversation that runs.
+struct Call {
+    room: FakeRoom,
+    user: mpsc::Sender<RoomEvent>,
+    turns: mpsc::Receiver<Turn>,
+    pool: ConnectionPool,
+    end: tokio::task::JoinHandle<SessionEnd>,
+}
+
+impl Call {
+    fn start(base_url: &str, config: Config) -> Self {
+        let shared = EndpointConfig {
+            base_url: base_url.to_owned(),
+            ..EndpointConfig::default()
+        };
+        let pool = ConnectionPool::new(pool::Config {
+            retry_delay_min: Duration::from_millis(1),
+            retry_delay_max: Duration::from_millis(2),
+            ..pool::Config::default()
+        })
+        .unwrap();
+        let model = RealtimeModel::new(&pool, &shared, config, "en").unwrap();
+        let agent = Agent {
+            instructions: "Be kind.".to_owned(),
+            greeting: Greeting::default(),
+            greetings: None,
+            stt: Arc::new(FakeStt {
+                vocabulary: Vocabulary::default(),
+                failures: Vec::new().into(),
+                n_requests: Arc::default(),
+            }),
+            llm: Arc::new(FakeLlm::default()),
+            tts: Arc::new(FakeTts::default()),
+            tools: ToolSet::new(vec![Arc::new(SlowTool)]),
+        };
+        let room = FakeRoom::default();
+        let (user, events) = mpsc::channel(8);
+        let (turns_in, turns) = mpsc::channel(16);
+        let output = Arc::new(FakeOutput::new());
+        let session =
+            RealtimeSession::prepare(model, agent, voxpool::session::Config::default(), output)
+                .record_to(turns_in);
+        let running = session.run(
+            Box::pin(ReceiverStream::new(events)),
+            Arc::new(room.clone()),
+            CancellationToken::new(),
+        );
+        Self {
+            room,
+            user,
+            turns,
+            pool,
+            end: tokio::spawn(running),
+        }
+    }
+
+    async fn joins(&self) {
+        let identity = Pii::new("caller".to_owned());
+        self.user
+            .send(RoomEvent::UserJoined(identity))
+            .await
+            .unwrap();
+    }
+
+    async fn types(&self, text: &str) {
+        let text = Pii::new(text.to_owned());
+        self.user.send(RoomEvent::Text(text)).await.unwrap();
+    }
+
+    async fn shows(&self, line: &str) {
+        eventually(line, async || {
+            let shown = self.room.shown.lock().unwrap();
+            shown.iter().any(|it| it == line).then_some(())
+        })
+        .await;
+    }
+
+    async fn recorded(&mut self) -> Turn {
+        within("a turn is recorded", self.turns.recv())
+            .await
+            .unwrap()
+    }
+
+    async fn leaves(self) -> SessionEnd {
+        let left = RoomEvent::UserLeft { is_final: true };
+        self.user.send(left).await.unwrap();
+        within("the session ends", self.end).await.unwrap()
+    }
+}
+
+/// What the server was asked last, as it saw the conversation.
+async fn last_request(server: &Aimock) -> Vec<(String, String)> {
+    let journal = reqwest::get(format!("{}/__aimock/journal", server.base_url));
+    let journal: serde_json::Value = journal.await.unwrap().json().await.unwrap();
+    let entries = journal.as_array().expect("a list");
+    let messages = &entries.last().expect("a request")["body"]["messages"];
+    let text = |value: &serde_json::Value| match value {
+        serde_json::Value::Array(parts) => {
+            let texts = parts.iter().filter_map(|part| part["text"].as_str());
+            texts.collect::<Vec<_>>().join(" ")
+        }
+        other => other.as_str().unwrap_or_default().to_owned(),
+    };
+    let messages = messages.as_array().expect("messages").iter();
+    messages
+        .map(|it| (text(&it["role"]), text(&it["content"])))
+        .collect()
+}
+
+#[tokio::test]
+async fn another_server_greets_answers_and_has_tools_run() {
+    let server = Aimock::with(FIXTURES).await.unwrap();
+    let mut call = Call::start(&server.base_url, Config::default());
+    call.joins().await;
+    call.shows("agent: Welcome.").await;
+    let greeting = call.recorded().await;
+    assert_eq!(
+        (greeting.id.0, greeting.heard.expose().as_str()),
+        (0, "Welcome.")
+    );
+
+    call.types("hello").await;
+    call.shows("agent: Hi there, who are you?").await;
+    let turn = call.recorded().await;
+    assert_eq!(turn.transcript.expose(), "hello");
+
+    call.types("look around").await;
+    call.shows("agent: I have seen it.").await;
+    let turn = call.recorded().await;
+    assert_eq!(turn.tool_calls.expose()[0].name, "look");
+    let asked = last_request(&server).await;
+    assert!(
+        asked.contains(&("tool".to_owned(), "seen".to_owned())),
+        "{asked:?}"
+    );
+    assert_eq!(asked[0], ("system".to_owned(), "Be kind.".to_owned()));
+
+    let connections = call.pool.stats().await.connections;
+    assert_eq!((connections.opened, connections.reused), (1, 0));
+    assert!(matches!(call.leaves().await, SessionEnd::UserLeft));
+}
+
+#[tokio::test]
+async fn an_old_connection_is_replaced_and_the_new_one_knows_the_conversation() {
+    let server = Aimock::with(FIXTURES).await.unwrap();
+    let config = Config {
+        socket_age_max: Duration::from_millis(300),
+        ..Config::default()
+    };
+    let mut call = Call::start(&server.base_url, config);
+    call.joins().await;
+    call.recorded().await;
+    let pool = call.pool.clone();
+    eventually("the connection is replaced", async || {
+        let opened = pool.stats().await.connections.opened;
+        (opened >= 2).then_some(())
+    })
+    .await;
+    call.types("hello").await;
+    call.shows("agent: Hi there, who are you?").await;
+    let asked = last_request(&server).await;
+    let expected = [
+        ("system", "Be kind."),
+        ("assistant", "Welcome."),
+        ("user", "hello"),
+    ];
+    let expected = expected.map(|(role, text)| (role.to_owned(), text.to_owned()));
+    assert_eq!(asked, expected);
+    call.leaves().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_costs_no_answer() {
+    let server = Aimock::with(FIXTURES).await.unwrap();
+    let mut call = Call::start(&server.base_url, Config::default());
+    call.joins().await;
+    call.recorded().await;
+    call.types("cut me off").await;
+    call.shows("agent: Here I am again.").await;
+    assert_eq!(call.pool.stats().await.connections.opened, 2);
+    call.leaves().await;
+}
+
+#[tokio::test]
+async fn a_service_that_fails_is_heard_and_one_that_is_not_there_ends_the_call() {
+    let server = Aimock::with(FIXTURES).await.unwrap();
+    let mut call = Call::start(&server.base_url, Config::default());
+    call.joins().await;
+    call.recorded().await;
+    for n in 1..=3 {
+        call.types("break it").await;
+        let turn = call.recorded().await;
+        let failed = matches!(&turn.outcome, voxpool::turn::ReplyOutcome::Failed(error)
+            if error.kind == ErrorKind::Unavailable);
+        assert!(failed, "{n}: {:?}", turn.outcome);
+    }
+    let end = within("the session gives up", call.end).await.unwrap();
+    assert!(matches!(end, SessionEnd::Failed(_)), "{end:?}");
+
+    let call = Call::start("http://127.0.0.1:9", Config::default());
+    let end = within("the session gives up", call.end).await.unwrap();
+    assert!(matches!(end, SessionEnd::Failed(error) if error.kind == ErrorKind::Unavailable));
+}
