@@ -22,7 +22,7 @@ const LEAD_IN_FRAMES: usize = 15;
 pub enum Heard {
     /// Sound began with this frame.
     Onset,
-    /// Sound ended [`SILENCE_MAX`] ago.
+    /// Sound ended as long ago as silence must last.
     Speech {
         /// 16 kHz mono, from a little before the onset to the last loud frame.
         samples: Vec<i16>,
@@ -30,14 +30,30 @@ pub enum Heard {
 }
 
 /// Splits 10 ms frames into stretches of sound.
-#[derive(Default)]
 pub struct Hearing {
     samples: Vec<i16>,
+    silence_max: Duration,
     quiet_frames: usize,
     is_sounding: bool,
 }
 
+impl Default for Hearing {
+    fn default() -> Self {
+        Self::new(SILENCE_MAX)
+    }
+}
+
 impl Hearing {
+    /// Hears silence of `silence_max` as the end of a stretch.
+    pub fn new(silence_max: Duration) -> Self {
+        Self {
+            samples: Vec::new(),
+            silence_max,
+            quiet_frames: 0,
+            is_sounding: false,
+        }
+    }
+
     /// Takes the next frame: [`FRAME_SAMPLES`] samples of 16 kHz mono.
     pub fn frame(&mut self, frame: &[i16]) -> Option<Heard> {
         let is_loud = rms(frame) >= SOUND_RMS_MIN;
@@ -57,7 +73,7 @@ impl Hearing {
                 .len()
                 .saturating_sub(LEAD_IN_FRAMES * FRAME_SAMPLES);
             self.samples.drain(..excess);
-        } else if self.quiet_frames as u128 * 10 >= SILENCE_MAX.as_millis() {
+        } else if self.quiet_frames as u128 * 10 >= self.silence_max.as_millis() {
             self.is_sounding = false;
             let mut samples = std::mem::take(&mut self.samples);
             // Recognition wants a little silence at the end, not all of it.

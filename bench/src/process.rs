@@ -1,5 +1,6 @@
 //! What a process uses, as the kernel counts it (Linux).
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -8,7 +9,7 @@ use anyhow::{Context, Result};
 const TICKS_PER_SECOND: u64 = 100;
 
 /// One reading.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
     /// Proportional set size: private memory plus the process's share of what is shared. Bytes.
     pub pss_bytes: u64,
@@ -33,15 +34,52 @@ pub fn usage(pid: u32) -> Result<Usage> {
     })
 }
 
+/// Each process of the tree under `pid`, with what it uses. Those that end meanwhile are left out.
+///
+/// # Errors
+/// When processes cannot be listed.
+pub fn tree_usage(pid: u32) -> Result<HashMap<u32, Usage>> {
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+    for entry in std::fs::read_dir("/proc").context("cannot list /proc")? {
+        let name = entry?.file_name();
+        let Some(child) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let stat = std::fs::read_to_string(format!("/proc/{child}/stat"));
+        if let Some(parent) = stat.ok().as_deref().and_then(parent) {
+            children.entry(parent).or_default().push(child);
+        }
+    }
+    let mut tree = HashMap::new();
+    let mut next = vec![pid];
+    while let Some(pid) = next.pop() {
+        next.extend(children.remove(&pid).unwrap_or_default());
+        if let Ok(usage) = usage(pid) {
+            tree.insert(pid, usage);
+        }
+    }
+    Ok(tree)
+}
+
 fn field_after(text: &str, label: &str) -> Option<u64> {
     let line = text.lines().find(|line| line.starts_with(label))?;
     line[label.len()..].split_whitespace().next()?.parse().ok()
 }
 
-/// `utime` + `stime`: fields 14 and 15 of proc(5). The command name before them may hold spaces and
-/// brackets, so counting starts after its last closing one.
+/// The fields of proc(5) from the third on. The command name before them may hold spaces and brackets,
+/// so counting starts after its last closing one.
+fn fields(stat: &str) -> Option<std::str::SplitWhitespace<'_>> {
+    Some(stat.rsplit_once(')')?.1.split_whitespace())
+}
+
+/// `ppid`, field 4.
+fn parent(stat: &str) -> Option<u32> {
+    fields(stat)?.nth(1)?.parse().ok()
+}
+
+/// `utime` + `stime`, fields 14 and 15.
 fn cpu_ticks(stat: &str) -> Option<u64> {
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let mut fields = fields(stat)?.skip(11);
     let user: u64 = fields.next()?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
     Some(user + system)
@@ -55,11 +93,24 @@ mod tests {
     fn the_command_name_cannot_shift_the_fields() {
         let stat = "7 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20";
         assert_eq!(cpu_ticks(stat), Some(200));
+        assert_eq!(parent(stat), Some(1));
     }
 
     #[test]
     fn this_process_uses_memory() {
         let usage = usage(std::process::id()).unwrap();
         assert!(usage.pss_bytes > 100_000);
+    }
+
+    #[test]
+    fn a_tree_has_its_root_and_the_children_of_it() {
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let tree = tree_usage(std::process::id()).unwrap();
+        assert!(tree.contains_key(&std::process::id()) && tree.contains_key(&child.id()));
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }

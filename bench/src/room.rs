@@ -14,6 +14,7 @@ use livekit::webrtc::audio_frame::AudioFrame;
 use livekit::webrtc::audio_source::native::NativeAudioSource;
 use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
 use livekit::webrtc::audio_stream::native::NativeAudioStream;
+use livekit::webrtc::stats::RtcStats;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -44,6 +45,7 @@ pub struct Call {
     room: Room,
     microphone: mpsc::Sender<Utterance>,
     ear: mpsc::Receiver<HeardAt>,
+    agent_joined: oneshot::Receiver<Instant>,
     tasks: [JoinHandle<()>; 2],
 }
 
@@ -53,6 +55,14 @@ impl Call {
     /// # Errors
     /// When the room cannot be joined or the track not be published.
     pub async fn join(url: &str, token: &str) -> Result<Self> {
+        Self::join_with(url, token, Hearing::default()).await
+    }
+
+    /// The same with another ear.
+    ///
+    /// # Errors
+    /// As for [`Self::join`].
+    pub async fn join_with(url: &str, token: &str, hearing: Hearing) -> Result<Self> {
         let (room, events) = Room::connect(url, token, RoomOptions::default())
             .await
             .with_context(|| format!("cannot join a room on {url}"))?;
@@ -72,14 +82,22 @@ impl Call {
 
         let (microphone, utterances) = mpsc::channel(UTTERANCES_MAX);
         let (ear_sender, ear) = mpsc::channel(HEARD_MAX);
+        let (agent_sender, agent_joined) = oneshot::channel();
+        let listener = Listener {
+            ear: ear_sender,
+            agent_joined: Some(agent_sender),
+            hearing,
+            voice: None,
+        };
         let tasks = [
             tokio::spawn(send_voice(source, utterances)),
-            tokio::spawn(listen(events, ear_sender)),
+            tokio::spawn(listener.listen(events)),
         ];
         Ok(Self {
             room,
             microphone,
             ear,
+            agent_joined,
             tasks,
         })
     }
@@ -103,6 +121,44 @@ impl Call {
             .await
             .ok()
             .flatten()
+    }
+
+    /// When the agent came into the room; `None` when none did within `patience`. Asked once.
+    pub async fn agent_joined(&mut self, patience: Duration) -> Option<Instant> {
+        tokio::time::timeout(patience, &mut self.agent_joined)
+            .await
+            .ok()?
+            .ok()
+    }
+
+    /// How long the agent's sound lay in the caller's own jitter buffer, on average: the part of every
+    /// latency that is the listener's. `None` before there was any.
+    pub async fn buffered(&self) -> Option<Duration> {
+        for participant in self.room.remote_participants().into_values() {
+            for publication in participant.track_publications().into_values() {
+                let Some(RemoteTrack::Audio(track)) = publication.track() else {
+                    continue;
+                };
+                let stats = track.get_stats().await.unwrap_or_default();
+                let buffered = stats.into_iter().find_map(|stats| match stats {
+                    RtcStats::InboundRtp(stats) => {
+                        let inbound = stats.inbound;
+                        let samples = inbound.jitter_buffer_emitted_count;
+                        (samples > 0).then(|| inbound.jitter_buffer_delay / samples as f64)
+                    }
+                    _ => None,
+                });
+                if buffered.is_some() {
+                    return buffered.map(Duration::from_secs_f64);
+                }
+            }
+        }
+        None
+    }
+
+    /// Forgets what was heard and not asked for.
+    pub fn forget_heard(&mut self) {
+        while self.ear.try_recv().is_ok() {}
     }
 
     /// Hangs up.
@@ -155,27 +211,52 @@ async fn send_voice(source: NativeAudioSource, mut utterances: mpsc::Receiver<Ut
 }
 
 /// Waits for the agent's voice and listens to it until the call ends.
-async fn listen(mut events: mpsc::UnboundedReceiver<RoomEvent>, ear: mpsc::Sender<HeardAt>) {
-    let mut voice: Option<NativeAudioStream> = None;
-    let mut hearing = Hearing::default();
-    loop {
-        tokio::select! {
-            event = events.recv() => match event {
-                Some(RoomEvent::TrackSubscribed { track: RemoteTrack::Audio(track), participant, .. })
-                    if participant.kind() == ParticipantKind::Agent =>
-                {
-                    voice = Some(NativeAudioStream::new(track.rtc_track(), SAMPLE_RATE_HZ as i32, 1));
-                }
-                Some(_) => {}
-                None => return,
-            },
-            Some(frame) = next_frame(&mut voice) => {
-                if let Some(heard) = hearing.frame(&frame.data)
-                    && ear.send(HeardAt { heard, at: Instant::now() }).await.is_err()
-                {
-                    return;
+struct Listener {
+    ear: mpsc::Sender<HeardAt>,
+    agent_joined: Option<oneshot::Sender<Instant>>,
+    hearing: Hearing,
+    voice: Option<NativeAudioStream>,
+}
+
+impl Listener {
+    async fn listen(mut self, mut events: mpsc::UnboundedReceiver<RoomEvent>) {
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => self.on_event(event),
+                    None => return,
+                },
+                Some(frame) = next_frame(&mut self.voice) => {
+                    let at = Instant::now();
+                    if let Some(heard) = self.hearing.frame(&frame.data)
+                        && self.ear.send(HeardAt { heard, at }).await.is_err()
+                    {
+                        return;
+                    }
                 }
             }
+        }
+    }
+
+    fn on_event(&mut self, event: RoomEvent) {
+        match event {
+            RoomEvent::ParticipantConnected(participant)
+                if participant.kind() == ParticipantKind::Agent =>
+            {
+                if let Some(joined) = self.agent_joined.take() {
+                    // Not every caller asks.
+                    joined.send(Instant::now()).ok();
+                }
+            }
+            RoomEvent::TrackSubscribed {
+                track: RemoteTrack::Audio(track),
+                participant,
+                ..
+            } if participant.kind() == ParticipantKind::Agent => {
+                let rate = SAMPLE_RATE_HZ as i32;
+                self.voice = Some(NativeAudioStream::new(track.rtc_track(), rate, 1));
+            }
+            _ => {}
         }
     }
 }

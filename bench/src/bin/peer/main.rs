@@ -1,0 +1,162 @@
+//! `peer`: voxpool and livekit-agents side by side, as callers hear them.
+//!
+//! One LiveKit server and one stand-in for OpenAI with fixed delays serve first the one worker, then
+//! the other. Callers with a recorded voice measure what their own WebRTC connection receives; what
+//! the workers use is read from the kernel, their connections are counted by the stand-in.
+//!
+//! - `call`: one call, from joining to hanging up. `setting`: some of them at once.
+//! - `side`: a worker and its process tree. `livekit`: the server.
+//! - `figures`: what is made of the measurements. `table`, `plot`: how they are shown.
+
+mod call;
+mod figures;
+mod livekit;
+mod plot;
+mod progress;
+mod setting;
+mod side;
+mod table;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use offline_openai::{Config, Delays, Fixed, Server, ServerHandle};
+use voxpool_bench::voice;
+
+use self::figures::{Results, SideFigures};
+use self::livekit::LiveKit;
+use self::progress::Progress;
+use self::setting::Setting;
+use self::side::{Kind, Side};
+
+/// How long the services take.
+const DELAYS: Delays = Delays {
+    stt: Duration::from_millis(100),
+    llm_first_token: Duration::from_millis(150),
+    llm_token: Duration::ZERO,
+    tts_first_byte: Duration::from_millis(100),
+};
+/// How long every answer sounds: it only has to be heard.
+const ANSWER: Duration = Duration::from_millis(600);
+/// What is answered; one sentence, so that it is spoken by one request.
+const REPLY: &str = "That is a good question, and I know the answer.";
+
+/// What callers say, in turn. Each ends on another sound, as a detector of voices sees it.
+const SAYINGS: [&str; 4] = [
+    "What is the weather like today?",
+    "Please tell me about the garden.",
+    "How long does it take to get there?",
+    "I would like to know who that was.",
+];
+
+/// Both sides by turns of 1, 5 and 20 calls at once; 200 turns of each side with five.
+const SETTINGS: [Setting; 3] = [
+    Setting::new(1, 4, 5),
+    Setting::new(5, 2, 20),
+    Setting::new(20, 1, 3),
+];
+
+/// Measures voxpool beside livekit-agents on the same server and services.
+#[derive(Parser)]
+#[command(name = "peer", version)]
+struct Arguments {
+    /// The worker's program, a release build.
+    #[arg(long, default_value = "target/release/voxpool")]
+    voxpool: PathBuf,
+    /// The Python that livekit-agents is installed for.
+    #[arg(long, default_value = ".tools/peer-venv/bin/python")]
+    python: PathBuf,
+    /// The peer's agent.
+    #[arg(long, default_value = "bench/peer/agent.py")]
+    agent: PathBuf,
+    /// Measure this side only.
+    #[arg(long)]
+    only: Option<Kind>,
+    /// Calls at once, instead of 1, 5 and 20; may be given several times.
+    #[arg(long)]
+    calls: Vec<usize>,
+    /// Folder of the logs, the figures as JSON and the plot.
+    #[arg(long, default_value = "target/bench-peer")]
+    output: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    std::fs::create_dir_all(&arguments.output)?;
+    let mut sayings = Vec::with_capacity(SAYINGS.len());
+    for saying in SAYINGS {
+        sayings.push(voice::speak(saying).await?);
+    }
+    let progress = Progress::new();
+    let livekit = LiveKit::start(&arguments.output.join("livekit-server.log")).await?;
+    let mut results = Results::default();
+    for kind in [Kind::Voxpool, Kind::LivekitAgents] {
+        if arguments.only.is_none_or(|only| only == kind) {
+            let measured = measure(&arguments, kind, &livekit, &sayings, &progress).await;
+            results
+                .sides
+                .push(measured.with_context(|| format!("{} was not measured", kind.name()))?);
+        }
+    }
+    progress.done();
+    table::print(&results);
+    let json = arguments.output.join("results.json");
+    std::fs::write(&json, serde_json::to_string_pretty(&results)?)?;
+    let svg = arguments.output.join("latency.svg");
+    std::fs::write(&svg, plot::svg(&results))?;
+    progress.note(&format!("{} and {}", json.display(), svg.display()));
+    Ok(())
+}
+
+/// One side, with a stand-in of its own, so that its connections can be told.
+async fn measure(
+    arguments: &Arguments,
+    kind: Kind,
+    livekit: &LiveKit,
+    sayings: &[Vec<i16>],
+    progress: &Progress,
+) -> Result<SideFigures> {
+    progress.note(&format!("{}: starting", kind.name()));
+    let services = services().await?;
+    let side = Side::start(arguments, kind, livekit, &services).await?;
+    let bench = setting::Bench {
+        side: &side,
+        livekit,
+        services: &services,
+        sayings,
+        progress,
+    };
+    let mut figures = bench.idle().await?;
+    // Whatever a worker does the first time, it has then done.
+    bench.warm_up().await?;
+    for setting in SETTINGS {
+        if arguments.calls.is_empty() || arguments.calls.contains(&setting.calls) {
+            figures.settings.push(bench.run(&setting, &figures).await?);
+        }
+    }
+    side.stop().await?;
+    services.stop().await;
+    ensure!(
+        !figures.settings.is_empty(),
+        "nothing to measure: see --calls"
+    );
+    Ok(figures)
+}
+
+async fn services() -> Result<ServerHandle> {
+    let fixed = Fixed {
+        reply: Some(REPLY.to_owned()),
+        tone: ANSWER,
+        ..Fixed::default()
+    };
+    let config = Config {
+        fixed: Some(fixed),
+        delays: DELAYS,
+        ..Config::default()
+    };
+    let (_, services) = Server::bind(config).await?;
+    Ok(services)
+}

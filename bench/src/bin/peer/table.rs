@@ -1,0 +1,66 @@
+//! The results for people.
+
+use crate::figures::{Results, SettingFigures, Spread};
+
+#[expect(clippy::print_stdout, reason = "the figures are this program's output")]
+pub(crate) fn print(results: &Results) {
+    let line = |what: &str, cells: Vec<String>| {
+        let cells: String = cells.iter().map(|cell| format!("{cell:>24}")).collect();
+        println!("{what:44}{cells}");
+    };
+    let sides = &results.sides;
+    line(
+        "",
+        sides.iter().map(|it| it.side.name().to_owned()).collect(),
+    );
+    line(
+        "idle worker: memory, CPU of a core",
+        sides
+            .iter()
+            .map(|it| usage(it.idle_memory_mib, it.idle_cpu_percent))
+            .collect(),
+    );
+    let n_settings = sides.first().map_or(0, |side| side.settings.len());
+    for index in 0..n_settings {
+        let at: Vec<&SettingFigures> = sides
+            .iter()
+            .filter_map(|it| it.settings.get(index))
+            .collect();
+        let row = |what: &str, cell: fn(&SettingFigures) -> String| {
+            line(what, at.iter().map(|setting| cell(setting)).collect());
+        };
+        println!("{} calls at once", at[0].calls);
+        row("  dispatch to agent in the room, p50 / p95", |it| {
+            spread(it.joined_ms)
+        });
+        row("  dispatch to greeting heard, p50 / p95", |it| {
+            spread(it.greeting_ms)
+        });
+        row("  end of speech to answer heard, p50 / p95", |it| {
+            spread(it.answer_ms)
+        });
+        row("    of that in the caller's jitter buffer", |it| {
+            spread(it.buffered_ms)
+        });
+        row("  turns missed", |it| {
+            format!("{} of {}", it.turns_missed, it.turns)
+        });
+        row("  listening call: memory, CPU of a core", |it| {
+            usage(it.memory_mib_per_call, it.cpu_percent_per_call)
+        });
+        row("  connections opened per call", |it| {
+            format!("{:.2}", it.connections_per_call)
+        });
+    }
+}
+
+fn spread(spread: Option<Spread>) -> String {
+    match spread {
+        Some(spread) => format!("{:.0} / {:.0} ms", spread.p50, spread.p95),
+        None => "none".to_owned(),
+    }
+}
+
+fn usage(memory_mib: f64, cpu_percent: f64) -> String {
+    format!("{memory_mib:.1} MiB {cpu_percent:6.2} %")
+}
