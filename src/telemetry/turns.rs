@@ -25,12 +25,11 @@ const BUCKETS: [f64; 16] = [
     0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0,
 ];
 
+/// How long a stage took, if the turn had it.
+type Measure = fn(&Timeline) -> Option<Duration>;
+
 /// A stage of a turn: name, meaning, and where it is read from.
-type Stage = (
-    &'static str,
-    &'static str,
-    fn(&Timeline) -> Option<Duration>,
-);
+type Stage = (&'static str, &'static str, Measure);
 
 const STAGES: [Stage; 5] = [
     (
