@@ -101,13 +101,16 @@ async fn a_wrong_password_is_a_miss_and_says_so() {
     assert_eq!(service.connections.failed, 1);
     let unauthorized = service.errors.get(ErrorKind::Unauthorized.label());
     assert_eq!(unauthorized, Some(&1), "{service:?}");
+    leaves_nothing(worker, &redis).await;
 
     let without = Worker::new(redis.url_with(""));
     assert_eq!(without.ask("x", LONG, 1).await, [1]);
     assert!(!without.shared().await.is_up);
+    leaves_nothing(without, &redis).await;
     let worker = Worker::new(redis.url());
     worker.ask("x", LONG, 1).await;
     assert!(worker.shared().await.is_up);
+    leaves_nothing(worker, &redis).await;
 }
 
 #[tokio::test]
@@ -131,6 +134,7 @@ async fn a_redis_that_hangs_costs_one_deadline_and_not_one_per_call() {
 
     redis.go_on();
     is_shared_again(&worker).await;
+    leaves_nothing(worker, &redis).await;
 }
 
 #[tokio::test]
@@ -146,7 +150,7 @@ async fn a_redis_that_hangs_from_the_start_does_not_hold_up_the_first_call() {
     assert!(!worker.shared().await.is_up);
     redis.go_on();
     is_shared_again(&worker).await;
-    worker.cache.close().await;
+    leaves_nothing(worker, &redis).await;
 }
 
 #[tokio::test]
@@ -174,12 +178,13 @@ async fn closing_does_not_wait_for_a_redis_that_hangs() {
 
 #[tokio::test]
 async fn a_redis_that_is_not_there_or_full_or_out_of_connections_is_done_without() {
+    let redis = Redis::start().await;
     let nowhere = format!("redis://127.0.0.1:{}", free_port());
     let worker = Worker::new(voxpool::redact::Pii::new(nowhere));
     assert_eq!(worker.ask("x", LONG, 1).await, [1]);
     assert!(!worker.shared().await.is_up);
+    leaves_nothing(worker, &redis).await;
 
-    let redis = Redis::start().await;
     let mut client = redis.client();
     let mut configure = |setting: &str, value: &str| {
         let command = &["SET", setting, value];
@@ -201,6 +206,8 @@ async fn a_redis_that_is_not_there_or_full_or_out_of_connections_is_done_without
     assert!(!shared.is_up && shared.errors >= 2, "{shared:?}");
     configure("maxmemory", "0");
     is_shared_again(&worker).await;
+    drop(client);
+    leaves_nothing(worker, &redis).await;
 }
 
 #[tokio::test]
@@ -226,4 +233,5 @@ async fn a_redis_that_is_slow_is_done_without_until_it_is_not() {
     is_shared_again(&worker).await;
     let opened = worker.service().await.connections.opened;
     assert!(opened < 10, "a new connection for every call: {opened}");
+    leaves_nothing(worker, &redis).await;
 }

@@ -112,22 +112,27 @@ async fn cleanup_drops_idle_connections_and_breaks_nothing() {
 async fn a_wrong_password_is_said_once_and_never_shown() {
     let server = shared().await;
     let database = server.database().await;
-    let pool = pool();
-    let url = server.url_as("postgres", "not-the-password", &database);
-    let store = PostgresStore::new(&config(url), pool.clone()).unwrap();
-    let error = save_one(&store, "k").await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Unauthorized);
-    assert!(
-        why(&error).contains("refused the user or the password"),
-        "{}",
-        why(&error)
-    );
-    assert!(!format!("{error:?}").contains("not-the-password"));
-    let database = server.url_as("postgres", PASSWORD, "nowhere");
-    let store = PostgresStore::new(&config(database), pool.clone()).unwrap();
-    let error = save_one(&store, "k").await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Rejected);
-    assert!(why(&error).contains("no such database"), "{}", why(&error));
+    for (password, database, kind, reason) in [
+        (
+            "not-the-password",
+            &*database,
+            ErrorKind::Unauthorized,
+            "refused the user or the password",
+        ),
+        (PASSWORD, "nowhere", ErrorKind::Rejected, "no such database"),
+    ] {
+        let pool = pool();
+        let url = server.url_as("postgres", password, database);
+        let store = PostgresStore::new(&config(url), pool.clone()).unwrap();
+        pool.register(Arc::new(store.clone()));
+        let error = save_one(&store, "k").await.unwrap_err();
+        assert_eq!(error.kind, kind);
+        assert!(why(&error).contains(reason), "{}", why(&error));
+        assert!(!format!("{error:?}").contains("not-the-password"));
+        let seen = stats(&pool, Service::Postgres).await;
+        assert_eq!(seen.errors.get(kind.label()), Some(&1));
+        leaves_nothing(pool, Service::Postgres, store, 0).await;
+    }
 }
 
 #[tokio::test]
@@ -154,10 +159,11 @@ async fn a_user_without_rights_is_told_so() {
 async fn a_missing_table_is_made_or_asked_for() {
     let server = shared().await;
     let database = server.database().await;
-    let pool = pool();
+    let (strict_pool, pool) = (pool(), pool());
     let mut own = config(server.url(&database));
     own.postgres.migrate = false;
-    let strict = PostgresStore::new(&own, pool.clone()).unwrap();
+    let strict = PostgresStore::new(&own, strict_pool.clone()).unwrap();
+    strict_pool.register(Arc::new(strict.clone()));
     let error = save_one(&strict, "k").await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Rejected);
     assert!(
@@ -168,6 +174,7 @@ async fn a_missing_table_is_made_or_asked_for() {
 
     own.postgres.migrate = true;
     let store = PostgresStore::new(&own, pool.clone()).unwrap();
+    pool.register(Arc::new(store.clone()));
     save_one(&store, "k").await.unwrap();
     save_one(&strict, "k").await.unwrap();
 
@@ -177,6 +184,10 @@ async fn a_missing_table_is_made_or_asked_for() {
     let error = save_one(&store, "k").await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Rejected);
     save_one(&store, "k").await.unwrap();
+    strict_pool.close().await;
+    assert_eq!(strict.connections().open, Some(0));
+    drop((strict, strict_pool));
+    leaves_nothing(pool, Service::Postgres, store, 0).await;
 }
 
 #[tokio::test]

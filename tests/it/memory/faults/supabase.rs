@@ -63,12 +63,14 @@ async fn supabase_is_killed_and_comes_back() {
 #[tokio::test]
 async fn supabase_knows_the_older_and_the_newer_keys() {
     let (_, api) = project_on(shared().await).await;
+    let tasks = Handle::current().metrics().num_alive_tasks();
     let pool = pool();
     for key in [SERVICE_ROLE_KEY, SECRET_KEY] {
         let store = supabase(&api, key, &pool);
         save_one(&store, "k").await.unwrap();
     }
-    for key in ["", "sb_secret_wrong", "eyJ.of.nobody"] {
+    let wrong_keys = ["", "sb_secret_wrong", "eyJ.of.nobody"];
+    for key in wrong_keys {
         let store = supabase(&api, key, &pool);
         let error = save_one(&store, "k").await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Unauthorized, "{key}");
@@ -79,14 +81,20 @@ async fn supabase_knows_the_older_and_the_newer_keys() {
         );
     }
     // Keys that are right, in a project without policies for them.
-    for key in [ANON_KEY, PUBLISHABLE_KEY] {
+    let closed_keys = [ANON_KEY, PUBLISHABLE_KEY];
+    for key in closed_keys {
         let store = supabase(&api, key, &pool);
         let error = save_one(&store, "k").await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Unauthorized);
         let why = why(&error);
         assert!(why.contains("policies") && why.contains("42501"), "{why}");
     }
-    assert_eq!(stats(&pool, Service::Supabase).await.retries, 0);
+    let seen = stats(&pool, Service::Supabase).await;
+    assert_eq!(seen.retries, 0);
+    let refused = wrong_keys.len() + closed_keys.len();
+    assert_eq!(seen.errors["unauthorized"], refused as u64);
+    let store = supabase(&api, wrong_keys[0], &pool);
+    leaves_nothing(pool, Service::Supabase, store, tasks).await;
 }
 
 #[tokio::test]
@@ -127,6 +135,7 @@ async fn a_project_without_the_functions_says_what_to_run() {
     let server = shared().await;
     let database = server.database().await;
     let api = Supabase::start(server, &database).await;
+    let tasks = Handle::current().metrics().num_alive_tasks();
     let pool = pool();
     let store = supabase(&api, SERVICE_ROLE_KEY, &pool);
     let error = save_one(&store, "k").await.unwrap_err();
@@ -142,6 +151,8 @@ async fn a_project_without_the_functions_says_what_to_run() {
     let mut saver = Saver::new();
     saver.until_back(&store).await;
     saver.check(&store).await;
+    assert!(stats(&pool, Service::Supabase).await.errors["rejected"] >= 1);
+    leaves_nothing(pool, Service::Supabase, store, tasks).await;
 }
 
 #[tokio::test]
