@@ -221,7 +221,7 @@ async fn all_commands_share_one_connection_which_is_counted_and_closed() {
 }
 
 /// Connections that Redis has beside the one that asks.
-fn connections(redis: &Redis) -> usize {
+pub(crate) fn connections(redis: &Redis) -> usize {
     let list: String = redis::cmd("CLIENT")
         .arg("LIST")
         .query(&mut redis.client())

@@ -8,18 +8,24 @@ use livekit_api::access_token::{AccessToken, VideoGrants};
 use offline_openai::Server;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use voxpool::audio::AudioFrame;
 use voxpool::audio::vad::EarshotVad;
 use voxpool::cache::{self, Cache};
+use voxpool::error::Service;
+use voxpool::pool::BreakerState;
 use voxpool::redact::Pii;
 use voxpool::room::{AgentCard, AudioOutput, FrontEnd, Voice, join};
 use voxpool::session::{Agent, Greeting, GreetingCache, GreetingMode, MadeWith, Session, Settings};
 use voxpool::tools::ToolSet;
 
-use super::{Caller, House};
+use super::{Caller, House, leaves_nothing};
+use crate::cache::connections;
 use crate::common::livekit::{API_KEY, API_SECRET, LiveKit};
-use crate::common::within;
-use crate::pool::stages::Stages;
+use crate::common::redis::Redis;
+use crate::common::{eventually, within};
+use crate::memory::faults::stats;
+use crate::pool::stages::{Options, Stages};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_callers_greeting_costs_no_request_and_is_heard() {
@@ -60,6 +66,75 @@ async fn ten_callers_at_once_cost_one_greeting() {
     let n_sentences = lines[0].matches(['.', '!', '?']).count() as u64;
     assert!(stats.endpoints.speech.requests <= n_sentences, "{stats:?}");
     house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_killed_in_the_middle_of_a_call_is_not_noticed_and_used_again_when_it_is_back() {
+    let mut redis = Redis::start().await;
+    let redis_url = redis.url();
+    let options = || {
+        let mut options = Options::default();
+        options.cache.redis_url = redis_url.clone();
+        // A machine under load is slow.
+        options.cache.redis_timeout = Duration::from_secs(2);
+        // Every greeting is Redis's, as that of a worker that has just started.
+        options.cache.entries_max = 0;
+        options.pool.breaker.failures_in_a_row = 1;
+        options.pool.breaker.open = Duration::from_millis(500);
+        options
+    };
+    let house = House::open_as(None, Greeting::default(), None, options).await;
+    let (pool, cache) = (house.pool.clone(), house.cache.clone());
+    let monitored = pool.clone();
+    let monitor = AbortOnDropHandle::new(tokio::spawn(async move { monitored.monitor().await }));
+    let shared = async || cache.stats().await.shared.expect("there is a Redis");
+    let n_made = || house.services.stats().endpoints.speech.requests;
+    let greeted = async |room: &str| {
+        let caller = Caller::join(&house.server.url(), room).await;
+        caller.hears(20).await;
+        caller.reads(true, "How can I help you today?").await;
+        caller
+    };
+    let first = greeted("redis-makes").await;
+    eventually("the greeting is shared", async || {
+        (shared().await.stored == 1).then_some(())
+    })
+    .await;
+    let once = n_made();
+    let second = greeted("redis-has").await;
+    assert_eq!(n_made(), once);
+    assert!(shared().await.hits >= 1);
+
+    redis.kill();
+    first.type_text("my name is John").await;
+    first.reads(true, "Nice to meet you").await;
+    let third = greeted("redis-is-gone").await;
+    assert!(!shared().await.is_up && shared().await.errors >= 1);
+    let of_redis = stats(&pool, Service::Redis).await;
+    assert!(of_redis.errors_total() >= 1 && of_redis.hosts[0].breaker.unwrap().opened >= 1);
+    assert_eq!(of_redis.connections.open, Some(0));
+
+    redis.restart().await;
+    eventually("the breaker closes, and nobody has asked", async || {
+        let breaker = stats(&pool, Service::Redis).await.hosts[0].breaker?;
+        (breaker.state == BreakerState::Closed).then_some(())
+    })
+    .await;
+    let fourth = greeted("redis-is-back").await;
+    eventually("the greeting is shared again", async || {
+        (shared().await.stored == 2).then_some(())
+    })
+    .await;
+    assert!(shared().await.is_up);
+    assert_eq!(redis.keys().len(), 1);
+    for caller in [first, second, third, fourth] {
+        assert_eq!(caller.n_lines("sorry"), 0, "nobody notices");
+        caller.room.close().await.expect("the caller hangs up");
+    }
+    drop(monitor);
+    house.close().await;
+    leaves_nothing(&pool).await;
+    assert_eq!(connections(&redis), 0);
 }
 
 /// The voice, and when its first frame was given to the room.

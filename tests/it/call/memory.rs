@@ -8,16 +8,18 @@ use futures::future::BoxFuture;
 use voxpool::error::{CallError, ErrorKind, Service};
 use voxpool::llm::OpenAiStructuredLlm;
 use voxpool::memory::{
-    BatchConfig, Batcher, Memories, Memory, MemoryAnswer, MemoryOp, RecorderConfig, Selection,
-    Store, UserId, VolatileStore,
+    BatchConfig, Batcher, Memories, Memory, MemoryAnswer, MemoryOp, PostgresStore, RecorderConfig,
+    Selection, Store, UserId, VolatileStore,
 };
-use voxpool::memory::{Config, PostgresConfig, PostgresStore};
-use voxpool::pool::{self, ConnectionPool, EndpointConfig};
+use voxpool::pool::{BreakerState, ConnectionPool, EndpointConfig};
 use voxpool::redact::Pii;
 
-use super::{Caller, House};
+use super::{Caller, House, leaves_nothing};
 use crate::common::eventually;
-use crate::common::postgres::Postgres;
+use crate::common::postgres::{Postgres, shared};
+use crate::common::postgrest::{SERVICE_ROLE_KEY, Supabase};
+use crate::memory::faults::supabase::{project_on, supabase};
+use crate::memory::faults::{config, pool, stats};
 use crate::pool::stages::Stages;
 
 /// A memory whose model is the stand-in.
@@ -196,24 +198,26 @@ async fn a_memory_that_fails_or_hangs_is_not_noticed_by_a_caller() {
     }
 }
 
-/// A store that does not let a test wait.
-async fn postgres(server: &Postgres) -> PostgresStore {
-    let mut pool = pool::Config::default();
-    pool.breaker.open = Duration::from_millis(200);
-    pool.breaker.open_max = Duration::from_secs(1);
-    pool.retries_max = 1;
-    let config = Config {
-        timeout: Duration::from_secs(2),
-        attempt_timeout: Duration::from_secs(1),
-        postgres: PostgresConfig {
-            url: Pii::new(server.url(&server.database().await)),
-            acquire_timeout: Duration::from_millis(300),
-            ..PostgresConfig::default()
-        },
-        ..Config::default()
-    };
-    let pool = ConnectionPool::new(pool).expect("a pool");
-    PostgresStore::new(&config, pool).expect("right settings")
+/// A database, or the API in front of one.
+enum Database {
+    Postgres(Postgres),
+    Supabase(Supabase),
+}
+
+impl Database {
+    fn kill(&mut self) {
+        match self {
+            Self::Postgres(server) => server.kill(),
+            Self::Supabase(api) => api.kill(),
+        }
+    }
+
+    async fn restart(&mut self) {
+        match self {
+            Self::Postgres(server) => server.restart().await,
+            Self::Supabase(api) => api.restart().await,
+        }
+    }
 }
 
 /// Waits until the store has refused more than before.
@@ -224,10 +228,46 @@ async fn is_refused(memories: &Memories, before: u64) {
     .await;
 }
 
+/// Others ask meanwhile, until the breaker refuses them.
+async fn breaker_opens(memories: &Memories, pool: &ConnectionPool, service: Service) {
+    eventually("the breaker refuses them", async || {
+        rows_if_any(memories, "jane").await;
+        let refused = stats(pool, service)
+            .await
+            .errors
+            .get("circuit_open")
+            .copied()?;
+        (refused >= 1).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_killed_in_the_middle_of_a_call_is_not_noticed_and_gets_what_was_said() {
-    let mut server = Postgres::start().await;
-    let house = House::remembering(Arc::new(postgres(&server).await)).await;
+    let (server, pool) = (Postgres::start().await, pool());
+    let config = config(server.url(&server.database().await));
+    let store = PostgresStore::new(&config, pool.clone()).expect("right settings");
+    pool.register(Arc::new(store.clone()));
+    let database = Database::Postgres(server);
+    is_killed_in_a_call(database, Arc::new(store), Service::Postgres, pool).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supabase_killed_in_the_middle_of_a_call_is_not_noticed_and_gets_what_was_said() {
+    let (_, api) = project_on(shared().await).await;
+    let pool = pool();
+    let store = supabase(&api, SERVICE_ROLE_KEY, &pool);
+    let database = Database::Supabase(api);
+    is_killed_in_a_call(database, Arc::new(store), Service::Supabase, pool).await;
+}
+
+async fn is_killed_in_a_call(
+    mut database: Database,
+    store: Arc<dyn Store>,
+    service: Service,
+    pool: ConnectionPool,
+) {
+    let house = House::remembering(store).await;
     let (url, memories) = (house.server.url(), house.memories());
     let john = Caller::join_as("john", &url, "database-trouble").await;
     john.reads(true, "Welcome").await;
@@ -238,11 +278,18 @@ async fn a_database_killed_in_the_middle_of_a_call_is_not_noticed_and_gets_what_
     })
     .await;
 
-    server.kill();
+    database.kill();
     john.type_text("I live in London").await;
     john.reads(true, "I remember that you live in London").await;
     is_refused(&memories, 0).await;
-    server.restart().await;
+    breaker_opens(&memories, &pool, service).await;
+    database.restart().await;
+    eventually("the breaker closes", async || {
+        rows_if_any(&memories, "jane").await?;
+        let breaker = stats(&pool, service).await.hosts[0].breaker?;
+        (breaker.state == BreakerState::Closed).then_some(())
+    })
+    .await;
     // What the store did not take goes with what comes next.
     john.type_text("remember that i like green tea").await;
     john.reads(true, "I remember that you like green tea").await;
@@ -255,13 +302,15 @@ async fn a_database_killed_in_the_middle_of_a_call_is_not_noticed_and_gets_what_
     .await;
 
     // And at the end of a call there is a while in which the store may come back.
-    server.kill();
+    database.kill();
     let before = memories.stats().batches.failed;
     john.type_text("where do i live").await;
     john.reads(true, "You live in London").await;
     is_refused(&memories, before).await;
+    let sorry = john.n_lines("sorry");
     hang_up(john).await;
-    server.restart().await;
+    assert_eq!(sorry, 0, "he notices nothing");
+    database.restart().await;
     let closing = house.close();
     tokio::time::timeout(Duration::from_secs(30), closing)
         .await
@@ -269,6 +318,9 @@ async fn a_database_killed_in_the_middle_of_a_call_is_not_noticed_and_gets_what_
     let rows = rows_if_any(&memories, "john").await.expect("it is back");
     let summary = rows.iter().find(|it| it.starts_with("PROFILE"));
     assert!(summary.is_some_and(|it| it.contains("London")), "{rows:?}");
-    let stats = memories.stats().recorder;
-    assert_eq!((stats.unsaved, stats.lost), (0, 0));
+    let recorded = memories.stats().recorder;
+    assert_eq!((recorded.unsaved, recorded.lost), (0, 0));
+    let seen = stats(&pool, service).await;
+    assert!(seen.errors["unavailable"] >= 1 && seen.errors["circuit_open"] >= 1);
+    leaves_nothing(&pool).await;
 }

@@ -22,6 +22,7 @@ use offline_openai::{Fixed, Server, ServerHandle};
 use tokio::time::Instant;
 use voxpool::agent::{AgentJobs, Profile, Services};
 use voxpool::audio::AudioFrame;
+use voxpool::cache::Cache;
 use voxpool::memory::{Memories, Store};
 use voxpool::pool::ConnectionPool;
 use voxpool::session::{Agent, Greeting, GreetingCache, MadeWith, Settings};
@@ -31,7 +32,7 @@ use voxpool::worker::{Stop, WorkerEnd};
 
 use crate::common::livekit::LiveKit;
 use crate::common::running::{RunningWorker, quick};
-use crate::common::within;
+use crate::common::{eventually, within};
 use crate::pool::stages::{Options, Stages};
 use caller::Caller;
 
@@ -42,6 +43,7 @@ struct House {
     stages: Stages,
     /// The agent's.
     pool: ConnectionPool,
+    cache: Cache,
     worker: RunningWorker,
     memories: Option<Memories>,
 }
@@ -123,7 +125,7 @@ impl House {
         let shared = Services {
             pool: ours.pool,
             endpoints: Vec::new(),
-            cache,
+            cache: cache.clone(),
         };
         let profile = Profile {
             name: String::new(),
@@ -147,6 +149,7 @@ impl House {
             services,
             stages,
             pool,
+            cache,
             worker,
             memories,
         }
@@ -171,6 +174,21 @@ impl House {
         assert_eq!(self.worker.ended().await, WorkerEnd::Drained);
         self.services.stop().await;
     }
+}
+
+/// Closes a pool that nobody uses any more: no call is under way, and no socket is left.
+async fn leaves_nothing(pool: &ConnectionPool) {
+    let stats = pool.stats().await;
+    let in_flight: u64 = stats.services.iter().map(|it| it.in_flight).sum();
+    assert_eq!((stats.permits.in_use, in_flight), (0, 0));
+    pool.close().await;
+    eventually("every socket is closed", async || {
+        let stats = pool.stats().await;
+        let of_services = stats.services.iter().map(|it| &it.connections);
+        let mut all = of_services.chain([&stats.connections]);
+        all.all(|it| it.open.unwrap_or_default() == 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 use voxpool::pool::{BreakerState, BreakerStats};
 use voxpool::session::Greeting;
 
-use super::{Caller, House};
+use super::{Caller, House, leaves_nothing};
 use crate::common::eventually;
 use crate::common::toxiproxy::Link;
 use crate::pool::stages::Options;
@@ -106,14 +106,7 @@ async fn a_model_that_is_gone_or_silent_is_apologised_for_and_back_before_anybod
     drop(monitor);
     let pool = house.pool.clone();
     house.close().await;
-    let stats = pool.stats().await;
-    let in_flight: u64 = stats.services.iter().map(|it| it.in_flight).sum();
-    assert_eq!((stats.permits.in_use, in_flight), (0, 0));
-    pool.close().await;
-    eventually("every socket is closed", async || {
-        (pool.stats().await.connections.open == Some(0)).then_some(())
-    })
-    .await;
+    leaves_nothing(&pool).await;
     model.stop().await;
 }
 

@@ -1,7 +1,7 @@
 //! The memory's stores: one contract for all of them, and what happens when their servers fail.
 
 mod contract;
-mod faults;
+pub(crate) mod faults;
 mod killed;
 mod merged;
 mod model;

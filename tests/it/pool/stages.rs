@@ -23,6 +23,7 @@ pub(crate) struct Stages {
     pub(crate) stt: OpenAiStt,
     pub(crate) llm: OpenAiLlm,
     pub(crate) tts: OpenAiTts,
+    cache: cache::Config,
 }
 
 /// Settings that tests change.
@@ -31,6 +32,7 @@ pub(crate) struct Options {
     pub(crate) stt: voxpool::stt::Config,
     pub(crate) llm: voxpool::llm::Config,
     pub(crate) tts: voxpool::tts::Config,
+    pub(crate) cache: cache::Config,
 }
 
 impl Default for Options {
@@ -45,17 +47,18 @@ impl Default for Options {
             stt: Default::default(),
             llm: Default::default(),
             tts: Default::default(),
+            cache: Default::default(),
         }
     }
 }
 
 impl Stages {
     pub(crate) fn overview(&self) -> Overview {
-        let cache = Cache::new(cache::Config::default(), &self.pool);
+        let cache = Cache::new(self.cache.clone(), &self.pool);
         Overview {
             pool: self.pool.clone(),
             memories: None,
-            cache: cache.expect("there is no Redis"),
+            cache: cache.expect("an address"),
         }
     }
 
@@ -75,6 +78,7 @@ impl Stages {
             llm: OpenAiLlm::new(pool.clone(), &shared, options.llm).unwrap(),
             tts: OpenAiTts::new(pool.clone(), &shared, options.tts).unwrap(),
             pool,
+            cache: options.cache,
         }
     }
 

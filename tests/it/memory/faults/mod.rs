@@ -3,7 +3,7 @@
 
 mod postgres;
 mod sqlite;
-mod supabase;
+pub(crate) mod supabase;
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::common::eventually;
 use crate::common::postgres::Postgres;
 
 /// A pool whose breakers and retries do not let tests wait.
-fn pool() -> ConnectionPool {
+pub(crate) fn pool() -> ConnectionPool {
     let mut config = pool::Config::default();
     config.breaker.open = Duration::from_millis(200);
     config.breaker.open_max = Duration::from_secs(1);
@@ -28,7 +28,7 @@ fn pool() -> ConnectionPool {
 }
 
 /// Impatient settings for one database.
-fn config(url: String) -> Config {
+pub(crate) fn config(url: String) -> Config {
     Config {
         timeout: Duration::from_secs(2),
         attempt_timeout: Duration::from_secs(1),
@@ -54,7 +54,7 @@ async fn save_one(store: &dyn Store, key: &str) -> Result<(), CallError> {
     }
 }
 
-async fn stats(pool: &ConnectionPool, service: Service) -> ServiceStats {
+pub(crate) async fn stats(pool: &ConnectionPool, service: Service) -> ServiceStats {
     let services = pool.stats().await.services;
     let mut own = services.into_iter().filter(|it| it.service == service);
     own.next().expect("it was called")

@@ -22,13 +22,13 @@ fn project(api: &Supabase, key: &str) -> SupabaseConfig {
     }
 }
 
-fn supabase(api: &Supabase, key: &str, pool: &ConnectionPool) -> SupabaseStore {
+pub(crate) fn supabase(api: &Supabase, key: &str, pool: &ConnectionPool) -> SupabaseStore {
     let config = config(String::new());
     SupabaseStore::new(&config, &project(api, key), pool.clone()).expect("right settings")
 }
 
 /// A project in a database of its own.
-async fn project_on(server: &Postgres) -> (String, Supabase) {
+pub(crate) async fn project_on(server: &Postgres) -> (String, Supabase) {
     let database = server.database().await;
     server.execute(&database, SUPABASE_SQL).await;
     let api = Supabase::start(server, &database).await;
