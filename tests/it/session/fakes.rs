@@ -19,6 +19,7 @@ use voxpool::audio::vad::{Vad, WINDOW_SAMPLES};
 use voxpool::chat::{ChatContext, ChatItem, ToolCall, ToolOutput, ToolSpec};
 use voxpool::error::{CallError, ErrorKind, Service};
 use voxpool::llm::{ChatRequest, Llm, LlmEvent};
+use voxpool::pool::{CallSpec, ConnectionPool, Endpoint, EndpointConfig};
 use voxpool::room::{
     AgentState, AudioOutput, PlayoutClock, RoomEvent, RoomOutput, SegmentId, SessionEvent,
     UserState,
@@ -106,6 +107,8 @@ pub(super) enum Answer {
     SaysAndCalls(&'static str, (&'static str, &'static str)),
     Fails(ErrorKind),
     BreaksOffAfter(&'static str),
+    /// Nothing for so long, asked through this pool with the limits that the program has by default.
+    Stalls(ConnectionPool, Duration),
 }
 
 /// Answers by the last thing it was told: what the user said, or a tool's output.
@@ -160,6 +163,7 @@ impl FakeLlm {
                 events
             }
             Some(Answer::Fails(kind)) => vec![Err(error(kind))],
+            Some(Answer::Stalls(..)) => Vec::new(),
             Some(Answer::BreaksOffAfter(text)) => {
                 let mut events = words(text);
                 events.push(Err(error(ErrorKind::Malformed)));
@@ -167,6 +171,20 @@ impl FakeLlm {
             }
         }
     }
+}
+
+fn stalled(
+    pool: &ConnectionPool,
+    stall: Duration,
+) -> BoxStream<'static, Result<LlmEvent, CallError>> {
+    let limits = voxpool::llm::Config::default();
+    let endpoint = Endpoint::new(&EndpointConfig::default()).unwrap();
+    let spec = CallSpec::openai("chat.stream", &endpoint, limits.timeout)
+        .attempt_timeout(limits.first_token_timeout);
+    pool.stream(spec, limits.idle_timeout, move |_| async move {
+        tokio::time::sleep(stall).await;
+        Ok(stream::iter([Ok(LlmEvent::Text("Too late.".to_owned()))]).boxed())
+    })
 }
 
 impl Llm for FakeLlm {
@@ -177,6 +195,9 @@ impl Llm for FakeLlm {
             _ => String::new(),
         };
         self.requests.lock().unwrap().push(request.context);
+        if let Some(Answer::Stalls(pool, stall)) = self.answers.get(&*asked) {
+            return stalled(pool, *stall);
+        }
         let guard = CountIfCancelled {
             n_cancelled: Arc::clone(&self.n_cancelled),
             is_done: false,

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use voxpool::chat::{ChatContext, ChatItem};
 use voxpool::error::ErrorKind;
 use voxpool::memory::Briefing;
+use voxpool::pool::{self, ConnectionPool};
 use voxpool::redact::Pii;
 use voxpool::room::RoomEvent;
 use voxpool::session::{
@@ -394,6 +395,28 @@ async fn a_model_cut_off_in_the_middle_is_heard_that_far_and_apologised_for() {
     assert_eq!(context[..2], ["user: tell me", "agent: It is true. |"]);
     assert!(context[2].starts_with("agent: I'm sorry"));
     call.hang_up().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_takes_twenty_seconds_is_apologised_for_once_and_leaves_nothing() {
+    let pool = ConnectionPool::new(pool::Config::default()).unwrap();
+    let stalls = Answer::Stalls(pool.clone(), ms(20_000));
+    let mut call = Setup::default().answer("hello", stalls).start().await;
+    call.say("hello", ms(60_000)).await;
+    let broken = call.turn().await;
+    assert!(matches!(broken.outcome, ReplyOutcome::Failed(_)));
+    let apology = call.turn().await;
+    assert!(apology.heard.expose().starts_with("I'm sorry"));
+    let seen = pool.stats().await.services.remove(0);
+    assert_eq!((seen.retries, seen.errors["timeout"]), (2, 1));
+    call.say("are you there", ms(3000)).await;
+    let answered = call.turn().await;
+    assert_eq!(answered.heard.expose(), "I see.");
+    let seen = pool.stats().await;
+    assert_eq!((seen.permits.in_use, seen.services[0].in_flight), (0, 0));
+    let shown = call.hang_up().await;
+    let apologies = shown.iter().filter(|it| it.contains("sorry"));
+    assert_eq!(apologies.count(), 1, "{shown:?}");
 }
 
 #[tokio::test(start_paused = true)]
