@@ -18,6 +18,7 @@ pub(super) struct Waiting {
 }
 
 /// What to look at next: exchanges of one user.
+#[derive(Clone)]
 pub(super) struct Work {
     pub(super) user: UserId,
     pub(super) exchanges: Vec<Said>,

@@ -382,6 +382,42 @@ async fn what_a_failing_store_did_not_take_is_saved_when_it_is_back() {
     assert_eq!(house.stats().unsaved, 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_summary_waits_for_the_one_that_it_follows_on() {
+    let house = House::open(Config::default());
+    let first = house.call().record();
+    first.turns().send(turn("a", "name John")).await.unwrap();
+    first.finish().await;
+    let second = house.call().record();
+    second.turns().send(turn("a", "home London")).await.unwrap();
+    tokio::time::sleep(secs(2)).await;
+    // Away when the call ends and its summary is due, and back before the call has to be over.
+    house.store.fails(Some(failure(ErrorKind::Unavailable)));
+    let (store, n_before) = (Arc::clone(&house.store), house.llm.n_asked("profile"));
+    let mending = async move {
+        tokio::time::sleep(secs(3)).await;
+        store.fails(None);
+    };
+    tokio::join!(second.finish(), mending);
+    assert_eq!(
+        house.rows("a").await,
+        ["home=London", "name=John", "summary"]
+    );
+    let inputs = house.llm.inputs.lock().unwrap();
+    let asked: Vec<_> = inputs
+        .iter()
+        .filter(|(name, _)| *name == "profile")
+        .collect();
+    assert_eq!(asked.len(), n_before + 1, "not asked without the old one");
+    let (_, input) = asked.last().unwrap();
+    assert!(
+        input.contains("John") && input.contains("London"),
+        "{input}"
+    );
+    drop(inputs);
+    assert_eq!(house.stats().unsaved, 0);
+}
+
 /// Somebody mends the password or the tables, or the server has connections again.
 #[tokio::test(start_paused = true)]
 async fn what_a_store_refused_to_everybody_is_saved_when_it_is_mended() {

@@ -17,6 +17,9 @@ use crate::memory::{Memory, UserId, profile};
 /// Memories that a store did not take and that are tried again with the next ones.
 const UNSAVED_MAX: usize = 100;
 
+/// Exchanges of a user that wait for a summary; the oldest go, and what was found in them stays.
+const UNSUMMARISED_MAX: usize = 32;
+
 /// Works for one call.
 pub(super) struct Worker {
     memories: Memories,
@@ -24,6 +27,8 @@ pub(super) struct Worker {
     /// The worker that runs the call ends.
     ending: CancellationToken,
     unsaved: Mutex<Vec<(UserId, u64, Memory)>>,
+    /// Summaries that are due and wait until the store tells what they follow on, one for each user.
+    unsummarised: Mutex<Vec<Work>>,
 }
 
 impl Worker {
@@ -33,6 +38,7 @@ impl Worker {
             forgets,
             ending,
             unsaved: Mutex::default(),
+            unsummarised: Mutex::default(),
         }
     }
 
@@ -43,9 +49,12 @@ impl Worker {
     /// Looks at exchanges of one user and saves what is found, and the summary beside it.
     pub(super) async fn run(self: Arc<Self>, work: Work) {
         let user = self.memories.of(work.user.clone());
+        let read = user.known(self.recording().config.known_max).await;
         // Without it the model may write down again what is known, which does no harm.
-        let known = user.known(self.recording().config.known_max).await;
-        let known = known.unwrap_or_default();
+        let (known, unreadable) = match read {
+            Ok(known) => (known, None),
+            Err(error) => (Known::default(), Some(error)),
+        };
         let side_by_side = self.recording().config.side_by_side;
         let n_together = if side_by_side {
             work.exchanges.len()
@@ -59,9 +68,11 @@ impl Worker {
             }
         };
         let summarising = async {
-            if work.is_profile_due {
-                let summary = self.summarise(&known, &work.exchanges).await;
-                self.save(&user, &work, summary.into_iter().collect()).await;
+            match &unreadable {
+                _ if !work.is_profile_due => {}
+                None => self.summarise(&user, &work, &known).await,
+                // It would take the place of a summary that knows more.
+                Some(error) => self.keep_unsummarised(work.clone(), error),
             }
         };
         if side_by_side {
@@ -89,7 +100,15 @@ impl Worker {
         extracted.memories
     }
 
-    async fn summarise(&self, known: &Known, exchanges: &[Said]) -> Option<Memory> {
+    /// Writes the summary of a user anew.
+    async fn summarise(&self, user: &UserMemories, work: &Work, known: &Known) {
+        let mut exchanges = self.take_unsummarised(work);
+        exchanges.extend_from_slice(&work.exchanges);
+        let summary = self.summary(known, &exchanges).await;
+        self.save(user, work, summary.into_iter().collect()).await;
+    }
+
+    async fn summary(&self, known: &Known, exchanges: &[Said]) -> Option<Memory> {
         self.recording().counters.profiles.add(1);
         let answer = self.ask(profile::request(known, exchanges)).await?;
         // A summary may well be empty.
@@ -131,7 +150,7 @@ impl Worker {
         self.settle(&work.user, n_forgets, batch, results);
     }
 
-    /// Tries once more to save what the store did not take.
+    /// Tries once more to save what the store did not take, and to write the summaries that wait.
     pub(super) async fn save_rest(&self) {
         let users: BTreeSet<_> = (self.unsaved().iter())
             .map(|(user, ..)| user.clone())
@@ -142,10 +161,18 @@ impl Worker {
             let results = self.memories.of(user.clone()).save(batch.clone()).await;
             self.settle(&user, n_forgets, batch, results);
         }
+        let waiting = std::mem::take(&mut *self.unsummarised());
+        for work in waiting {
+            let user = self.memories.of(work.user.clone());
+            match user.known(self.recording().config.known_max).await {
+                Ok(known) => self.summarise(&user, &work, &known).await,
+                Err(error) => self.keep_unsummarised(work, &error),
+            }
+        }
     }
 
     pub(super) fn has_unsaved(&self) -> bool {
-        !self.unsaved().is_empty()
+        !self.unsaved().is_empty() || !self.unsummarised().is_empty()
     }
 
     /// Takes what became of a batch.
@@ -178,6 +205,31 @@ impl Worker {
         results
     }
 
+    fn unsummarised(&self) -> MutexGuard<'_, Vec<Work>> {
+        (self.unsummarised.lock()).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What waits for a summary of the same user and was not said before something was forgotten.
+    fn take_unsummarised(&self, work: &Work) -> Vec<Said> {
+        let mut all = self.unsummarised();
+        let place = all.iter().position(|it| it.user == work.user);
+        let waiting = place.map(|place| all.remove(place));
+        let waiting = waiting.filter(|it| it.n_forgets == work.n_forgets);
+        waiting.map(|it| it.exchanges).unwrap_or_default()
+    }
+
+    fn keep_unsummarised(&self, mut work: Work, error: &CallError) {
+        if !may_pass(error) {
+            self.recording().counters.unsaved.add(1);
+            return;
+        }
+        let mut exchanges = self.take_unsummarised(&work);
+        exchanges.append(&mut work.exchanges);
+        let n_too_many = exchanges.len().saturating_sub(UNSUMMARISED_MAX);
+        work.exchanges = exchanges.split_off(n_too_many);
+        self.unsummarised().push(work);
+    }
+
     fn unsaved(&self) -> MutexGuard<'_, Vec<(UserId, u64, Memory)>> {
         self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -208,7 +260,9 @@ impl Drop for Worker {
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
         let n_unsaved = unsaved.len() as u64;
-        self.recording().counters.unsaved.add(n_unsaved);
+        let n_unsummarised = self.unsummarised().len() as u64;
+        let counter = &self.recording().counters.unsaved;
+        counter.add(n_unsaved + n_unsummarised);
     }
 }
 
