@@ -49,6 +49,7 @@ impl Worker {
     /// Looks at exchanges of one user and saves what is found, and the summary beside it.
     pub(super) async fn run(self: Arc<Self>, work: Work) {
         let user = self.memories.of(work.user.clone());
+        self.save_unsaved().await;
         let read = user.known(self.recording().config.known_max).await;
         // Without it the model may write down again what is known, which does no harm.
         let (known, unreadable) = match read {
@@ -70,9 +71,10 @@ impl Worker {
         let summarising = async {
             match &unreadable {
                 _ if !work.is_profile_due => {}
-                None => self.summarise(&user, &work, &known).await,
-                // It would take the place of a summary that knows more.
-                Some(error) => self.keep_unsummarised(work.clone(), error),
+                Some(error) if !may_pass(error) => self.recording().counters.unsaved.add(1),
+                None if !self.is_saving(&work.user) => self.summarise(&user, &work, &known).await,
+                // It would know less than the one that it takes the place of, or than was found.
+                _ => self.keep_unsummarised(work.clone()),
             }
         };
         if side_by_side {
@@ -150,8 +152,8 @@ impl Worker {
         self.settle(&work.user, n_forgets, batch, results);
     }
 
-    /// Tries once more to save what the store did not take, and to write the summaries that wait.
-    pub(super) async fn save_rest(&self) {
+    /// Tries once more to save what the store did not take.
+    async fn save_unsaved(&self) {
         let users: BTreeSet<_> = (self.unsaved().iter())
             .map(|(user, ..)| user.clone())
             .collect();
@@ -161,14 +163,27 @@ impl Worker {
             let results = self.memories.of(user.clone()).save(batch.clone()).await;
             self.settle(&user, n_forgets, batch, results);
         }
+    }
+
+    /// The same, and then writes the summaries that wait.
+    pub(super) async fn save_rest(&self) {
+        self.save_unsaved().await;
         let waiting = std::mem::take(&mut *self.unsummarised());
         for work in waiting {
             let user = self.memories.of(work.user.clone());
             match user.known(self.recording().config.known_max).await {
-                Ok(known) => self.summarise(&user, &work, &known).await,
-                Err(error) => self.keep_unsummarised(work, &error),
+                Ok(known) if !self.is_saving(&work.user) => {
+                    self.summarise(&user, &work, &known).await;
+                }
+                Err(error) if !may_pass(&error) => self.recording().counters.unsaved.add(1),
+                Ok(_) | Err(_) => self.keep_unsummarised(work),
             }
         }
+    }
+
+    /// Whether something of a user still waits to be saved.
+    fn is_saving(&self, user: &UserId) -> bool {
+        self.unsaved().iter().any(|(owner, ..)| owner == user)
     }
 
     pub(super) fn has_unsaved(&self) -> bool {
@@ -218,11 +233,7 @@ impl Worker {
         waiting.map(|it| it.exchanges).unwrap_or_default()
     }
 
-    fn keep_unsummarised(&self, mut work: Work, error: &CallError) {
-        if !may_pass(error) {
-            self.recording().counters.unsaved.add(1);
-            return;
-        }
+    fn keep_unsummarised(&self, mut work: Work) {
         let mut exchanges = self.take_unsummarised(&work);
         exchanges.append(&mut work.exchanges);
         let n_too_many = exchanges.len().saturating_sub(UNSUMMARISED_MAX);

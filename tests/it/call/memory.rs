@@ -317,6 +317,8 @@ async fn is_killed_in_a_call(
         .expect("the call ends within its flush");
     let rows = rows_if_any(&memories, "john").await.expect("it is back");
     assert!(rows.iter().any(|it| it == "FACT home=Paris"), "{rows:?}");
+    let summary = rows.iter().find(|it| it.starts_with("PROFILE"));
+    assert!(summary.is_some_and(|it| it.contains("Paris")), "{rows:?}");
     let recorded = memories.stats().recorder;
     assert_eq!((recorded.unsaved, recorded.lost), (0, 0));
     let seen = stats(&pool, service).await;
