@@ -17,7 +17,9 @@ export class Latency {
     const response = await fetch(`/playground/turns/${identity}/${this.#after}`);
     if (!response.ok) return;
     for (const turn of await response.json()) {
-      this.#after = Math.max(this.#after, turn.number);
+      // Two questions may be under way at once.
+      if (turn.number <= this.#after) continue;
+      this.#after = turn.number;
       const stages = stagesOf(turn, endpointingDelayMs);
       if (stages) this.#turns.push({ turn, ...stages });
     }
