@@ -22,7 +22,7 @@ use crate::overview::Overview;
 use crate::playground::Playground;
 use crate::pool::ConnectionPool;
 use crate::session::{Agent, GreetingCache, MadeWith, Settings};
-use crate::stages::Stages;
+use crate::stages::{self, Stages};
 use crate::telemetry::{CacheCollector, HttpServer, MemoryCollector, Metrics, PoolCollector};
 use crate::telemetry::{RuntimeCollector, TurnFigures, Views};
 use crate::tools::{CleanupConnectionPool, GetConnectionPoolStats, McpServers, ToolSet};
@@ -226,7 +226,7 @@ async fn memories(
 /// The shared clients, and on them the agent that runs every job.
 async fn agent(config: &Config) -> anyhow::Result<(AgentJobs, Overview)> {
     let pool = ConnectionPool::new(config.pool.clone()).context("no HTTP client could be made")?;
-    let extraction = Stages::new(config, &pool)?.extraction;
+    let extraction = stages::extraction(config, &pool)?;
     let memories = memories(config, &pool, extraction).await?;
     let overview = Overview {
         pool: pool.clone(),

@@ -23,8 +23,6 @@ pub struct Stages {
     pub llm: Arc<dyn Llm>,
     /// Speaks.
     pub tts: Arc<dyn Tts>,
-    /// Finds what is worth remembering.
-    pub extraction: Arc<dyn StructuredLlm>,
     /// Does all of it at once, if calls are held that way.
     pub realtime: Option<RealtimeModel>,
     /// All endpoints, each with what it is for, such as `stt` or `tts, fallback 1`.
@@ -37,13 +35,10 @@ impl Stages {
     /// # Errors
     /// When an address or a key cannot be used; says which.
     pub fn new(config: &Config, pool: &ConnectionPool) -> anyhow::Result<Self> {
-        let (shared, recorder) = (&config.openai, &config.memory.recorder);
+        let shared = &config.openai;
         let stt = OpenAiStt::all(pool, shared, &config.stt).context("stt")?;
         let llm = OpenAiLlm::all(pool, shared, &config.llm).context("llm")?;
         let tts = OpenAiTts::all(pool, shared, &config.tts).context("tts")?;
-        let (model, timeout) = (&recorder.extraction_model, recorder.extraction_timeout);
-        let extraction = OpenAiStructuredLlm::all(pool, shared, &config.llm, model, timeout)
-            .context("llm, for memory.recorder")?;
         let realtime = (config.realtime.enabled)
             .then(|| {
                 RealtimeModel::new(pool, shared, config.realtime.clone(), &config.stt.language)
@@ -71,14 +66,28 @@ impl Stages {
                 Ok(tts) => Arc::new(tts),
                 Err(all) => Arc::new(FallbackTts::new(pool.clone(), all)),
             },
-            extraction: match only(extraction) {
-                Ok(llm) => Arc::new(llm),
-                Err(all) => Arc::new(FallbackStructuredLlm::new(pool.clone(), all)),
-            },
             realtime,
             endpoints,
         })
     }
+}
+
+/// Finds what is worth remembering: one for the process, whatever its agents are.
+///
+/// # Errors
+/// When an address or a key cannot be used.
+pub fn extraction(
+    config: &Config,
+    pool: &ConnectionPool,
+) -> anyhow::Result<Arc<dyn StructuredLlm>> {
+    let recorder = &config.memory.recorder;
+    let (model, timeout) = (&recorder.extraction_model, recorder.extraction_timeout);
+    let all = OpenAiStructuredLlm::all(pool, &config.openai, &config.llm, model, timeout)
+        .context("llm, for memory.recorder")?;
+    Ok(match only(all) {
+        Ok(llm) => Arc::new(llm),
+        Err(all) => Arc::new(FallbackStructuredLlm::new(pool.clone(), all)),
+    })
 }
 
 /// The one there is, or all of them.
