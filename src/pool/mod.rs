@@ -276,6 +276,11 @@ impl ConnectionPool {
         self.missing().insert(service, why);
     }
 
+    /// The opposite: the service is there. Returns whether calls went on without it.
+    pub fn go_on_with(&self, service: Service) -> bool {
+        self.missing().remove(&service).is_some()
+    }
+
     fn missing(&self) -> std::sync::MutexGuard<'_, BTreeMap<Service, String>> {
         (self.0.missing.lock()).unwrap_or_else(PoisonError::into_inner)
     }

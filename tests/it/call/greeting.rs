@@ -19,8 +19,9 @@ use voxpool::room::{AgentCard, AudioOutput, FrontEnd, Voice, join};
 use voxpool::session::{Agent, Greeting, GreetingCache, GreetingMode, MadeWith, Session, Settings};
 use voxpool::tools::ToolSet;
 
-use super::{Caller, House, leaves_nothing};
+use super::{Caller, House};
 use crate::cache::connections;
+use crate::common::left::leaves_nothing;
 use crate::common::livekit::{API_KEY, API_SECRET, LiveKit};
 use crate::common::redis::Redis;
 use crate::common::{eventually, within};
@@ -34,7 +35,7 @@ async fn the_second_callers_greeting_costs_no_request_and_is_heard() {
         let caller = Caller::join(&house.server.url(), &format!("greeted-{n}")).await;
         caller.hears(20).await;
         caller.reads(true, "Hello, how can I help you?").await;
-        caller.room.close().await.expect("the caller hangs up");
+        caller.hang_up().await;
         assert_eq!(house.services.stats().endpoints.speech.requests, 1, "{n}");
     }
     house.close().await;
@@ -54,7 +55,7 @@ async fn ten_callers_at_once_cost_one_greeting() {
             let caller = Caller::join(&url, &format!("crowd-{n}")).await;
             caller.hears(20).await;
             let line = caller.reads(true, "").await;
-            caller.room.close().await.expect("the caller hangs up");
+            caller.hang_up().await;
             line.text
         }
     });
@@ -88,6 +89,11 @@ async fn a_redis_killed_in_the_middle_of_a_call_is_not_noticed_and_used_again_wh
     let monitored = pool.clone();
     let monitor = AbortOnDropHandle::new(tokio::spawn(async move { monitored.monitor().await }));
     let shared = async || cache.stats().await.shared.expect("there is a Redis");
+    eventually("Redis is connected", async || {
+        shared().await.is_up.then_some(())
+    })
+    .await;
+    let at_rest = house.at_rest().await;
     let n_made = || house.services.stats().endpoints.speech.requests;
     let greeted = async |room: &str| {
         let caller = Caller::join(&house.server.url(), room).await;
@@ -129,11 +135,13 @@ async fn a_redis_killed_in_the_middle_of_a_call_is_not_noticed_and_used_again_wh
     assert_eq!(redis.keys().len(), 1);
     for caller in [first, second, third, fourth] {
         assert_eq!(caller.n_lines("sorry"), 0, "nobody notices");
-        caller.room.close().await.expect("the caller hangs up");
+        caller.hang_up().await;
     }
+    house.is_back_to(at_rest, "a lost Redis").await;
     drop(monitor);
     house.close().await;
-    leaves_nothing(&pool).await;
+    drop(cache);
+    leaves_nothing(pool).await;
     assert_eq!(connections(&redis), 0);
 }
 
@@ -225,7 +233,7 @@ async fn a_cached_greeting_is_there_before_the_track_is() {
             given - track_is_up,
             taken - track_is_up
         );
-        caller.room.close().await.expect("the caller hangs up");
+        caller.hang_up().await;
         within("the session ends", running).await.expect("no panic");
         joined.leave().await;
     }
