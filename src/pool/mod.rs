@@ -54,7 +54,7 @@ pub use self::adaptive::Config as AdaptiveConfig;
 pub use self::backend::Backend;
 pub use self::breaker::{BreakerState, Config as BreakerConfig};
 pub use self::call::Lease;
-pub(crate) use self::choice::{Candidate, Choice, fallback_key};
+pub(crate) use self::choice::{Candidate, Choice, fallback_key, shares};
 pub use self::choice::{CandidateStats, StageStats};
 pub use self::classify::Refusal;
 pub(crate) use self::classify::{from_openai, refusal_in_stream};

@@ -65,8 +65,6 @@ async fn a_model_that_is_gone_or_silent_is_apologised_for_and_back_before_anybod
     let options = || {
         let mut options = Options::default();
         options.llm.base_url = format!("http://{}/v1", link.address);
-        options.llm.timeout = Duration::from_secs(3);
-        options.llm.first_token_timeout = Duration::from_secs(2);
         options.pool.retries_max = 1;
         options.pool.breaker.failures_in_a_row = 1;
         options.pool.breaker.open = Duration::from_millis(500);
