@@ -6,7 +6,6 @@
 //! - [`room`]: the WebRTC side: one microphone track out, the agent's track in.
 //! - [`transcript`]: PCM to text, by the OpenAI-compatible endpoint.
 //! - [`script`]: what the caller says and what it expects to be told.
-//! - [`tls`]: a door with TLS before a server, for measurements of the pool.
 //! - [`server`]: where to call, and the token for it.
 //! - [`process`]: what the worker uses meanwhile.
 //! - [`report`]: the dialogue as it goes, and the line of JSON at the end.
@@ -17,7 +16,6 @@ pub mod report;
 pub mod room;
 pub mod script;
 pub mod server;
-pub mod tls;
 pub mod transcript;
 pub mod voice;
 

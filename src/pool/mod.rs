@@ -32,6 +32,7 @@ mod openai;
 mod parallel;
 mod places;
 mod prewarm;
+mod proxy;
 mod recorder;
 mod retry;
 mod socket;
@@ -47,6 +48,7 @@ mod tls;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use hyper_util::client::proxy::matcher::Matcher;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
@@ -114,6 +116,8 @@ struct Shared {
     gates: Arc<gate::Gates>,
     ledger: connections::Ledger,
     resolver: dns::CachingResolver,
+    /// Of the environment; the HTTP client reads them itself.
+    proxies: Matcher,
 }
 
 impl ConnectionPool {
@@ -139,6 +143,7 @@ impl ConnectionPool {
             gates: Arc::new(gate::Gates::new(&config)),
             ledger,
             resolver,
+            proxies: Matcher::from_system(),
             config,
         });
         let started = Instant::now();

@@ -14,6 +14,7 @@ mod outages;
 mod pooling;
 mod privacy;
 mod realtime_stt;
+mod secure;
 pub(crate) mod stages;
 mod streams;
 mod unmade;

@@ -77,8 +77,10 @@ async fn a_file_that_cannot_be_used_at_the_start_is_used_when_it_can() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(trouble.path);
         (trouble.begin)(&path);
-        let mut config = PoolConfig::default();
-        config.health_interval = Duration::from_millis(50);
+        let config = PoolConfig {
+            health_interval: Duration::from_millis(50),
+            ..PoolConfig::default()
+        };
         let pool = ConnectionPool::new(config).unwrap();
         let (settings, none) = (sqlite_config(&path), SupabaseConfig::default());
         let opened = open(&settings, &none, &pool).await;
