@@ -127,7 +127,7 @@ impl JitterBuffer {
 
     /// From arrival of a packet to the end of its sound, as it is now.
     pub(super) fn delay_ms(&self) -> f64 {
-        if self.phase == Phase::Playing && self.wait.measured > 0 {
+        if self.has_delay() {
             return self.wait.wait_ms + self.packet_ms();
         }
         let there = |(first, last): (i64, i64)| ms_of_ticks(last - first);
@@ -135,6 +135,11 @@ impl JitterBuffer {
         first
             .zip(self.packets.last().map(|p| p.end()))
             .map_or(0.0, there)
+    }
+
+    /// Whether what is played now lay here for a time that is known.
+    pub(super) fn has_delay(&self) -> bool {
+        self.phase == Phase::Playing && self.wait.measured > 0
     }
 
     fn note_stretch(&mut self, frames: usize, sign: f64) {

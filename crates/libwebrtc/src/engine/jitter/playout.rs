@@ -270,6 +270,11 @@ impl JitterBuffer {
     fn count_emitted(&mut self, frames: usize) {
         let seconds = frames as f64 / 1e3;
         self.stats.samples_emitted += frames as u64;
+        // Neither silence nor made-up sound has waited.
+        if !self.has_delay() {
+            return;
+        }
+        self.stats.samples_delayed += frames as u64;
         self.stats.delay_sum_s += self.delay_ms() * seconds;
         self.stats.target_delay_sum_s += self.delay.target_ms(self.packet_ms()) * seconds;
     }
