@@ -11,8 +11,8 @@ const SMOOTHING: f64 = 16.0;
 /// Packets after a change before the next one.
 const PACKETS_BETWEEN: u32 = 4;
 /// The wait may lie so far above or below the target without anything being done.
-const ABOVE_MS: f64 = 15.0;
-const BELOW_MS: f64 = 6.0;
+const ABOVE_MS: f64 = 10.0;
+const BELOW_MS: f64 = 4.0;
 /// Above by so much, catching up matters more than the finest sound.
 const FAR_ABOVE_MS: f64 = 100.0;
 /// How well sound must repeat itself to be stretched there…
