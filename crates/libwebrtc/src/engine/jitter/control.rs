@@ -25,7 +25,7 @@ const LIKENESS_MIN: f64 = 0.4;
 const LIKENESS_FAR: f64 = 0.6;
 /// Most that one stretch changes: the longest lag there is.
 const STRETCH_MS_MAX: f64 = 15.0;
-const PULL_MS: f64 = 10.0;
+pub(super) const PULL_MS: f64 = 10.0;
 
 /// Running estimate of the wait.
 #[derive(Debug, Clone, Copy, Default)]
