@@ -21,7 +21,7 @@ impl Conversation {
         }
         self.forget_user();
         let is_generated = self.core.agent.greeting.mode == GreetingMode::Generate;
-        if self.is_briefed && is_generated && self.core.greeting.is_some() {
+        if self.links.briefings.is_some() && is_generated && self.core.greeting.is_some() {
             self.greet_by = Some(now + BRIEFING_WITHIN);
         } else {
             self.greet(now);

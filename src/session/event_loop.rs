@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::handle::{COMMANDS_MAX, Command, SessionHandle, SpeechIds};
+use super::links::Links;
 use super::listener::Listener;
 use super::reply::{EVENTS_MAX, ReplyEvent, ReplyEvents, ReplyId};
-use super::report::TurnObserver;
 use super::speeches::Waiting;
 use super::transcriptions::{Heard, Transcriptions};
 use super::turns::Exchange;
@@ -22,7 +22,7 @@ use crate::chat::ChatContext;
 use crate::memory::Briefing;
 use crate::redact::Pii;
 use crate::room::{AgentState, AudioOutput, RoomEvent, RoomOutput, SegmentId, Usage, UserState};
-use crate::turn::{self, SessionTime, SpeechId, Turn, TurnInput, TurnOutput};
+use crate::turn::{self, SessionTime, SpeechId, TurnInput, TurnOutput};
 
 /// All settings of a session.
 #[derive(Clone, Debug, Default)]
@@ -43,9 +43,7 @@ pub struct Session {
     handle: SessionHandle,
     vad: BoxVad,
     settings: Settings,
-    turns: Option<mpsc::Sender<Turn>>,
-    observer: Option<Arc<dyn TurnObserver>>,
-    briefings: Option<BoxStream<'static, Briefing>>,
+    links: Links,
 }
 
 /// What a session needs to make replies.
@@ -70,6 +68,7 @@ impl Session {
         agent: Agent,
         vad: BoxVad,
         output: Arc<dyn AudioOutput>,
+        links: Links,
     ) -> Self {
         let (events, replies) = mpsc::channel(EVENTS_MAX);
         let (commands_in, commands) = mpsc::channel(COMMANDS_MAX);
@@ -95,37 +94,13 @@ impl Session {
             handle,
             vad,
             settings,
-            turns: None,
-            observer: None,
-            briefings: None,
+            links,
         }
     }
 
     /// For programs that have something to say in this conversation.
     pub fn handle(&self) -> SessionHandle {
         self.handle.clone()
-    }
-
-    /// Sends every finished turn to `turns`; what does not fit is dropped and logged.
-    #[must_use]
-    pub fn record_to(mut self, turns: mpsc::Sender<Turn>) -> Self {
-        self.turns = Some(turns);
-        self
-    }
-
-    /// Tells `observer` the figures of every turn.
-    #[must_use]
-    pub fn observe_with(mut self, observer: Arc<dyn TurnObserver>) -> Self {
-        self.observer = Some(observer);
-        self
-    }
-
-    /// Tells the model what `briefings` say of the user who is there, the latest only. A generated
-    /// greeting waits a moment for the first.
-    #[must_use]
-    pub fn brief_with(mut self, briefings: BoxStream<'static, Briefing>) -> Self {
-        self.briefings = Some(briefings);
-        self
     }
 
     /// Holds the conversation until the user leaves, the room ends or `shutdown` is cancelled.
@@ -140,7 +115,6 @@ impl Session {
         let listener = Listener::new(self.vad, &self.settings.vad, &self.settings.turn);
         let mut replies = self.replies;
         let mut commands = self.commands;
-        let mut briefings = self.briefings;
         let mut conversation = Conversation {
             core: self.core,
             room,
@@ -153,10 +127,8 @@ impl Session {
             shown: None,
             user_state: UserState::default(),
             n_errors: 0,
-            turns: self.turns,
-            observer: self.observer,
+            links: self.links,
             user: None,
-            is_briefed: briefings.is_some(),
             greet_by: None,
             end: None,
         };
@@ -170,7 +142,7 @@ impl Session {
                 Some((id, event)) = replies.recv() => Event::Reply(id, event),
                 heard = conversation.transcriptions.next() => Event::Transcript(heard),
                 Some(command) = commands.recv() => Event::Command(command),
-                Some(briefing) = next_briefing(&mut briefings) => Event::Briefing(briefing),
+                Some(briefing) = conversation.links.next_briefing() => Event::Briefing(briefing),
                 event = room_events.next() => {
                     Event::Room(event.unwrap_or(RoomEvent::Disconnected))
                 }
@@ -185,10 +157,6 @@ impl Session {
             }
         }
     }
-}
-
-async fn next_briefing(briefings: &mut Option<BoxStream<'static, Briefing>>) -> Option<Briefing> {
-    briefings.as_mut()?.next().await
 }
 
 async fn sleep_until(started: Instant, deadline: Option<SessionTime>) {
@@ -227,13 +195,10 @@ pub(super) struct Conversation {
     pub(super) user_state: UserState,
     /// Failures since the last answer that was heard.
     pub(super) n_errors: u32,
-    pub(super) turns: Option<mpsc::Sender<Turn>>,
-    pub(super) observer: Option<Arc<dyn TurnObserver>>,
+    pub(super) links: Links,
     /// The identity of the user who is there, or was last.
     pub(super) user: Option<Pii<String>>,
-    /// Whether there will be something to tell the model about users.
-    pub(super) is_briefed: bool,
-    /// Until when the greeting waits for that.
+    /// Until when the greeting waits for what is known of them.
     pub(super) greet_by: Option<SessionTime>,
     pub(super) end: Option<SessionEnd>,
 }

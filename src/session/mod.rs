@@ -17,6 +17,7 @@ mod events;
 mod greeting;
 mod greeting_cache;
 mod handle;
+mod links;
 mod listener;
 pub mod realtime;
 mod recording;
@@ -37,6 +38,7 @@ pub use event_loop::{Session, Settings};
 pub use greeting::{Greeting, Mode as GreetingMode};
 pub use greeting_cache::{GreetingCache, MadeWith};
 pub use handle::{ReplyRequest, SessionHandle, SpeechEnd, SpeechHandle, SpeechOptions, Words};
+pub use links::Links;
 pub use report::TurnObserver;
 
 use crate::audio::vad::Vad;

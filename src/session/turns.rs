@@ -9,7 +9,6 @@ use super::apology::copy;
 use super::event_loop::{Conversation, Core};
 use super::handle::{Ending, SpeechEnd};
 use super::reply::{Failure, Making, Reply, ReplyEvent, ReplyId};
-use super::report;
 use super::speeches::Waiting;
 use super::spoken::SpokenLog;
 use super::writing::Source;
@@ -128,7 +127,7 @@ impl Conversation {
     }
 
     fn speculation_ended(&self, is_used: bool) {
-        if let Some(observer) = &self.observer {
+        if let Some(observer) = &self.links.observer {
             observer.speculation_ended(is_used);
         }
     }
@@ -330,15 +329,7 @@ impl Conversation {
             outcome,
             timeline,
         };
-        report::turn(&turn);
-        if let Some(observer) = &self.observer {
-            observer.turn_ended(&turn);
-        }
-        if let Some(turns) = &self.turns
-            && turns.try_send(turn).is_err()
-        {
-            tracing::warn!("a finished turn was dropped: the recorder is behind");
-        }
+        self.links.record(turn);
     }
 
     /// The session is over: what is being said ends here.

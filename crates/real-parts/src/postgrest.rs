@@ -12,7 +12,9 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 
 use crate::postgres::{PASSWORD, Postgres};
 use crate::process::Guarded;
@@ -28,6 +30,9 @@ pub const SERVICE_ROLE_KEY: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyb2x
 pub const SECRET_KEY: &str = "sb_secret_of-the-tests";
 /// The newer publishable key, which only the gateway understands.
 pub const PUBLISHABLE_KEY: &str = "sb_publishable_of-the-tests";
+
+/// Connections that the API has to its database.
+pub const CONNECTIONS: usize = 5;
 
 /// The SQL that users of Supabase are told to run.
 pub const SUPABASE_SQL: &str = include_str!("../../../config/supabase.sql");
@@ -60,7 +65,7 @@ impl Supabase {
         let port = free_port();
         let settings = format!(
             "db-uri = \"{}\"\ndb-schemas = \"public\"\ndb-anon-role = \"anon\"\n\
-             db-pool = 5\ndb-pool-acquisition-timeout = 2\nserver-host = \"127.0.0.1\"\n\
+             db-pool = {CONNECTIONS}\ndb-pool-acquisition-timeout = 2\nserver-host = \"127.0.0.1\"\n\
              server-port = {port}\njwt-secret = \"{JWT_SECRET}\"\n",
             server.url_as("authenticator", PASSWORD, database),
         );
@@ -113,10 +118,11 @@ impl Supabase {
     }
 }
 
+/// It runs on a runtime of its own, so that a test which counts tasks counts none of the gateway's.
 struct Gateway {
     address: SocketAddr,
     shared: Arc<Shared>,
-    task: JoinHandle<()>,
+    runtime: Option<Runtime>,
 }
 
 struct Shared {
@@ -132,30 +138,39 @@ impl Gateway {
             upstream: format!("http://127.0.0.1:{upstream}"),
             requests: AtomicUsize::new(0),
         });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
-        let listener = listener.expect("loopback has free ports");
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
         let routes = Router::new()
             .fallback(forward)
             .with_state(Arc::clone(&shared));
-        let task = tokio::spawn(async move {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a thread for the gateway");
+        let (bound, listening) = oneshot::channel();
+        runtime.spawn(async move {
+            let listener = TcpListener::bind("127.0.0.1:0").await;
+            let listener = listener.expect("loopback has free ports");
+            let address = listener.local_addr();
+            let address = address.expect("a bound socket has an address");
+            bound.send(address).expect("the test waits for it");
             axum::serve(listener, routes)
                 .await
                 .expect("the gateway serves");
         });
         Self {
-            address,
+            address: listening.await.expect("the gateway listens"),
             shared,
-            task,
+            runtime: Some(runtime),
         }
     }
 }
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(runtime) = self.runtime.take() {
+            // Tests drop it within a runtime of theirs, which must not wait.
+            runtime.shutdown_background();
+        }
     }
 }
 

@@ -13,6 +13,11 @@ const KEY_ADVICE: &str = "the key is not one of this project, or has expired: se
 const PERMISSION_ADVICE: &str = "the key may not use the table: use the service role key \
      (SUPABASE_SERVICE_ROLE_KEY), or policies as config/supabase.sql describes them";
 
+const CONNECTION_ADVICE: &str = "the data API cannot reach its database";
+
+const POOL_ADVICE: &str = "the data API has no database connection left: give it more (its pool \
+     size), or wait for fewer statements at a time";
+
 /// The same failure with what to do about it. Never with the API's own words: they quote the row.
 ///
 /// Source: PostgREST 12, "Errors"
@@ -24,6 +29,11 @@ pub(super) fn explained(operation: &'static str, error: CallError) -> CallError 
     let (status, code) = (refusal.status.as_u16(), refusal.code.as_str());
     let new = |kind, refused| CallError::new(Service::Supabase, operation, kind).because(refused);
     let explained = match code {
+        "PGRST000" | "PGRST001" | "PGRST002" => new(
+            ErrorKind::Unavailable,
+            Refused::new(code, CONNECTION_ADVICE),
+        ),
+        "PGRST003" => new(ErrorKind::Timeout, Refused::new(code, POOL_ADVICE)),
         "PGRST106" | "PGRST202" | "PGRST203" | "PGRST204" | "PGRST205" => {
             new(ErrorKind::Rejected, Refused::new(code, SCHEMA_ADVICE))
         }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::dialogue::{Action, Dialogue, Moment};
@@ -20,8 +19,8 @@ use crate::error::CallError;
 use crate::memory::Briefing;
 use crate::pool::TakenSocket;
 use crate::room::{AudioOutput, RoomEvent, RoomOutput};
-use crate::session::{Agent, GreetingMode, SessionEnd, report};
-use crate::turn::{SessionTime, Turn};
+use crate::session::{Agent, GreetingMode, Links, SessionEnd, report};
+use crate::turn::SessionTime;
 
 /// How often what was heard is looked at while the agent speaks, and the connection's age else.
 const STEP: Duration = Duration::from_millis(40);
@@ -93,7 +92,7 @@ pub(super) struct Call {
     pub(super) line: Line,
     pub(super) microphone: Microphone,
     pub(super) tools: FuturesUnordered<Running>,
-    pub(super) turns: Option<mpsc::Sender<Turn>>,
+    pub(super) links: Links,
     pub(super) has_greeted: bool,
     pub(super) started: Instant,
     pub(super) end: Option<SessionEnd>,
@@ -253,7 +252,7 @@ impl Call {
                 Action::AgentWords(segment, delta) => self.room.agent_transcript(segment, &delta),
                 Action::EndAgentWords(segment) => self.room.end_agent_transcript(segment),
                 Action::Tell(event) => self.room.session_event(event),
-                Action::Record(turn) => self.record(*turn),
+                Action::Record(turn) => self.links.record(*turn),
                 Action::Trouble { error, is_final } => {
                     report::failure(&error);
                     self.player.push(&earcon::trouble(RATE_HZ).samples);
@@ -262,15 +261,6 @@ impl Call {
                     }
                 }
             }
-        }
-    }
-
-    fn record(&self, turn: Turn) {
-        report::turn(&turn);
-        if let Some(turns) = &self.turns
-            && turns.try_send(turn).is_err()
-        {
-            tracing::warn!("a finished turn was dropped: the recorder is behind");
         }
     }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, FuturesUnordered};
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -16,11 +15,9 @@ use super::dialogue::{Dialogue, Limits};
 use super::microphone::Microphone;
 use super::player::Player;
 use crate::error::CallError;
-use crate::memory::Briefing;
 use crate::pool::TakenSocket;
 use crate::room::{AgentState, AudioOutput, RoomEvent, RoomOutput};
-use crate::session::{Agent, SessionEnd};
-use crate::turn::Turn;
+use crate::session::{Agent, Links, SessionEnd};
 
 /// A conversation that one model hears, thinks and speaks.
 pub struct RealtimeSession {
@@ -28,8 +25,7 @@ pub struct RealtimeSession {
     agent: Agent,
     config: crate::session::Config,
     output: Arc<dyn AudioOutput>,
-    turns: Option<mpsc::Sender<Turn>>,
-    briefings: Option<BoxStream<'static, Briefing>>,
+    links: Links,
     connecting: BoxFuture<'static, Result<TakenSocket, CallError>>,
 }
 
@@ -42,6 +38,7 @@ impl RealtimeSession {
         agent: Agent,
         config: crate::session::Config,
         output: Arc<dyn AudioOutput>,
+        links: Links,
     ) -> Self {
         let connecting = connect(&model, Duration::ZERO);
         Self {
@@ -49,24 +46,9 @@ impl RealtimeSession {
             agent,
             config,
             output,
-            turns: None,
-            briefings: None,
+            links,
             connecting,
         }
-    }
-
-    /// Sends every finished turn to `turns`; what does not fit is dropped and logged.
-    #[must_use]
-    pub fn record_to(mut self, turns: mpsc::Sender<Turn>) -> Self {
-        self.turns = Some(turns);
-        self
-    }
-
-    /// Tells the model what `briefings` say of the user who is there, the latest only.
-    #[must_use]
-    pub fn brief_with(mut self, briefings: BoxStream<'static, Briefing>) -> Self {
-        self.briefings = Some(briefings);
-        self
     }
 
     /// Holds the conversation until the user leaves, the room ends or `shutdown` is cancelled.
@@ -78,7 +60,6 @@ impl RealtimeSession {
         room: Arc<dyn RoomOutput>,
         shutdown: CancellationToken,
     ) -> SessionEnd {
-        let mut briefings = self.briefings;
         let mut call = Call {
             dialogue: Dialogue::new(Limits {
                 items_max: self.config.chat_items_max,
@@ -96,7 +77,7 @@ impl RealtimeSession {
             line: Line::Opening(self.connecting),
             microphone: Microphone::new(),
             tools: FuturesUnordered::new(),
-            turns: self.turns,
+            links: self.links,
             has_greeted: false,
             started: Instant::now(),
             end: None,
@@ -109,7 +90,7 @@ impl RealtimeSession {
                 () = shutdown.cancelled() => Event::Shutdown,
                 Some((tool, output)) = call.tools.next() => Event::Tool(tool, output),
                 event = call.line.next() => event,
-                Some(briefing) = next_briefing(&mut briefings) => Event::Briefing(briefing),
+                Some(briefing) = call.links.next_briefing() => Event::Briefing(briefing),
                 event = room_events.next() => {
                     Event::Room(event.unwrap_or(RoomEvent::Disconnected))
                 }
@@ -123,8 +104,4 @@ impl RealtimeSession {
             }
         }
     }
-}
-
-async fn next_briefing(briefings: &mut Option<BoxStream<'static, Briefing>>) -> Option<Briefing> {
-    briefings.as_mut()?.next().await
 }

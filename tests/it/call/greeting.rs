@@ -16,7 +16,9 @@ use voxpool::error::Service;
 use voxpool::pool::BreakerState;
 use voxpool::redact::Pii;
 use voxpool::room::{AgentCard, AudioOutput, FrontEnd, Voice, join};
-use voxpool::session::{Agent, Greeting, GreetingCache, GreetingMode, MadeWith, Session, Settings};
+use voxpool::session::{
+    Agent, Greeting, GreetingCache, GreetingMode, Links, MadeWith, Session, Settings,
+};
 use voxpool::tools::ToolSet;
 
 use super::{Caller, House, leaves_nothing};
@@ -201,6 +203,7 @@ async fn a_cached_greeting_is_there_before_the_track_is() {
             agent.clone(),
             Box::new(EarshotVad::new()),
             Arc::clone(&output) as _,
+            Links::default(),
         );
         let mut joined = join(
             &server.url(),

@@ -12,7 +12,7 @@ use voxpool::pool::{self, ConnectionPool, EndpointConfig};
 use voxpool::redact::Pii;
 use voxpool::room::RoomEvent;
 use voxpool::session::realtime::{Config, RealtimeModel, RealtimeSession};
-use voxpool::session::{Agent, Greeting, SessionEnd};
+use voxpool::session::{Agent, Greeting, Links, SessionEnd};
 use voxpool::tools::ToolSet;
 use voxpool::turn::Turn;
 
@@ -71,9 +71,12 @@ impl Call {
         let (user, events) = mpsc::channel(8);
         let (turns_in, turns) = mpsc::channel(16);
         let output = Arc::new(FakeOutput::new());
-        let session =
-            RealtimeSession::prepare(model, agent, voxpool::session::Config::default(), output)
-                .record_to(turns_in);
+        let links = Links {
+            turns: Some(turns_in),
+            ..Links::default()
+        };
+        let limits = voxpool::session::Config::default();
+        let session = RealtimeSession::prepare(model, agent, limits, output, links);
         let running = session.run(
             Box::pin(ReceiverStream::new(events)),
             Arc::new(room.clone()),

@@ -1,6 +1,6 @@
 //! What programs let the agent say.
 
-use futures::stream;
+use futures::{StreamExt, stream};
 use voxpool::audio::AudioFrame;
 use voxpool::session::{ReplyRequest, SpeechEnd, SpeechOptions, Words};
 use voxpool::turn::Priority;

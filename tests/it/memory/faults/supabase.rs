@@ -1,19 +1,26 @@
 //! Supabase: the data API and the database behind it.
 
+use std::time::Duration;
+
+use futures::future::join_all;
 use sqlx::Connection;
 use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
 use voxpool::error::{ErrorKind, Service};
 use voxpool::memory::{SupabaseConfig, SupabaseStore, open};
 use voxpool::pool::ConnectionPool;
 use voxpool::redact::Pii;
 
 use super::{Saver, breaker_is_closed, config, leaves_nothing, lock, pool, save_one, stats};
-use crate::common::free_port;
 use crate::common::postgres::{Postgres, shared};
 use crate::common::postgrest::{
-    ANON_KEY, PUBLISHABLE_KEY, SECRET_KEY, SERVICE_ROLE_KEY, SUPABASE_SQL, Supabase, anonymous_sql,
+    ANON_KEY, CONNECTIONS, PUBLISHABLE_KEY, SECRET_KEY, SERVICE_ROLE_KEY, SUPABASE_SQL, Supabase,
+    anonymous_sql,
 };
+use crate::common::{eventually, free_port};
 use crate::memory::{save, told, why};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 fn project(api: &Supabase, key: &str) -> SupabaseConfig {
     SupabaseConfig {
@@ -170,6 +177,51 @@ async fn a_slow_supabase_is_a_timeout_and_then_works_again() {
         ErrorKind::Timeout
     );
     drop(locked.close().await);
+    saver.until_back(&store).await;
+    saver.check(&store).await;
+    leaves_nothing(pool, Service::Supabase, store, tasks).await;
+}
+
+#[tokio::test]
+async fn a_supabase_out_of_connections_says_so_and_then_works_again() {
+    let server = shared().await;
+    let (database, api) = project_on(server).await;
+    let tasks = Handle::current().metrics().num_alive_tasks();
+    let pool = pool();
+    let mut patient = config(String::new());
+    (patient.timeout, patient.attempt_timeout) = (MINUTE, MINUTE);
+    let project = project(&api, SERVICE_ROLE_KEY);
+    let store = SupabaseStore::new(&patient, &project, pool.clone()).expect("right settings");
+    let mut saver = Saver::new();
+    saver.one(&store).await.unwrap();
+    let locked = lock(server, &database).await;
+    let saving: Vec<_> = (0..=CONNECTIONS)
+        .map(|n| {
+            let store = store.clone();
+            let save = async move { save_one(&store, &format!("together{n}")).await };
+            AbortOnDropHandle::new(tokio::spawn(save))
+        })
+        .collect();
+    eventually("PostgREST says that it has none left", async || {
+        let errors = stats(&pool, Service::Supabase).await.errors;
+        errors.contains_key("timeout").then_some(())
+    })
+    .await;
+    drop(locked.close().await);
+    let mut refused = Vec::new();
+    for (n, result) in join_all(saving).await.into_iter().enumerate() {
+        match result.expect("no panic") {
+            Ok(()) => saver.saved.push(format!("together{n}")),
+            Err(error) => refused.push(error),
+        }
+    }
+    // PostgREST's connections took the others, which were saved when the lock was gone.
+    let [refused] = &refused[..] else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(refused.kind, ErrorKind::Timeout);
+    let why = why(refused);
+    assert!(why.contains("no database connection left"), "{why}");
     saver.until_back(&store).await;
     saver.check(&store).await;
     leaves_nothing(pool, Service::Supabase, store, tasks).await;

@@ -1,0 +1,87 @@
+//! Settings of the agent itself (`[agent]`).
+
+use crate::session::Greeting;
+use crate::tools::ClientToolConfig;
+
+/// Settings of the agent itself.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Standing instructions for the model.
+    pub instructions: String,
+    /// How a conversation begins.
+    pub greeting: Greeting,
+    /// Tools that other participants can call as methods of the agent's participant.
+    pub rpc_tools: Vec<String>,
+    /// Tools that the model may call; `*` for all.
+    pub tools: Vec<String>,
+    /// MCP servers whose tools the agent has, by their names; `*` for all.
+    pub mcp: Vec<String>,
+    /// Tools that the user's front end carries out.
+    pub client_tool: Vec<ClientToolConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            instructions: "You are a friendly voice assistant on a call. Answer in one to three \
+                           short spoken sentences, without lists, markdown or emoji."
+                .to_owned(),
+            greeting: Greeting::default(),
+            rpc_tools: ["getConnectionPoolStats", "cleanupConnectionPool"]
+                .map(str::to_owned)
+                .to_vec(),
+            tools: vec!["*".to_owned()],
+            mcp: vec!["*".to_owned()],
+            client_tool: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// What is wrong with the values, one sentence each.
+    pub fn problems(&self) -> Vec<String> {
+        let client_tools = self.client_tool.iter().enumerate();
+        let client_tools = client_tools.flat_map(|(place, tool)| {
+            let problems = tool.problems().into_iter();
+            problems.map(move |problem| format!("agent.client_tool[{place}].{problem}"))
+        });
+        self.greeting
+            .problems()
+            .into_iter()
+            .chain(client_tools)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeOwned;
+
+    use super::*;
+
+    /// A section of the documented defaults.
+    fn section<T: DeserializeOwned + serde::Serialize>(path: &[&str]) -> T {
+        let table: toml::Table = toml::from_str(include_str!("../../config/default.toml")).unwrap();
+        let mut value = toml::Value::Table(table);
+        for key in path {
+            value = value[*key].clone();
+        }
+        value.try_into().unwrap()
+    }
+
+    fn check<T: DeserializeOwned + serde::Serialize + Default>(path: &[&str]) {
+        let documented = serde_json::to_value(section::<T>(path)).unwrap();
+        let default = serde_json::to_value(T::default()).unwrap();
+        assert_eq!(documented, default, "{path:?}");
+    }
+
+    #[test]
+    fn the_documented_defaults_are_the_defaults() {
+        check::<Config>(&["agent"]);
+        check::<crate::session::Config>(&["session"]);
+        check::<crate::session::realtime::Config>(&["realtime"]);
+        check::<crate::turn::Config>(&["turn"]);
+        check::<crate::audio::speech::Config>(&["vad"]);
+    }
+}

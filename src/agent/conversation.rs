@@ -1,0 +1,104 @@
+//! One conversation of either kind, with the memory that goes with it.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use tokio_util::sync::CancellationToken;
+
+use super::profile::Profile;
+use crate::audio::vad::EarshotVad;
+use crate::memory::{CallMemory, Recorder};
+use crate::room::{AudioOutput, RoomEvent, RoomOutput};
+use crate::session::realtime::RealtimeSession;
+use crate::session::{Agent, Links, Session, SessionEnd, TurnObserver};
+
+/// A conversation that can begin.
+pub(super) struct Conversation {
+    session: AnySession,
+    memory: Option<CallMemory>,
+    recorder: Option<Recorder>,
+}
+
+/// Either kind of session.
+enum AnySession {
+    Stages(Box<Session>),
+    Realtime(Box<RealtimeSession>),
+}
+
+impl Conversation {
+    /// A conversation of `agent`, who is the profile's with the tools of this call: in stages, or
+    /// speech to speech. What is to be remembered is given up when `ending` is cancelled.
+    pub(super) fn prepare(
+        profile: &Profile,
+        agent: Agent,
+        memory: Option<CallMemory>,
+        observer: Option<Arc<dyn TurnObserver>>,
+        output: Arc<dyn AudioOutput>,
+        ending: CancellationToken,
+    ) -> Self {
+        let recorder = memory.as_ref().map(|memory| memory.record_until(ending));
+        let links = Links {
+            turns: recorder.as_ref().map(Recorder::turns),
+            observer,
+            briefings: memory.as_ref().map(CallMemory::briefings),
+        };
+        let settings = profile.settings.clone();
+        let session = match &profile.realtime {
+            None => {
+                let vad = Box::new(EarshotVad::new());
+                let session = Session::prepare(settings, agent, vad, output, links);
+                AnySession::Stages(Box::new(session))
+            }
+            Some(model) => {
+                let (model, limits) = (model.clone(), settings.session);
+                let session = RealtimeSession::prepare(model, agent, limits, output, links);
+                AnySession::Realtime(Box::new(session))
+            }
+        };
+        Self {
+            session,
+            memory,
+            recorder,
+        }
+    }
+
+    /// Holds it to its end. What is left to be remembered then is the recorder's, if there is one.
+    pub(super) async fn hold(
+        self,
+        events: BoxStream<'static, RoomEvent>,
+        room: Arc<dyn RoomOutput>,
+        shutdown: CancellationToken,
+    ) -> (SessionEnd, Option<Recorder>) {
+        let events = match self.memory {
+            Some(memory) => introduce(events, memory),
+            None => events,
+        };
+        let running: BoxFuture<'static, SessionEnd> = match self.session {
+            AnySession::Stages(session) => session.run(events, room, shutdown).boxed(),
+            AnySession::Realtime(session) => session.run(events, room, shutdown).boxed(),
+        };
+        (running.await, self.recorder)
+    }
+}
+
+/// Tells the memory who is there, before the session hears of it.
+fn introduce(
+    events: BoxStream<'static, RoomEvent>,
+    memory: CallMemory,
+) -> BoxStream<'static, RoomEvent> {
+    let look = move |event: &RoomEvent| match event {
+        RoomEvent::UserJoined(identity) => memory.user_joined(identity.expose()),
+        RoomEvent::UserLeft { .. } => memory.user_left(),
+        _ => {}
+    };
+    events.inspect(look).boxed()
+}
+
+/// Saves what is left to be remembered.
+pub(super) async fn remember(recorder: Option<Recorder>) {
+    if let Some(recorder) = recorder {
+        recorder.finish().await;
+    }
+}

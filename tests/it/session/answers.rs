@@ -1,0 +1,193 @@
+//! What is said is answered, and what is no turn is not.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn the_greeting_is_heard_as_soon_as_there_is_somebody_to_hear_it() {
+    let mut call = Setup {
+        greeting: "Hello there!",
+        ..Setup::default()
+    }
+    .start()
+    .await;
+    let turn = call.turn().await;
+    assert!(matches!(turn.outcome, ReplyOutcome::Finished));
+    assert_eq!(turn.heard.expose(), "Hello there!");
+    let started = turn.timeline.playout_started.unwrap().since_start();
+    assert!(started <= SERVICE_DELAY + ms(10), "{started:?}");
+    assert_eq!(
+        call.hang_up().await,
+        [
+            "listening",
+            "thinking",
+            "speaking",
+            "agent: Hello there!",
+            "agent end",
+            "listening"
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_is_answered_with_no_delay_beyond_endpointing() {
+    let mut call = Setup::default()
+        .answer("hello agent", Answer::Says("Nice to meet you. Really."))
+        .start()
+        .await;
+    call.say("hello agent", ms(3000)).await;
+    let turn = call.turn().await;
+    assert!(matches!(turn.outcome, ReplyOutcome::Finished));
+    assert_eq!(turn.transcript.expose(), "hello agent");
+    assert_eq!(turn.heard.expose(), "Nice to meet you. Really.");
+    let timeline = turn.timeline;
+    let near = |duration: Option<Duration>, expected: Duration| {
+        let duration = duration.unwrap();
+        duration.abs_diff(expected) <= ms(30)
+    };
+    assert!(near(timeline.end_of_turn_delay(), ms(500)), "{timeline:?}");
+    // 150 ms pause + 100 ms each for STT, LLM and TTS: ready before the 500 ms are over.
+    assert!(near(timeline.e2e_latency(), ms(500)), "{timeline:?}");
+    assert!(near(timeline.llm_ttft(), SERVICE_DELAY), "{timeline:?}");
+    assert!(near(timeline.tts_ttfb(), SERVICE_DELAY), "{timeline:?}");
+    assert_eq!(*call.n_stt_requests.lock().unwrap(), 1);
+    assert!(*call.output.queued_max.lock().unwrap() <= ms(200));
+    assert_eq!(
+        call.hang_up().await,
+        [
+            "listening",
+            "user interim: hello agent",
+            "user final: hello agent",
+            "thinking",
+            "speaking",
+            "agent: Nice to meet you. Really.",
+            "agent end",
+            "listening"
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_who_goes_on_cancels_the_prepared_reply_and_is_answered_once() {
+    let mut call = Setup::default().start().await;
+    call.say("my name is", ms(400)).await;
+    call.say("john", ms(3000)).await;
+    let turn = call.turn().await;
+    assert_eq!(turn.transcript.expose(), "my name is john");
+    assert_eq!(call.last_context(), ["user: my name is john"]);
+    assert_eq!(call.llm.requests.lock().unwrap().len(), 2);
+    // The first answer's stream may have been complete; its voice was never heard.
+    assert_eq!(turn.heard.expose(), "I see.");
+    call.hang_up().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prepared_reply_of_a_slow_model_is_closed_when_the_user_goes_on() {
+    let mut call = Setup::default().start().await;
+    // The pause is over after 150 + 100 ms; at 300 ms the model is still thinking.
+    call.say("my name is", ms(280)).await;
+    call.say("john", ms(3000)).await;
+    assert_eq!(call.turn().await.transcript.expose(), "my name is john");
+    assert_eq!(*call.llm.n_cancelled.lock().unwrap(), 1);
+    call.hang_up().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn interruption_keeps_only_what_was_heard() {
+    let mut call = Setup::default()
+        .answer(
+            "tell me",
+            Answer::Says("One two three four five six seven eight nine ten eleven twelve."),
+        )
+        .start()
+        .await;
+    call.say("tell me", ms(500)).await;
+    // The voice began about now. After 1.2 s of it the user speaks up, for half a second.
+    call.user.be_silent(ms(700)).await;
+    call.user.say("wait please", ms(600)).await;
+    let queued = {
+        use voxpool::room::AudioOutput as _;
+        call.output.queued()
+    };
+    assert_eq!(queued, Duration::ZERO, "the voice goes on");
+    call.user.be_silent(ms(1500)).await;
+    let turn = call.turn().await;
+    assert!(matches!(turn.outcome, ReplyOutcome::Interrupted));
+    let heard = turn.heard.expose().clone();
+    // 1.2 s of speech at 50 ms a character: about 24 of 68 characters.
+    assert!((15..=30).contains(&heard.len()), "{heard}");
+    assert!(turn.reply.expose().starts_with(&heard));
+    let answer = call.turn().await;
+    assert_eq!(answer.transcript.expose(), "wait please");
+    assert_eq!(
+        call.last_context(),
+        [
+            "user: tell me".to_owned(),
+            format!("agent: {heard} |"),
+            "user: wait please".to_owned()
+        ]
+    );
+    let shown = call.hang_up().await;
+    assert!(shown.contains(&format!("agent: {heard}")), "{shown:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backchannel_lets_the_agent_talk_on() {
+    let mut call = Setup::default()
+        .answer(
+            "tell me",
+            Answer::Says("One two three four five six seven eight nine ten eleven twelve."),
+        )
+        .start()
+        .await;
+    call.say("tell me", ms(1200)).await;
+    call.user.say("mhm", ms(200)).await;
+    call.user.be_silent(ms(5000)).await;
+    let turn = call.turn().await;
+    assert!(matches!(turn.outcome, ReplyOutcome::Finished));
+    assert_eq!(call.llm.requests.lock().unwrap().len(), 1);
+    call.hang_up().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_noise_without_words_is_no_turn() {
+    let call = Setup::default().start().await;
+    call.say("…", ms(2000)).await;
+    assert_eq!(*call.n_stt_requests.lock().unwrap(), 1);
+    assert!(call.llm.requests.lock().unwrap().is_empty());
+    assert_eq!(call.hang_up().await, ["listening"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn typed_text_stops_the_agent_and_is_answered() {
+    let mut call = Setup {
+        greeting: "Hello, this is a rather long greeting to hear.",
+        ..Setup::default()
+    }
+    .start()
+    .await;
+    call.user.be_silent(ms(1000)).await;
+    let text = RoomEvent::Text(Pii::new(" hi \n".to_owned()));
+    call.user.send(text).await;
+    assert!(matches!(
+        call.turn().await.outcome,
+        ReplyOutcome::Interrupted
+    ));
+    let turn = call.turn().await;
+    assert_eq!(turn.transcript.expose(), "hi");
+    assert_eq!(turn.heard.expose(), "I see.");
+    let context = call.last_context();
+    assert!(context[0].starts_with("agent: Hello, this"), "{context:?}");
+    assert!(context[0].ends_with(" |"), "{context:?}");
+    assert_eq!(context[1], "user: hi");
+    call.hang_up().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_muted_microphone_ends_the_turn() {
+    let mut call = Setup::default().start().await;
+    call.user.say("hello agent", ms(400)).await;
+    // No frame follows, not even silence.
+    let turn = call.turn().await;
+    assert_eq!(turn.transcript.expose(), "hello agent");
+    call.hang_up().await;
+}

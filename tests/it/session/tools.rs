@@ -1,0 +1,77 @@
+//! Tools within a conversation.
+
+use std::sync::atomic::Ordering;
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn tools_run_and_their_outputs_are_answered() {
+    let mut call = Setup::default()
+        .answer(
+            "look around",
+            Answer::SaysAndCalls("Let me see. ", ("a", "look")),
+        )
+        .answer("seen", Answer::Says("There is a tree."))
+        .start()
+        .await;
+    call.say("look around", ms(5000)).await;
+    let turn = call.turn().await;
+    assert_eq!(turn.heard.expose(), "Let me see. There is a tree.");
+    assert_eq!(turn.tool_calls.expose().len(), 1);
+    call.say("thanks", ms(2000)).await;
+    call.turn().await;
+    assert_eq!(
+        call.last_context(),
+        [
+            "user: look around",
+            "agent: Let me see.",
+            "call a look",
+            "output a: seen",
+            "agent: There is a tree.",
+            "user: thanks"
+        ]
+    );
+    call.hang_up().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn tool_rounds_have_an_end() {
+    let mut call = Setup::default()
+        .answer(
+            "look around",
+            Answer::Calls(&[("a", "look"), ("b", "look")]),
+        )
+        .answer("seen", Answer::Calls(&[("c", "look")]))
+        .start()
+        .await;
+    call.say("look around", ms(6000)).await;
+    let turn = call.turn().await;
+    // Three rounds: two calls in the first, one in each of the others; the fourth answer is ignored.
+    assert_eq!(turn.tool_calls.expose().len(), 4);
+    assert_eq!(call.llm.requests.lock().unwrap().len(), 4);
+    call.hang_up().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_tool_call_is_not_left_without_output() {
+    let mut call = Setup::default()
+        .answer("look around", Answer::Calls(&[("a", "look")]))
+        .start()
+        .await;
+    // The tool runs from 500 ms to 1,500 ms after the voice.
+    call.say("look around", ms(700)).await;
+    call.user.say("never mind", ms(100)).await;
+    call.user.be_silent(ms(2000)).await;
+    let turn = call.turn().await;
+    assert!(matches!(turn.outcome, ReplyOutcome::Interrupted));
+    assert_eq!(call.stopped_tools.load(Ordering::Relaxed), 1);
+    call.turn().await;
+    let context = call.last_context();
+    assert_eq!(context[..2], ["user: look around", "call a look"]);
+    assert!(
+        context[2].starts_with("output a: interrupted"),
+        "{context:?}"
+    );
+    assert_eq!(context[3..], ["user: never mind"]);
+    call.hang_up().await;
+}
