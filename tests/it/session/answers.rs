@@ -45,7 +45,7 @@ async fn a_turn_is_answered_with_no_delay_beyond_endpointing() {
         duration.abs_diff(expected) <= ms(30)
     };
     assert!(near(timeline.end_of_turn_delay(), ms(500)), "{timeline:?}");
-    // 150 ms pause + 100 ms each for STT, LLM and TTS: ready before the 500 ms are over.
+    // 90 ms pause + 100 ms each for STT, LLM and TTS: ready before the 500 ms are over.
     assert!(near(timeline.e2e_latency(), ms(500)), "{timeline:?}");
     assert!(near(timeline.llm_ttft(), SERVICE_DELAY), "{timeline:?}");
     assert!(near(timeline.tts_ttfb(), SERVICE_DELAY), "{timeline:?}");
@@ -64,6 +64,25 @@ async fn a_turn_is_answered_with_no_delay_beyond_endpointing() {
             "listening"
         ]
     );
+}
+
+/// When the turn of a user whose sound is so old when it arrives is over.
+async fn over_at(lag: Duration) -> Duration {
+    let mut call = Setup::default()
+        .answer("hello", Answer::Says("Hi."))
+        .start()
+        .await;
+    call.user.send(RoomEvent::Lag(lag)).await;
+    call.say("hello", ms(3000)).await;
+    let committed = call.turn().await.timeline.committed.unwrap();
+    call.hang_up().await;
+    committed.since_start()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_ends_as_long_after_the_voice_whatever_the_jitter_buffer_holds() {
+    let early = over_at(ms(0)).await - over_at(ms(60)).await;
+    assert!(early.abs_diff(ms(60)) <= ms(2), "{early:?}");
 }
 
 #[tokio::test(start_paused = true)]
