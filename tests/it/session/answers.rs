@@ -102,8 +102,8 @@ async fn a_user_who_goes_on_cancels_the_prepared_reply_and_is_answered_once() {
 #[tokio::test(start_paused = true)]
 async fn a_prepared_reply_of_a_slow_model_is_closed_when_the_user_goes_on() {
     let mut call = Setup::default().start().await;
-    // The pause is over after 150 + 100 ms; at 300 ms the model is still thinking.
-    call.say("my name is", ms(280)).await;
+    // The words are known after 90 + 100 ms, the next one after 180 + 50: the model is still thinking.
+    call.say("my name is", ms(180)).await;
     call.say("john", ms(3000)).await;
     assert_eq!(call.turn().await.transcript.expose(), "my name is john");
     assert_eq!(*call.llm.n_cancelled.lock().unwrap(), 1);
