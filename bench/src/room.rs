@@ -131,8 +131,8 @@ impl Call {
             .ok()
     }
 
-    /// How long the agent's sound lay in the caller's own jitter buffer, on average: the part of every
-    /// latency that is the listener's. `None` before there was any.
+    /// How long the agent's sound lay in the caller's own jitter buffer, on average, the length of its
+    /// packet included: the part of every latency that is the listener's. `None` before there was any.
     pub async fn buffered(&self) -> Option<Duration> {
         for participant in self.room.remote_participants().into_values() {
             for publication in participant.track_publications().into_values() {

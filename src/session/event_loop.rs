@@ -232,6 +232,7 @@ impl Conversation {
 
     fn on_room(&mut self, now: SessionTime, event: RoomEvent) {
         match event {
+            RoomEvent::Lag(lag) => self.listener.hear_late(lag),
             RoomEvent::Frame(frame) => {
                 self.transcriptions.hear(&frame);
                 let outputs = self.listener.hear(now, &frame);

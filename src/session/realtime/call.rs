@@ -128,6 +128,8 @@ impl Call {
                 self.microphone.push(&frame.samples);
                 self.send_sound();
             }
+            // The service counts on its own clock.
+            RoomEvent::Lag(_) => {}
             RoomEvent::Text(text) => {
                 let text = text.expose().trim();
                 if !text.is_empty() {
