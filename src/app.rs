@@ -304,6 +304,8 @@ fn profile(
         rpc_tools: config.agent.rpc_tools.clone(),
         tools: config.agent.tools.clone(),
         client_tools: config.agent.client_tool.clone(),
+        send_dtmf: config.agent.send_dtmf,
+        session_methods: config.agent.session_methods.clone(),
         realtime: stages.realtime,
     })
 }

@@ -1,6 +1,6 @@
 //! Settings of the agent itself (`[agent]`).
 
-use crate::session::Greeting;
+use crate::session::{Greeting, SessionMethod};
 use crate::tools::ClientToolConfig;
 
 /// Settings of the agent itself.
@@ -19,6 +19,11 @@ pub struct Config {
     pub mcp: Vec<String>,
     /// Tools that the user's front end carries out.
     pub client_tool: Vec<ClientToolConfig>,
+    /// Whether the model may press keys on the user's telephone line.
+    pub send_dtmf: bool,
+    /// What other participants can ask of the running conversation, as methods of the agent's
+    /// participant.
+    pub session_methods: Vec<SessionMethod>,
 }
 
 impl Default for Config {
@@ -34,6 +39,8 @@ impl Default for Config {
             tools: vec!["*".to_owned()],
             mcp: vec!["*".to_owned()],
             client_tool: Vec::new(),
+            send_dtmf: false,
+            session_methods: Vec::new(),
         }
     }
 }

@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::profile::Profile;
 use crate::audio::vad::EarshotVad;
 use crate::memory::{CallMemory, Recorder};
-use crate::room::{AudioOutput, RoomEvent, RoomOutput};
+use crate::room::{AudioOutput, RoomEvent, RoomOutput, RpcMethod};
 use crate::session::realtime::RealtimeSession;
-use crate::session::{Agent, Links, Session, SessionEnd, TurnObserver};
+use crate::session::{Agent, Links, Session, SessionEnd, SessionMethod, TurnObserver};
 
 /// A conversation that can begin.
 pub(super) struct Conversation {
@@ -61,6 +61,17 @@ impl Conversation {
             session,
             memory,
             recorder,
+        }
+    }
+
+    /// Those of the methods that reach it: speech to speech has none.
+    pub(super) fn methods(&self, methods: &[SessionMethod]) -> Vec<RpcMethod> {
+        match &self.session {
+            AnySession::Stages(session) => {
+                let handle = session.handle();
+                methods.iter().map(|method| method.on(&handle)).collect()
+            }
+            AnySession::Realtime(_) => Vec::new(),
         }
     }
 

@@ -41,14 +41,9 @@ impl AgentJobs {
         let output = Arc::clone(&voice) as _;
         let (observer, ending) = (self.observer.clone(), job.shutdown.clone());
         let conversation = Conversation::prepare(profile, agent, memory, observer, output, ending);
-        let joining = join(
-            &job.url,
-            &job.token,
-            voice,
-            profile.rpc_methods(),
-            &front_end,
-            card,
-        );
+        let mut methods = profile.rpc_methods();
+        methods.extend(conversation.methods(&profile.session_methods));
+        let joining = join(&job.url, &job.token, voice, methods, &front_end, card);
         let joined = tokio::select! {
             joined = joining => joined,
             () = job.shutdown.cancelled() => return JobOutcome::Success,

@@ -7,8 +7,8 @@ use futures::FutureExt;
 use crate::chat::ToolCall;
 use crate::room::{AgentCard, FrontEnd, Models, RpcMethod};
 use crate::session::realtime::{self, RealtimeModel};
-use crate::session::{Agent, Settings};
-use crate::tools::{CallFrontEnd, ClientTool, ClientToolConfig, Tool, ToolSet};
+use crate::session::{Agent, SessionMethod, Settings};
+use crate::tools::{CallFrontEnd, ClientTool, ClientToolConfig, SendDtmf, Tool, ToolSet};
 
 /// An agent as the jobs run it.
 #[derive(Clone)]
@@ -25,6 +25,10 @@ pub struct Profile {
     pub tools: Vec<String>,
     /// Tools that the user's front end carries out.
     pub client_tools: Vec<ClientToolConfig>,
+    /// Whether the model may press keys on the user's telephone line.
+    pub send_dtmf: bool,
+    /// What other participants can ask of the running conversation.
+    pub session_methods: Vec<SessionMethod>,
     /// One model in place of the agent's stages: its calls are speech to speech.
     pub realtime: Option<RealtimeModel>,
 }
@@ -73,17 +77,21 @@ impl Profile {
         }
     }
 
-    /// The tools that a call's front end carries out.
+    /// The tools that reach a call's front end, or the telephone line that it is.
     pub(super) fn tools_of(&self, front_end: &FrontEnd) -> Vec<Arc<dyn Tool>> {
-        let front_end = front_end.clone();
+        let app = front_end.clone();
         let call: CallFrontEnd = Arc::new(move |method, payload, timeout| {
-            let front_end = front_end.clone();
-            async move { front_end.call(method, payload, timeout).await }.boxed()
+            let app = app.clone();
+            async move { app.call(method, payload, timeout).await }.boxed()
         });
         let tool = |config: &ClientToolConfig| {
             Arc::new(ClientTool::new(config.clone(), Arc::clone(&call))) as Arc<dyn Tool>
         };
-        self.client_tools.iter().map(tool).collect()
+        let mut tools: Vec<_> = self.client_tools.iter().map(tool).collect();
+        if self.send_dtmf {
+            tools.push(press_keys(front_end));
+        }
+        tools
     }
 
     pub(super) fn rpc_methods(&self) -> Vec<RpcMethod> {
@@ -109,6 +117,15 @@ impl Profile {
         });
         methods.collect()
     }
+}
+
+/// The tool that presses keys on the line of this front end's user.
+fn press_keys(front_end: &FrontEnd) -> Arc<dyn Tool> {
+    let front_end = front_end.clone();
+    Arc::new(SendDtmf(Arc::new(move |key| {
+        let front_end = front_end.clone();
+        async move { front_end.press(key).await }.boxed()
+    })))
 }
 
 /// A setting as front ends read it.

@@ -2,9 +2,11 @@
 //!
 //! A user's frames go through [`vad`] (how likely is a voice?) and [`speech`] (where does speech
 //! begin, pause and end?) while [`utterance`] keeps the sound. [`earcon`] makes the sounds that are
-//! our own, [`resample`] changes the rate of a recording. Codecs live in the engine, tracks in `room`.
+//! our own, [`resample`] changes the rate of a recording, and [`recording`] reads those of browsers. The
+//! codecs of a call live in the engine, tracks in `room`.
 
 pub mod earcon;
+pub mod recording;
 pub mod resample;
 pub mod speech;
 pub mod utterance;

@@ -314,6 +314,25 @@ fn an_agents_file_lays_what_it_sets_over_the_settings_of_the_process() {
 }
 
 #[test]
+fn an_agent_of_its_own_presses_keys_and_is_asked_by_apps() {
+    let dials = "name = \"dials\"\nsend_dtmf = true\nsession_methods = [\"say\", \"interrupt\"]";
+    let config = load_agents(&[("a.toml", dials)]).unwrap();
+    let [main, dials] = config.agents()[..] else {
+        panic!("two agents");
+    };
+    assert!(dials.agent.send_dtmf && !main.agent.send_dtmf);
+    assert_eq!(dials.agent.session_methods.len(), 2);
+    assert!(main.agent.session_methods.is_empty());
+    let speech_to_speech = "session_methods = [\"say\"]\n[realtime]\nenabled = true";
+    let mistakes = load_agents(&[("s.toml", speech_to_speech)]).unwrap_err();
+    let mistakes = mistakes.concat();
+    assert!(
+        mistakes.contains("must be empty with realtime.enabled"),
+        "{mistakes}"
+    );
+}
+
+#[test]
 fn a_file_with_the_name_of_the_default_agent_takes_its_place() {
     let config = load_agents(&[
         ("a.toml", "name = \"a\""),

@@ -54,7 +54,11 @@ impl Input {
                 let frames = self.preconnect.on_recorded(recorded);
                 self.hear(frames);
             }
-            Some(Arrived::Recorded(_)) | None => {}
+            Some(Arrived::Unheard(from)) if self.link.is_user(&from) => {
+                let frames = self.preconnect.on_unheard();
+                self.hear(frames);
+            }
+            Some(Arrived::Recorded(_) | Arrived::Unheard(_)) | None => {}
         }
     }
 

@@ -1,11 +1,17 @@
-//! The user's front end, as tools reach it: its methods.
+//! The user's front end, as tools reach it: its methods, and the keys of a telephone line.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use livekit::SipDTMF;
 use livekit::prelude::{LocalParticipant, PerformRpcData, RpcErrorCode};
 
 use super::link::Link;
+
+/// The keys by their codes.
+///
+/// Source: RFC 4733, 3.2.
+const KEYS: &str = "0123456789*#ABCD";
 
 /// The front end of the user of one room. Made before the room is joined, so that tools can be made
 /// with it; clones are the same.
@@ -18,6 +24,31 @@ impl FrontEnd {
         if self.0.set((agent, link)).is_err() {
             tracing::debug!("a front end is of one room only");
         }
+    }
+
+    /// Presses a key (0 to 9, *, #, A to D) on the user's telephone line.
+    ///
+    /// # Errors
+    /// Why it was not pressed, in words for the model.
+    pub async fn press(&self, key: char) -> Result<(), String> {
+        let code = KEYS.find(key).and_then(|code| u32::try_from(code).ok());
+        let code = code.ok_or_else(|| format!("there is no key {key}"))?;
+        let user = self.0.get().and_then(|(agent, link)| {
+            let user = link.get().user?;
+            Some((agent, user))
+        });
+        let Some((agent, user)) = user else {
+            return Err("there is no user at the moment".to_owned());
+        };
+        let pressed = agent.publish_dtmf(SipDTMF {
+            code,
+            digit: key.to_string(),
+            destination_identities: vec![user],
+        });
+        pressed.await.map_err(|error| {
+            tracing::debug!(%error, "a key was not pressed");
+            "the line does not take it".to_owned()
+        })
     }
 
     /// Calls a method that the front end has registered and returns its answer.

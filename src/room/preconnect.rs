@@ -10,6 +10,7 @@ use livekit::prelude::ParticipantIdentity;
 use tokio::time::Instant;
 
 use crate::audio::AudioFrame;
+use crate::audio::recording::{decode, mono};
 use crate::audio::resample::resample;
 use crate::audio::vad::SAMPLE_RATE_HZ;
 
@@ -19,8 +20,11 @@ pub(super) const TOPIC: &str = "lk.agent.pre-connect-audio-buffer";
 /// How long the microphone waits for a recording that was announced.
 pub(super) const WITHIN: Duration = Duration::from_secs(3);
 
-/// The longest recording: ten seconds at 48 kHz in two channels.
+/// The longest recording, in bytes: ten seconds of PCM at 48 kHz in two channels.
 pub(super) const BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// The longest recording when it is compressed; front ends stop after ten seconds by themselves.
+const RECORDED_MAX: Duration = Duration::from_secs(30);
 
 /// A recording that waits longer for its microphone is of no interest any more.
 const AGE_MAX: Duration = Duration::from_secs(1);
@@ -32,8 +36,18 @@ const HELD_MAX: usize = 310;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Format {
     track: String,
-    sample_rate_hz: u32,
-    n_channels: usize,
+    coding: Coding,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Coding {
+    /// Raw 16-bit little-endian samples, as mobile SDKs record.
+    Pcm {
+        sample_rate_hz: u32,
+        n_channels: usize,
+    },
+    /// A file of its own that says what it holds, as browsers record.
+    File,
 }
 
 impl Format {
@@ -42,14 +56,6 @@ impl Format {
         mime_type: &str,
         attributes: &HashMap<String, String>,
     ) -> Result<Self, String> {
-        if ["opus", "webm", "mp4", "ogg"]
-            .iter()
-            .any(|codec| mime_type.contains(codec))
-        {
-            return Err(format!(
-                "it is sent as {mime_type:.60}; raw 16-bit PCM is needed"
-            ));
-        }
         let attribute = |name: &str| {
             let value = attributes.get(name);
             value.ok_or_else(|| format!("its attribute {name} is missing"))
@@ -63,11 +69,18 @@ impl Format {
                     format!("its attribute {name} must be a number from {min} to {max}")
                 })
         };
-        Ok(Self {
-            track: attribute("trackId")?.clone(),
-            sample_rate_hz: number("sampleRate", 8_000..=96_000)?,
-            n_channels: number("channels", 1..=2)? as usize,
-        })
+        let track = attribute("trackId")?.clone();
+        let is_file = ["opus", "webm", "mp4", "ogg", "aac"]
+            .iter()
+            .any(|coding| mime_type.contains(coding));
+        let coding = match is_file {
+            true => Coding::File,
+            false => Coding::Pcm {
+                sample_rate_hz: number("sampleRate", 8_000..=96_000)?,
+                n_channels: number("channels", 1..=2)? as usize,
+            },
+        };
+        Ok(Self { track, coding })
     }
 }
 
@@ -81,24 +94,36 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    /// Reads raw 16-bit little-endian PCM. Costs milliseconds: not for an async task.
-    pub(super) fn new(from: ParticipantIdentity, format: &Format, pcm: &[u8]) -> Self {
-        let samples: Vec<i16> = pcm
-            .chunks_exact(2)
-            .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
-            .collect();
-        let n_channels = format.n_channels;
-        let mix = |frame: &[i16]| {
-            let sum: i32 = frame.iter().copied().map(i32::from).sum();
-            (sum / n_channels as i32) as i16
+    /// Reads the sound, or says why it cannot be heard. Costs milliseconds: not for an async task.
+    pub(super) fn new(
+        from: ParticipantIdentity,
+        format: Format,
+        bytes: Vec<u8>,
+    ) -> Result<Self, String> {
+        let samples = match format.coding {
+            Coding::Pcm {
+                sample_rate_hz,
+                n_channels,
+            } => {
+                let pairs = bytes.chunks_exact(2);
+                let samples: Vec<i16> = pairs
+                    .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
+                    .collect();
+                let mono: Vec<i16> = mono(&samples, n_channels).collect();
+                resample(&mono, sample_rate_hz, SAMPLE_RATE_HZ)
+            }
+            Coding::File => {
+                decode(bytes, SAMPLE_RATE_HZ, RECORDED_MAX)
+                    .map_err(|error| error.to_string())?
+                    .samples
+            }
         };
-        let mono: Vec<i16> = samples.chunks_exact(n_channels).map(mix).collect();
-        Self {
+        Ok(Self {
             from,
-            track: format.track.clone(),
-            samples: resample(&mono, format.sample_rate_hz, SAMPLE_RATE_HZ),
+            track: format.track,
+            samples,
             arrived: Instant::now(),
-        }
+        })
     }
 
     fn frames(&self) -> impl Iterator<Item = AudioFrame> {
@@ -184,6 +209,11 @@ impl PreConnect {
         self.release().collect()
     }
 
+    /// The recording cannot be heard: there is nothing to wait for any more.
+    pub(super) fn on_unheard(&mut self) -> Vec<AudioFrame> {
+        self.release().collect()
+    }
+
     /// The microphone is gone.
     pub(super) fn forget(&mut self) {
         self.waits = None;
@@ -213,7 +243,8 @@ mod tests {
     fn recorded(n_frames: usize) -> Recorded {
         let format = Format::read("", &attributes("16000", "2")).unwrap();
         let pcm: Vec<u8> = [2_u8, 0, 4, 0].repeat(n_frames * 160);
-        Recorded::new(ParticipantIdentity::from("user".to_owned()), &format, &pcm)
+        let user = ParticipantIdentity::from("user".to_owned());
+        Recorded::new(user, format, pcm).unwrap()
     }
 
     fn live() -> AudioFrame {
@@ -226,8 +257,6 @@ mod tests {
     #[test]
     fn what_cannot_be_heard_is_refused_in_words() {
         for (mime, rate, channels, part) in [
-            ("audio/webm;codecs=opus", "48000", "1", "audio/webm"),
-            ("audio/opus", "48000", "1", "PCM"),
             ("", "fast", "1", "sampleRate must be a number"),
             ("", "24000", "0", "channels must be a number from 1 to 2"),
         ] {
@@ -236,6 +265,10 @@ mod tests {
         }
         let refused = Format::read("", &HashMap::new()).unwrap_err();
         assert!(refused.contains("trackId is missing"), "{refused}");
+        let webm = Format::read("audio/webm;codecs=opus", &attributes("", "")).unwrap();
+        let user = ParticipantIdentity::from("user".to_owned());
+        let refused = Recorded::new(user, webm, b"no recording".to_vec()).err();
+        assert!(refused.unwrap().contains("broken"));
     }
 
     #[tokio::test(start_paused = true)]
@@ -260,6 +293,10 @@ mod tests {
         }
         assert_eq!(preconnect.give_up().len(), 3);
         assert!(preconnect.deadline().is_none());
+        preconnect.on_microphone(Instant::now(), "TR_1", true);
+        preconnect.pass(live());
+        assert_eq!(preconnect.on_unheard().len(), 1, "known sooner");
+        assert!(preconnect.pass(live()).is_some());
     }
 
     #[tokio::test(start_paused = true)]

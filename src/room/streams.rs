@@ -25,6 +25,8 @@ pub(super) enum Arrived {
     Request(SessionRequest),
     /// What the user said before the agent heard them.
     Recorded(Recorded),
+    /// That will not be heard.
+    Unheard(ParticipantIdentity),
 }
 
 /// Something on its way; nothing when it does not arrive, which is logged.
@@ -49,21 +51,27 @@ pub(super) fn read_recorded(reader: ByteStreamReader, from: ParticipantIdentity)
     Box::pin(async move {
         let info = reader.info();
         let format = preconnect::Format::read(&info.mime_type, &info.attributes());
-        let format = match format {
-            Ok(format) => format,
+        let sender = from.clone();
+        let recorded = async {
+            let format = format?;
+            let what = "what the user said before the agent came";
+            let bytes = read(what, reader, preconnect::BYTES_MAX, preconnect::WITHIN).await;
+            let Some(bytes) = bytes else { return Ok(None) };
+            let recorded = tokio::task::spawn_blocking(|| Recorded::new(sender, format, bytes));
+            let recorded = recorded.await.map_err(|error| error.to_string())?;
+            recorded.map(Some)
+        };
+        let recorded = match recorded.await {
+            Ok(recorded) => recorded,
             Err(why) => {
                 tracing::warn!(
                     why,
                     "what the user said before the agent came cannot be heard"
                 );
-                return None;
+                None
             }
         };
-        let what = "what the user said before the agent came";
-        let pcm = read(what, reader, preconnect::BYTES_MAX, preconnect::WITHIN).await?;
-        let recorded = move || Recorded::new(from, &format, &pcm);
-        let recorded = tokio::task::spawn_blocking(recorded).await.ok()?;
-        Some(Arrived::Recorded(recorded))
+        Some(recorded.map_or(Arrived::Unheard(from), Arrived::Recorded))
     })
 }
 

@@ -207,7 +207,10 @@ impl Conversation {
     fn on_event(&mut self, now: SessionTime, event: Event) {
         match event {
             Event::Room(event) => self.on_room(now, event),
-            Event::Transcript(Heard::Words(text)) => self.show_user_words(&text),
+            Event::Transcript(Heard::Words(text)) => {
+                self.show_user_words(&text);
+                self.input(now, TurnInput::Words(text));
+            }
             Event::Transcript(Heard::Answer(request, Ok(text))) => {
                 self.input(now, TurnInput::Transcript { request, text });
             }

@@ -67,6 +67,18 @@ pub enum SpeechEnd {
     Dropped,
 }
 
+impl SpeechEnd {
+    /// The name in answers.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Interrupted => "interrupted",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
 /// Tells whoever waits how a speech ended; dropped untold, it was dropped.
 pub(super) type Ending = watch::Sender<Option<SpeechEnd>>;
 
@@ -97,6 +109,18 @@ impl SpeechIds {
 }
 
 /// A running conversation, for programs. Cheap to clone; does not keep the session alive.
+///
+/// ```no_run
+/// use futures::{StreamExt, stream};
+/// use voxpool::session::{Session, SpeechEnd, SpeechOptions, Words};
+///
+/// async fn announce(session: &Session) -> bool {
+///     let words = stream::iter(["Your parcel ", "is here."]).map(str::to_owned);
+///     let words = Words::Stream(words.boxed());
+///     let mut speech = session.handle().say(words, SpeechOptions::default());
+///     speech.finished().await == SpeechEnd::Finished
+/// }
+/// ```
 #[derive(Clone)]
 pub struct SessionHandle {
     commands: mpsc::Sender<Command>,

@@ -4,7 +4,8 @@
 //! the decisions out. A `Reply` is a value that owns one task, which writes (`writing`) and speaks
 //! (`speaking`); dropping it ends the task and closes its requests. What the user heard of it is
 //! kept by `spoken`. What the agent says of itself goes through one queue (`speeches`), for the
-//! greeting as for what a program asks for with a [`SessionHandle`].
+//! greeting as for what a program asks for with a [`SessionHandle`], and an app with a
+//! [`SessionMethod`].
 //!
 //! **Invariants:** nothing in the loop waits for anything but events. Knows no LiveKit and no
 //! provider, only the traits. Only what was heard enters the chat context.
@@ -19,6 +20,7 @@ mod greeting_cache;
 mod handle;
 mod links;
 mod listener;
+mod methods;
 pub mod realtime;
 mod recording;
 mod reply;
@@ -39,6 +41,7 @@ pub use greeting::{Greeting, Mode as GreetingMode};
 pub use greeting_cache::{GreetingCache, MadeWith};
 pub use handle::{ReplyRequest, SessionHandle, SpeechEnd, SpeechHandle, SpeechOptions, Words};
 pub use links::Links;
+pub use methods::SessionMethod;
 pub use report::TurnObserver;
 
 use crate::audio::vad::Vad;

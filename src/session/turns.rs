@@ -145,8 +145,10 @@ impl Conversation {
     /// The user's turn is over: answers it.
     pub(super) fn commit(&mut self, commit: Commit) {
         if commit.source == TurnSource::Speech {
-            self.transcriptions.close();
-            self.listener.utterance().close();
+            if !commit.is_cut_off {
+                self.transcriptions.close();
+                self.listener.utterance().close();
+            }
             self.finish_user_segment(Some(commit.transcript.clone()));
         }
         let said = ChatItem::User(commit.transcript.clone());

@@ -5,13 +5,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::symbols::{hosts, without_emoji, without_emphasis, without_links};
+use super::html::without_html;
+use super::symbols::{hosts, without_emoji, without_emphasis, without_links, without_references};
 
 /// Something in written text that is not for a voice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TextFilter {
-    /// The marks of bold, headings, lists, quotes and links; blocks of code and tables as a whole.
+    /// The marks of bold, headings, lists, quotes, links and footnotes, HTML's tags; blocks of code
+    /// and tables as a whole. Items and headings without a full stop get a pause.
     Markdown,
     /// Pictures.
     Emoji,
@@ -43,15 +45,25 @@ impl SpeechFilter {
 
     /// What is said of the next sentence; empty when there is nothing to say.
     pub fn speakable(&mut self, sentence: &str) -> String {
-        let mut words: Vec<String> = Vec::new();
+        let mut spoken = String::new();
+        let mut pause = "";
         for line in sentence.lines() {
-            let Some(line) = self.block(line) else {
+            let Some(block) = self.block(line) else {
                 continue;
             };
-            let line = self.inline(line);
-            words.extend(line.split_whitespace().map(str::to_owned));
+            let line = self.inline(block.text);
+            let words: Vec<&str> = line.split_whitespace().collect();
+            if words.is_empty() {
+                continue;
+            }
+            if !spoken.is_empty() {
+                let is_open = spoken.ends_with(char::is_alphanumeric);
+                spoken.push_str(if is_open { pause.max(block.pause) } else { "" });
+                spoken.push(' ');
+            }
+            spoken.push_str(&words.join(" "));
+            pause = block.pause;
         }
-        let spoken = words.join(" ");
         if spoken.chars().any(char::is_alphanumeric) {
             spoken
         } else {
@@ -64,36 +76,37 @@ impl SpeechFilter {
     }
 
     /// The line without what makes it a heading, an item or a quote; nothing of code and tables.
-    fn block<'a>(&mut self, line: &'a str) -> Option<&'a str> {
+    fn block<'a>(&mut self, line: &'a str) -> Option<Line<'a>> {
         let line = line.trim();
         if !self.has(TextFilter::Markdown) {
-            return Some(line);
+            return Some(Line::plain(line));
         }
         if let Some(code) = line.strip_prefix("```").or(line.strip_prefix("~~~")) {
             if code.contains("```") {
-                return Some(line);
+                return Some(Line::plain(line));
             }
             self.is_in_code = !self.is_in_code;
             return None;
         }
         self.is_in_table = is_table_row(line) || (self.is_in_table && line.contains('|'));
-        let is_rule = line.len() >= 3 && line.chars().all(|c| matches!(c, '-' | '*' | '_' | ' '));
-        if self.is_in_code || self.is_in_table || is_rule {
+        let is_rule =
+            line.len() >= 3 && (line.chars()).all(|c| matches!(c, '-' | '*' | '_' | '=' | ' '));
+        if self.is_in_code || self.is_in_table || is_rule || is_link_definition(line) {
             return None;
         }
-        Some(without_item_mark(without_heading_mark(line)))
+        Some(Line::new(line))
     }
 
     fn inline(&self, line: &str) -> String {
         let mut line = line.to_owned();
         if self.has(TextFilter::Markdown) {
-            line = without_links(&line);
+            line = without_references(&without_links(&line));
         }
         if self.has(TextFilter::Urls) {
             line = hosts(&line);
         }
         if self.has(TextFilter::Markdown) {
-            line = without_emphasis(&line);
+            line = without_emphasis(&without_html(&line));
         }
         if self.has(TextFilter::Emoji) {
             line = without_emoji(&line);
@@ -102,29 +115,58 @@ impl SpeechFilter {
     }
 }
 
+/// What is said of a line, and what stands between it and its neighbours to make a voice pause.
+struct Line<'a> {
+    text: &'a str,
+    /// A full stop is more than a comma, also as a `&str`.
+    pause: &'static str,
+}
+
+/// Marks of items in lists.
+const BULLETS: [&str; 8] = ["- ", "* ", "+ ", "• ", "◦ ", "▪ ", "‣ ", "– "];
+
+impl<'a> Line<'a> {
+    fn plain(text: &'a str) -> Self {
+        Self { text, pause: "" }
+    }
+
+    /// Takes the marks of quotes, headings and items off.
+    fn new(line: &'a str) -> Self {
+        let line = line.trim_start_matches("> ").trim_start();
+        let line = line.strip_suffix('\\').unwrap_or(line);
+        let bare = line.trim_start_matches('#');
+        if bare.len() < line.len() && (bare.is_empty() || bare.starts_with(' ')) {
+            return Self {
+                text: bare.trim_start().trim_end_matches('#').trim_end(),
+                pause: ".",
+            };
+        }
+        if let Some(item) = BULLETS.iter().find_map(|mark| line.strip_prefix(mark)) {
+            let item = item.trim_start();
+            let task = ["[ ] ", "[x] ", "[X] "];
+            let text = task.iter().find_map(|task| item.strip_prefix(task));
+            return Self {
+                text: text.unwrap_or(item),
+                pause: ",",
+            };
+        }
+        let number = line.trim_start_matches(|c: char| c.is_ascii_digit());
+        let is_item = number.len() < line.len() && number.starts_with([')', '.']);
+        let pause = if is_item { "," } else { "" };
+        Self { text: line, pause }
+    }
+}
+
 fn is_table_row(line: &str) -> bool {
     line.len() > 1 && line.starts_with('|')
 }
 
-fn without_heading_mark(line: &str) -> &str {
-    let line = line.trim_start_matches("> ").trim_start();
-    let bare = line.trim_start_matches('#');
-    let is_heading = bare.len() < line.len() && (bare.is_empty() || bare.starts_with(' '));
-    if is_heading { bare.trim_start() } else { line }
-}
-
-fn without_item_mark(line: &str) -> &str {
-    let Some(item) = ["- ", "* ", "+ ", "• "]
-        .iter()
-        .find_map(|bullet| line.strip_prefix(bullet))
-    else {
-        return line;
-    };
-    let item = item.trim_start();
-    ["[ ] ", "[x] ", "[X] "]
-        .iter()
-        .find_map(|task| item.strip_prefix(task))
-        .unwrap_or(item)
+/// `[label]: https://…`: where a label leads.
+fn is_link_definition(line: &str) -> bool {
+    let label = line
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once("]: "));
+    label.is_some_and(|(label, address)| !label.contains(']') && address.contains("://"))
 }
 
 #[cfg(test)]
@@ -156,8 +198,15 @@ mod tests {
     fn marks_pictures_and_addresses_are_not_spoken() {
         for (text, spoken) in [
             ("**Bold** and *soft* `code`", "Bold and soft code"),
-            ("# Title\n- one\n* two", "Title one two"),
-            ("## Two\n> a quote\n+ [x] done", "Two a quote done"),
+            ("# Title\n- one\n* two", "Title. one, two"),
+            ("## Two ##\n> a quote\n+ [x] done", "Two. a quote, done"),
+            ("Title\n=====\ntext", "Title text"),
+            (
+                "You need:\n- **milk**\n- eggs!\n  - two\nThanks",
+                "You need: milk, eggs! two, Thanks",
+            ),
+            ("1. Milk\n2) Eggs\n3. Bread", "1. Milk, 2) Eggs, 3. Bread"),
+            ("a soft\nline\\\nbreak", "a soft line break"),
             ("#1 choice", "#1 choice"),
             (
                 "see [the page](https://a.example/x?y=1) now",
@@ -166,8 +215,33 @@ mod tests {
             ("a [b] [c](d) e", "a [b] c e"),
             ("[wiki](https://w.example/a_(b)) here", "wiki here"),
             ("![a cat](cat.png) [not a link]", "a cat [not a link]"),
-            ("Great 🎉👍🏽 job ❤️!", "Great job !"),
+            ("Great 🎉👍🏽 job ❤️!", "Great job!"),
             ("Hi🎉there 👨‍👩‍👧 1️⃣", "Hi there 1"),
+            ("Sunny ☀️, hot 🌶️🇪🇸 and ok👌🏿.", "Sunny, hot and ok."),
+            ("Settings → Privacy ⇒ ‼️ ℹ️", "Settings Privacy"),
+            ("***Both** of* them, **_all_**", "Both of them, all"),
+            ("It is $5.00* or **€3.50**.", "It is $5.00 or €3.50."),
+            (r"costs \$5, C:\new and 50\%", r"costs $5, C:\new and 50%"),
+            (
+                "So it is.[1][2] See [^3] and [12] 【4†source】.",
+                "So it is. See and .",
+            ),
+            ("[the page][ref] and [one][]", "the page and one"),
+            ("[ref]: https://a.example/x \"A\"", ""),
+            (
+                "one<br>two <b>three</b> a&nbsp;b &lt;5 &amp; so",
+                "one two three a b <5 & so",
+            ),
+            (
+                "a < b and c > d, List<String>",
+                "a < b and c > d, List<String>",
+            ),
+            ("5 * 3 * 2 = 30, a*b*c", "5 * 3 * 2 = 30, abc"),
+            ("`my_var` in __init__.py", "my_var in init.py"),
+            (
+                "see https://en.wikipedia.org/wiki/A_(b) (or http://a.example/c).",
+                "see en.wikipedia.org (or a.example).",
+            ),
             ("3 * 4 is snake_case __x__", "3 * 4 is snake_case x"),
             (
                 "2*3*4 and 2**8 are ~~not~~ ~100",
@@ -206,6 +280,33 @@ mod tests {
                  there is to say.",
                 "{chars_each} at a time"
             );
+        }
+    }
+
+    #[test]
+    fn answers_as_models_write_them_are_said_as_people_would() {
+        let recipe = "Sure! Here's a **quick** pancake recipe 🥞:\n\n### Ingredients\n\n- 1 cup \
+                      flour\n- 1½ cups milk\n- 2 eggs\n\n### Steps\n\n1. **Mix** everything in a large \
+                      bowl.\n2. Cook at 5 p.m. on *medium* heat.\n\nEnjoy! 😋👩‍🍳";
+        let hotels = "I found **two** hotels:\n\n| Hotel | Price |\n|:---|---:|\n| Ritz. It is grand. \
+                      Yes | $450 |\n| Inn | $80 |\n\n**Tip:** book at \
+                      [Booking](https://www.booking.example/a?b=c_d) or \
+                      https://inn.example/rooms/2. The total is 3 * 80 = 240.";
+        let expected = [
+            (
+                recipe,
+                "Sure! Here's a quick pancake recipe: Ingredients. 1 cup flour 1½ cups milk, 2 eggs \
+                 Steps. 1. Mix everything in a large bowl. 2. Cook at 5 p.m. on medium heat. Enjoy!",
+            ),
+            (
+                hotels,
+                "I found two hotels: Tip: book at Booking or inn.example. The total is 3 * 80 = 240.",
+            ),
+        ];
+        for (text, said) in expected {
+            for chars_each in [1, 2, 3, 7, 10_000] {
+                assert_eq!(spoken(text, chars_each), said, "{chars_each} at a time");
+            }
         }
     }
 

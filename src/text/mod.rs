@@ -3,6 +3,7 @@
 
 mod filters;
 mod heard;
+mod html;
 mod sentences;
 mod symbols;
 

@@ -17,9 +17,10 @@ const SENTENCE_CHARS_MAX: usize = 400;
 const LINK_BYTES_MAX: usize = 120;
 
 /// Words whose full stop does not end a sentence, in lower case and without it.
-const ABBREVIATIONS: [&str; 24] = [
-    "approx", "apt", "capt", "cf", "col", "dept", "dr", "e.g", "gen", "i.e", "jr", "lt", "messrs",
-    "mr", "mrs", "ms", "mt", "prof", "rev", "sgt", "sr", "st", "u.s", "vs",
+const ABBREVIATIONS: [&str; 31] = [
+    "a.m", "approx", "apt", "ave", "capt", "cf", "col", "corp", "dept", "dr", "e.g", "gen", "i.e",
+    "inc", "jr", "lt", "ltd", "messrs", "mr", "mrs", "ms", "mt", "p.m", "prof", "rev", "sgt", "sr",
+    "st", "u.k", "u.s", "vs",
 ];
 
 /// Cuts streamed text into sentences. The cuts do not depend on how the stream was chopped up.
@@ -105,7 +106,8 @@ impl SentenceSplitter {
             return false;
         }
         debug_assert!(before.len() <= at + mark.len_utf8());
-        (mark != '.' || !is_inner_stop(before)) && !is_in_link(&self.buffer[..at])
+        let line = last_line(&self.buffer[..at]);
+        (mark != '.' || !is_inner_stop(before)) && !is_in_link(line) && !is_in_table(line)
     }
 
     fn ends_clause(&self, at: usize, after: usize) -> bool {
@@ -120,9 +122,17 @@ impl SentenceSplitter {
     }
 }
 
-/// Whether `text` ends within the label of what may become a link.
-fn is_in_link(text: &str) -> bool {
-    let line = text.rsplit('\n').next().unwrap_or(text);
+fn last_line(text: &str) -> &str {
+    text.rsplit('\n').next().unwrap_or(text)
+}
+
+/// Whether the line that ends here is a row of a table: it is one piece, whatever stands in its cells.
+fn is_in_table(line: &str) -> bool {
+    line.trim_start().starts_with('|')
+}
+
+/// Whether `line` ends within the label of what may become a link.
+fn is_in_link(line: &str) -> bool {
     match (line.rfind('['), line.rfind(']')) {
         (Some(open), Some(close)) => close < open && line.len() - open <= LINK_BYTES_MAX,
         (Some(open), None) => line.len() - open <= LINK_BYTES_MAX,
@@ -136,7 +146,7 @@ fn is_inner_stop(text: &str) -> bool {
     let Some(text) = text.strip_suffix('.') else {
         return false;
     };
-    let line = text.rsplit('\n').next().unwrap_or(text).trim_start();
+    let line = last_line(text).trim_start().trim_start_matches('*');
     let word = text
         .rsplit(char::is_whitespace)
         .next()

@@ -26,6 +26,43 @@ pub(super) fn without_links(line: &str) -> String {
     spoken
 }
 
+/// The line without the numbers of footnotes and sources (`[1]`, `[^1]`, `【1†source】`); of
+/// `[label][ref]` the label stays.
+pub(super) fn without_references(line: &str) -> String {
+    let mut spoken = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(open) = rest.find(['[', '【']) {
+        spoken.push_str(&rest[..open]);
+        rest = &rest[open..];
+        let (inner, after) = match rest.strip_prefix('【') {
+            Some(inner) => inner.split_once('】').unzip(),
+            None => rest[1..].split_once(']').unzip(),
+        };
+        let (Some(inner), Some(after)) = (inner, after) else {
+            break;
+        };
+        let number = inner.strip_prefix('^').unwrap_or(inner);
+        let is_number = !number.is_empty() && number.chars().all(|c| c.is_ascii_digit());
+        if rest.starts_with('【') || is_number || inner.starts_with('^') {
+            rest = after;
+            continue;
+        }
+        let reference = after.strip_prefix('[').and_then(|it| it.split_once(']'));
+        match reference {
+            Some((reference, after)) if !inner.is_empty() && !reference.contains(' ') => {
+                spoken.push_str(inner);
+                rest = after;
+            }
+            _ => {
+                spoken.push('[');
+                rest = &rest[1..];
+            }
+        }
+    }
+    spoken.push_str(rest);
+    spoken
+}
+
 /// Where the bracket that begins `text` is closed.
 fn closing_bracket(text: &str) -> Option<usize> {
     let mut depth = 0_u32;
@@ -48,7 +85,7 @@ pub(super) fn hosts(line: &str) -> String {
         let (before, from_url) = rest.split_at(start);
         let is_end = |c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"' | '`' | '|');
         let end = from_url.find(is_end).unwrap_or(from_url.len());
-        let url = from_url[..end].trim_end_matches(AFTER_URL);
+        let url = without_what_follows(&from_url[..end]);
         let is_bracketed = before.ends_with('<') && from_url[end..].starts_with('>');
         spoken.push_str(if is_bracketed {
             &before[..start - 1]
@@ -63,6 +100,16 @@ pub(super) fn hosts(line: &str) -> String {
     }
     spoken.push_str(rest);
     spoken
+}
+
+/// An address without the marks behind it; a bracket that was opened in it is part of it.
+fn without_what_follows(text: &str) -> &str {
+    let url = text.trim_end_matches(AFTER_URL);
+    let count = |part: &str, bracket| part.matches(bracket).count();
+    match count(url, '(') > count(url, ')') && text[url.len()..].starts_with(')') {
+        true => &text[..=url.len()],
+        false => url,
+    }
 }
 
 /// Where the next address begins: at the beginning of a word.
@@ -138,6 +185,9 @@ pub(super) fn without_emoji(line: &str) -> String {
             spoken.push(' ');
             was_emoji = true;
         } else if !is_joint && !is_variation {
+            if was_emoji && matches!(c, '.' | ',' | '!' | '?' | ';' | ':' | '…') {
+                spoken.truncate(spoken.trim_end().len());
+            }
             spoken.push(c);
             was_emoji = false;
         }
@@ -149,5 +199,6 @@ pub(super) fn without_emoji(line: &str) -> String {
 fn is_emoji(c: char) -> bool {
     matches!(u32::from(c),
         0x1F000..=0x1FAFF | 0x2600..=0x27BF | 0x2B00..=0x2BFF | 0x2300..=0x23FF
-        | 0xE0020..=0xE007F)
+        | 0x203C | 0x2049 | 0x2139 | 0x2190..=0x21FF | 0x25A0..=0x25FF | 0x3030 | 0x303D | 0x3297
+        | 0x3299 | 0xE0020..=0xE007F)
 }

@@ -143,14 +143,25 @@ impl TurnMachine {
         match self.agent {
             Agent::Busy {
                 is_interruptible: true,
-            } => self.config.interruption.duration_needed(),
+            } if !self.is_rest_of_cut() => self.config.interruption.duration_needed(),
             Agent::Busy { .. } | Agent::Idle | Agent::Paused => None,
+        }
+    }
+
+    /// Words stop the agent as soon as they are heard, without a pause.
+    pub(super) fn on_words(&mut self, words: String) {
+        let Some(turn) = &mut self.turn else { return };
+        turn.hear(words);
+        let words = turn.words_so_far();
+        if self.do_words_interrupt(&words) {
+            self.interrupt();
         }
     }
 
     /// Whether these words stop the agent as it is now.
     pub(super) fn do_words_interrupt(&self, transcript: &str) -> bool {
-        let is_stoppable = !self.is_uninterruptible() && self.agent != Agent::Idle;
+        let is_stoppable =
+            !self.is_uninterruptible() && !self.is_rest_of_cut() && self.agent != Agent::Idle;
         is_stoppable && self.config.interruption.words_stop(transcript)
     }
 
@@ -167,8 +178,10 @@ impl TurnMachine {
         !(self.is_uninterruptible() && config.discard_audio_if_uninterruptible)
     }
 
-    /// Whether what the user has said must wait for the end of a speech that nothing stops.
+    /// Whether what the user has said must wait for the end of what the agent says.
     pub(super) fn must_wait(&self) -> bool {
-        self.is_uninterruptible() && self.turn.as_ref().and_then(OpenTurn::transcript).is_some()
+        let is_heard_out =
+            self.is_uninterruptible() || self.is_rest_of_cut() && self.agent != Agent::Idle;
+        is_heard_out && self.turn.as_ref().and_then(OpenTurn::transcript).is_some()
     }
 }

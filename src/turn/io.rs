@@ -19,6 +19,9 @@ pub enum TurnInput {
     Speech(SpeechEvent),
     /// The sound of the utterance has reached the length that one request may have.
     UtteranceFull,
+    /// What the user is saying right now, as far as the transcriber knows it: all words since the
+    /// turn or its current part began; they may still change.
+    Words(String),
     /// A transcript arrived; empty when there were no words.
     Transcript {
         /// What it answers.
@@ -58,6 +61,8 @@ pub struct Commit {
     pub transcript: String,
     /// Whether the reply was asked for by [`TurnOutput::Prepare`] and may be ready.
     pub is_prepared: bool,
+    /// Whether the turn was cut off for its length: the sound from there on belongs to the next one.
+    pub is_cut_off: bool,
     /// The stamps up to here.
     pub timeline: Timeline,
 }

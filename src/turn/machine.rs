@@ -72,6 +72,7 @@ impl TurnMachine {
             TurnInput::UserLeft => self.on_user_left(now),
             TurnInput::Speech(event) => self.on_speech(now, event),
             TurnInput::UtteranceFull => self.on_utterance_full(),
+            TurnInput::Words(words) => self.on_words(words),
             TurnInput::Transcript { request, text } => self.on_transcript(now, request, text),
             TurnInput::TranscriptionFailed { request } => self.on_failure(request),
             TurnInput::UserText(text) => {
@@ -127,6 +128,7 @@ impl TurnMachine {
             SpeechEvent::Started { onset_ago } => {
                 if let Some(turn) = &mut self.turn {
                     turn.utterance_voiced = Duration::ZERO;
+                    turn.is_rest = false;
                 }
                 self.voice_begins(now - onset_ago);
             }
@@ -208,7 +210,11 @@ impl TurnMachine {
             .turn
             .as_mut()
             .is_some_and(|turn| turn.answer(request, String::new()));
-        if was_awaited {
+        let is_cut_off = self
+            .turn
+            .as_ref()
+            .is_some_and(|turn| turn.cut_off_at.is_some());
+        if was_awaited && !is_cut_off {
             self.discard();
         }
     }
@@ -229,17 +235,30 @@ impl TurnMachine {
             committed: Some(now),
             ..Timeline::default()
         };
-        self.commit(TurnSource::Text, text, false, timeline);
+        self.commit(Commit {
+            id: TurnId(0),
+            source: TurnSource::Text,
+            transcript: text,
+            is_prepared: false,
+            is_cut_off: false,
+            timeline,
+        });
     }
 
     /// When the turn is over if the user stays silent; `None` before all words are known.
     fn turn_ends_at(&self) -> Option<SessionTime> {
         let turn = self.turn.as_ref()?;
-        if (self.is_user_speaking() && !turn.is_cut_off) || self.must_wait() {
+        if self.must_wait() {
             return None;
         }
         let transcript = turn.transcript()?;
-        let delay = match turn.is_cut_off || self.is_at_limit(turn, &transcript) {
+        if turn.cut_off_at.is_some() {
+            return turn.cut_off_at;
+        }
+        if self.is_user_speaking() {
+            return None;
+        }
+        let delay = match self.is_at_limit(turn, &transcript) {
             true => Duration::ZERO,
             false => self.endpointing.delay(&transcript),
         };
@@ -259,40 +278,46 @@ impl TurnMachine {
             self.drop_prepared();
             self.interrupt();
         }
-        let Some(turn) = &self.turn else { return };
+        let Some(turn) = &mut self.turn else { return };
+        let is_cut_off = turn.cut_off_at.is_some();
         if self.agent != Agent::Idle || transcript.is_empty() {
-            self.discard();
+            match is_cut_off {
+                true => turn.go_on_behind_cut(),
+                false => self.discard(),
+            }
             return;
         }
         let timeline = Timeline {
             speech_started: Some(turn.started_at),
-            speech_ended: Some(turn.voice_ended_at),
+            speech_ended: turn.cut_off_at.or(Some(turn.voice_ended_at)),
             transcript_final: turn.transcript_final_at,
             committed: Some(now),
             ..Timeline::default()
         };
-        let is_prepared = turn.is_reply_prepared;
-        self.turn = None;
-        self.commit(TurnSource::Speech, transcript, is_prepared, timeline);
+        let commit = Commit {
+            id: TurnId(0),
+            source: TurnSource::Speech,
+            transcript,
+            is_prepared: std::mem::take(&mut turn.is_reply_prepared),
+            is_cut_off,
+            timeline,
+        };
+        match is_cut_off {
+            true => turn.go_on_behind_cut(),
+            false => self.turn = None,
+        }
+        self.commit(commit);
     }
 
-    fn commit(
-        &mut self,
-        source: TurnSource,
-        transcript: String,
-        is_prepared: bool,
-        timeline: Timeline,
-    ) {
+    /// Numbers the turn; the agent has it from here on.
+    fn commit(&mut self, commit: Commit) {
         self.n_turns += 1;
         self.agent = Agent::Busy {
             is_interruptible: true,
         };
         self.outputs.push(TurnOutput::Commit(Commit {
             id: TurnId(self.n_turns),
-            source,
-            transcript,
-            is_prepared,
-            timeline,
+            ..commit
         }));
     }
 
@@ -311,10 +336,7 @@ impl TurnMachine {
             && self.is_listening()
         {
             // The user is still talking: that is the next turn.
-            self.open_turn(match turn.is_cut_off {
-                true => turn.voice_ended_at,
-                false => since,
-            });
+            self.open_turn(since);
         } else if self.agent == Agent::Paused {
             self.resume();
         }

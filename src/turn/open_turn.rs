@@ -26,8 +26,13 @@ pub(super) struct OpenTurn {
     pub(super) utterance_voiced: Duration,
     pub(super) n_pauses: u32,
     pub(super) is_reply_prepared: bool,
-    /// Whether it is answered as soon as its words are known, though the user still speaks.
-    pub(super) is_cut_off: bool,
+    /// When it became too long: what was said by then is answered as soon as its words are known,
+    /// though the user still speaks.
+    pub(super) cut_off_at: Option<SessionTime>,
+    /// Whether it is the rest of a turn that was cut off: the answer to that one is heard first.
+    pub(super) is_rest: bool,
+    /// Words of the open part while it is spoken, as far as the transcriber tells them.
+    interim: String,
     closed: Vec<Part>,
     open: Part,
 }
@@ -42,7 +47,9 @@ impl OpenTurn {
             utterance_voiced: Duration::ZERO,
             n_pauses: 0,
             is_reply_prepared: false,
-            is_cut_off: false,
+            cut_off_at: None,
+            is_rest: false,
+            interim: String::new(),
             closed: Vec::new(),
             open: Part::Unasked,
         }
@@ -64,6 +71,42 @@ impl OpenTurn {
             Part::Known(String::new())
         };
         self.closed.push(std::mem::replace(&mut self.open, next));
+        self.interim.clear();
+    }
+
+    /// The turn is too long: what was said so far is answered, what follows is the rest.
+    pub(super) fn cut_off(&mut self, now: SessionTime) {
+        self.cut_off_at = Some(now);
+        self.close_part(true);
+    }
+
+    /// What was cut off has been taken: from here on this is the rest, a turn of its own.
+    pub(super) fn go_on_behind_cut(&mut self) {
+        let Some(cut_off_at) = self.cut_off_at.take() else {
+            return;
+        };
+        self.started_at = cut_off_at;
+        self.voice_ended_at = self.voice_ended_at.max(cut_off_at);
+        self.transcript_final_at = None;
+        self.voiced = Duration::ZERO;
+        self.n_pauses = 0;
+        self.is_rest = true;
+        self.closed.clear();
+    }
+
+    /// Takes the words of the open part as they are spoken.
+    pub(super) fn hear(&mut self, words: String) {
+        self.interim = words;
+    }
+
+    /// All words known so far, also those that may still change.
+    pub(super) fn words_so_far(&self) -> String {
+        let closed = self.closed.iter().filter_map(|part| match part {
+            Part::Known(text) => Some(text.trim()),
+            Part::Unasked | Part::Asked(_) => None,
+        });
+        let words: Vec<&str> = closed.chain([self.interim.trim()]).collect();
+        words.join(" ").trim().to_owned()
     }
 
     /// The open part has grown: its transcript, awaited or known, is worth nothing any more.
@@ -91,12 +134,14 @@ impl OpenTurn {
         }
     }
 
-    /// Everything the user said, when all of it is known.
+    /// What is answered, when all of it is known: everything the user said, or what they had said
+    /// when the turn became too long.
     pub(super) fn transcript(&self) -> Option<String> {
+        let open = self.cut_off_at.is_none().then_some(&self.open);
         let parts: Option<Vec<&str>> = self
             .closed
             .iter()
-            .chain(std::iter::once(&self.open))
+            .chain(open)
             .map(|part| match part {
                 Part::Known(text) => Some(text.trim()),
                 Part::Unasked | Part::Asked(_) => None,

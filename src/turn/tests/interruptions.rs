@@ -48,6 +48,81 @@ fn a_backchannel_lets_the_agent_talk_on() {
 }
 
 #[test]
+fn words_stop_the_agent_while_they_are_spoken() {
+    let mut config = Config::default();
+    config.interruption.min_words = 3;
+    check_with(
+        config,
+        "500 agent
+         1064 start 64
+         1064 > open
+         1400 hears wait
+         1700 hears wait a
+         2000 hears wait a moment
+         2000 > interrupt
+         3160 pause 160
+         3160 > transcribe 1
+         3256 end 256
+         3300 words 1 wait a moment please
+         3300 > prepare 'wait a moment please'
+         3500 > commit 1 'wait a moment please' prepared",
+    );
+}
+
+#[test]
+fn words_that_are_heard_settle_a_pause_at_once() {
+    check(
+        "500 agent
+         1064 start 64
+         1064 > open
+         1500 > pause
+         1600 hears mhm
+         1900 hears mhm but
+         1900 > interrupt
+         2160 pause 160
+         2160 > transcribe 1
+         2200 words 1 mhm but
+         2200 > prepare 'mhm but'
+         2500 > commit 1 'mhm but' prepared",
+    );
+}
+
+#[test]
+fn words_that_are_heard_do_not_stop_what_nothing_stops() {
+    let mut config = Config::default();
+    config.interruption.discard_audio_if_uninterruptible = false;
+    check_with(
+        config,
+        "500 agent uninterruptible
+         1064 start 64
+         1064 > open
+         1400 hears stop talking
+         2160 pause 160
+         2160 > transcribe 1
+         2200 words 1 stop talking
+         4000 done
+         4000 > commit 1 'stop talking'",
+    );
+}
+
+#[test]
+fn words_that_are_heard_during_the_echo_warm_up_stop_the_agent() {
+    check(
+        "500 agent
+         600 audible
+         1064 start 64
+         1064 > open
+         2000 hears no wait
+         2000 > interrupt
+         2160 pause 160
+         2160 > transcribe 1
+         2200 words 1 no wait
+         2200 > prepare 'no wait'
+         2500 > commit 1 'no wait' prepared",
+    );
+}
+
+#[test]
 fn a_short_word_stops_the_agent_as_soon_as_it_is_understood() {
     check(
         "500 agent

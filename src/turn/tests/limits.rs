@@ -2,19 +2,118 @@
 
 use super::*;
 
-#[test]
-fn a_turn_that_lasts_too_long_is_answered_while_the_user_speaks() {
+fn twenty_seconds() -> Config {
     let mut config = Config::default();
     config.limit.duration_max = Duration::from_secs(20);
+    config
+}
+
+#[test]
+fn a_turn_that_lasts_too_long_is_answered_and_its_rest_is_the_next_turn() {
     check_with(
-        config,
+        twenty_seconds(),
         "1000 start 0
          1000 > open
          21000 > transcribe 1
+         21000 > cut
          21100 words 1 and then he said
          21100 > commit 1 'and then he said'
+         21300 audible
          23160 pause 160
-         24000 done",
+         23160 > transcribe 2
+         23256 end 256
+         23300 words 2 that he would go
+         26000 done
+         26000 > commit 2 'that he would go'
+         28000 done",
+    );
+}
+
+#[test]
+fn a_user_who_talks_on_through_the_answer_is_cut_off_again() {
+    check_with(
+        twenty_seconds(),
+        "1000 start 0
+         1000 > open
+         21000 > transcribe 1
+         21000 > cut
+         21100 words 1 and then he said
+         21100 > commit 1 'and then he said'
+         24000 done
+         41000 > transcribe 2
+         41000 > cut
+         41200 words 2 that he would go
+         41200 > commit 2 'that he would go'
+         42160 pause 160
+         42160 > transcribe 3
+         42256 end 256
+         42300 words 3
+         44000 done
+         44000 > discard",
+    );
+}
+
+#[test]
+fn a_user_who_begins_anew_interrupts_the_answer_to_what_was_cut_off() {
+    check_with(
+        twenty_seconds(),
+        "1000 start 0
+         1000 > open
+         21000 > transcribe 1
+         21000 > cut
+         21100 words 1 and then he said
+         21100 > commit 1 'and then he said'
+         22160 pause 160
+         22160 > transcribe 2
+         22256 end 256
+         22300 words 2 well
+         24000 start 0
+         24500 > pause
+         24660 pause 160
+         24660 > transcribe 3
+         24756 end 256
+         24800 words 3 well wait
+         24800 > interrupt
+         24800 > prepare 'well wait'
+         25000 > commit 2 'well wait' prepared",
+    );
+}
+
+#[test]
+fn a_pause_before_the_words_of_a_cut_are_known_loses_nothing() {
+    check_with(
+        twenty_seconds(),
+        "1000 start 0
+         1000 > open
+         21000 > transcribe 1
+         21000 > cut
+         21360 pause 160
+         21360 > transcribe 2
+         21456 end 256
+         21500 words 2 he left
+         21600 words 1 and then
+         21600 > prepare 'and then'
+         21600 > commit 1 'and then' prepared
+         24000 done
+         24000 > commit 2 'he left'",
+    );
+}
+
+#[test]
+fn when_the_words_of_a_cut_are_lost_the_rest_is_answered() {
+    check_with(
+        twenty_seconds(),
+        "1000 start 0
+         1000 > open
+         21000 > transcribe 1
+         21000 > cut
+         21100 failed 1
+         23160 pause 160
+         23160 > transcribe 2
+         23256 end 256
+         23300 words 2 that he would go
+         23300 > prepare 'that he would go'
+         23500 > commit 1 'that he would go' prepared",
     );
 }
 

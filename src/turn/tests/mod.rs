@@ -1,7 +1,7 @@
 //! Turn-taking as scripts: one line per thing that happens, in milliseconds of session time.
 //!
 //! `start`, `pause`, `resume` and `end` are the voice as it is detected, with how far they look
-//! back; `words N text` answers request N; lines with `>` are what the machine decides. The machine
+//! back; `hears text` are words as they are spoken, `words N text` answers request N; lines with `>` are what the machine decides. The machine
 //! is given a tick whenever its deadline comes, as the session does. `agent` is something it begins to
 //! say of itself at once; there is somebody to hear it from the start.
 
@@ -84,6 +84,7 @@ fn parse(words: &[&str]) -> TurnInput {
         "pause" => TurnInput::Speech(SpeechEvent::Paused { silence: ms(1) }),
         "end" => TurnInput::Speech(SpeechEvent::Ended { silence: ms(1) }),
         "full" => TurnInput::UtteranceFull,
+        "hears" => TurnInput::Words(words[1..].join(" ")),
         "words" => TurnInput::Transcript {
             request: request(),
             text: words[2..].join(" "),

@@ -138,6 +138,13 @@ impl Caller {
         .await
     }
 
+    /// The lines of the caller so far, in order.
+    pub(crate) fn own_lines(&self) -> Vec<Line> {
+        let seen = self.seen.lock().expect("no panic while reading");
+        let own = seen.lines.iter().filter(|it| it.speaker == self.identity);
+        own.cloned().collect()
+    }
+
     /// How many finished lines of the agent contain `words`.
     pub(crate) fn n_lines(&self, words: &str) -> usize {
         let seen = self.seen.lock().expect("no panic while reading");

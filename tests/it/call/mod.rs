@@ -5,6 +5,7 @@ mod agents;
 pub(crate) mod caller;
 mod endings;
 mod greeting;
+mod interim;
 mod memory;
 mod official;
 mod official_app;
@@ -72,14 +73,8 @@ impl House {
 
     /// A house whose agent has tools of the caller's front end.
     async fn with_client_tools(client_tools: Vec<ClientToolConfig>) -> Self {
-        Self::build(
-            None,
-            Greeting::default(),
-            None,
-            Options::default,
-            client_tools,
-        )
-        .await
+        let change = |profile: &mut Profile| profile.client_tools = client_tools;
+        Self::build(None, Greeting::default(), None, Options::default, change).await
     }
 
     /// A house whose clients have these settings.
@@ -89,7 +84,7 @@ impl House {
         store: Option<Arc<dyn Store>>,
         options: impl Fn() -> Options,
     ) -> Self {
-        Self::build(fixed, greeting, store, options, Vec::new()).await
+        Self::build(fixed, greeting, store, options, |_| {}).await
     }
 
     async fn build(
@@ -97,7 +92,7 @@ impl House {
         greeting: Greeting,
         store: Option<Arc<dyn Store>>,
         options: impl Fn() -> Options,
-        client_tools: Vec<ClientToolConfig>,
+        change: impl FnOnce(&mut Profile),
     ) -> Self {
         let config = offline_openai::Config {
             fixed,
@@ -113,7 +108,7 @@ impl House {
             instructions: "You are a friendly voice assistant.".to_owned(),
             greeting,
             greetings: Some(GreetingCache::new(cache.clone(), MadeWith::default())),
-            stt: Arc::new(ours.stt),
+            stt: ours.stt.in_mode(),
             llm: Arc::new(ours.llm),
             tts: Arc::new(ours.tts),
             tools: ToolSet::new(vec![
@@ -127,15 +122,18 @@ impl House {
             endpoints: Vec::new(),
             cache: cache.clone(),
         };
-        let profile = Profile {
+        let mut profile = Profile {
             name: String::new(),
             agent,
             settings: Settings::default(),
             rpc_tools,
             tools: vec!["*".to_owned()],
-            client_tools,
+            client_tools: Vec::new(),
+            send_dtmf: false,
+            session_methods: Vec::new(),
             realtime: None,
         };
+        change(&mut profile);
         let mut jobs = AgentJobs::new(profile, shared);
         let memories = store.map(|store| memory::memories(store, &services.base_url()));
         if let Some(memories) = &memories {

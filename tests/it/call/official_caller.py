@@ -2,13 +2,13 @@
 
 usage: official_caller.py URL TOKEN [RECORDING]
 
-With RECORDING (raw 16-bit mono PCM at 24 kHz) it announces that it has recorded something before the agent came, and
+With RECORDING (raw 16-bit mono PCM at 24 kHz; what a browser records if its name ends in .webm) it announces that it has recorded something before the agent came, and
 sends it once the agent is there.
 
 Reads commands from standard input, a line each:
   say FILE     plays raw 16-bit mono PCM at 24 kHz into its microphone
   type TEXT    sends TEXT as chat
-  call METHOD  calls a method of the agent's participant
+  call METHOD [PAYLOAD]  calls a method of the agent's participant
   serve METHOD ANSWER  answers METHOD from now on and tells when it is called
   press KEY    presses a key of a telephone
   ask ID NAME JSON  sends the request NAME with these fields on lk.agent.session; NAME "-" sends one without a body
@@ -21,7 +21,8 @@ Writes events to standard output, a JSON object each:
   {"event": "told", "kind": KIND, "details": {...}} for each session event,
   {"event": "response", "id": ID, "kind": KIND, "error": TEXT, "details": {...}} for each answer to a request,
   {"event": "called", "method": METHOD, "payload": TEXT} for each call of a method that it serves,
-  {"event": "state", "value": STATE}, {"event": "answer", "text": TEXT}
+  {"event": "pressed", "key": KEY, "code": N} for each key that the agent presses,
+  {"event": "state", "value": STATE}, {"event": "answer", "text": TEXT} also for the words of a refusal
 """
 
 import asyncio
@@ -106,6 +107,7 @@ async def send_recording(room: rtc.Room, track: str, path: str) -> None:
     writer = await room.local_participant.stream_bytes(
         "recording",
         topic="lk.agent.pre-connect-audio-buffer",
+        mime_type="audio/webm;codecs=opus" if path.endswith(".webm") else "application/octet-stream",
         attributes={"trackId": track, "sampleRate": str(RATE), "channels": "1"},
         destination_identities=list(room.remote_participants),
     )
@@ -138,9 +140,14 @@ async def obey(room: rtc.Room, microphone: rtc.AudioSource, line: str) -> None:
         code = "0123456789*#ABCD".index(argument)
         await room.local_participant.publish_dtmf(code=code, digit=argument)
     elif command == "call":
-        agent = agent_of(room)
-        answer = await room.local_participant.perform_rpc(destination_identity=agent, method=argument, payload="")
-        tell("answer", text=answer)
+        method, _, payload = argument.partition(" ")
+        call = room.local_participant.perform_rpc(
+            destination_identity=agent_of(room), method=method, payload=payload, response_timeout=60
+        )
+        try:
+            tell("answer", text=await call)
+        except rtc.RpcError as error:
+            tell("answer", text=str(error.data))
 
 
 async def main(url: str, token: str, recording: str = "") -> None:
@@ -167,6 +174,10 @@ async def main(url: str, token: str, recording: str = "") -> None:
         for segment in segments:
             identity = speaker.identity if speaker else ""
             tell("packet", speaker=identity, id=segment.id, text=segment.text, final=segment.final)
+
+    @room.on("sip_dtmf_received")
+    def on_key(key: rtc.SipDTMF) -> None:
+        tell("pressed", key=key.digit, code=key.code)
 
     room.register_byte_stream_handler("lk.agent.session", lambda reader, _: keep(read_message(reader)))
     room.register_text_stream_handler("lk.transcription", lambda reader, speaker: keep(read(reader, speaker)))

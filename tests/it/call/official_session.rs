@@ -1,9 +1,15 @@
 //! `lk.agent.session`, with LiveKit's official Python SDK as the front end.
 
+use std::time::Duration;
+
+use offline_openai::Fixed;
 use serde_json::{Value, json};
+use voxpool::agent::Profile;
+use voxpool::session::Greeting;
 
 use super::House;
 use super::official::{OfficialCaller, pcm_file};
+use crate::pool::stages::Options;
 
 impl OfficialCaller {
     /// Asks and waits for the answer.
@@ -167,6 +173,39 @@ async fn a_front_end_is_answered_and_can_run_a_turn() {
     let first = caller.until("a line", |event| event["event"] == "line");
     let first = first.await["text"].to_string();
     assert!(first.contains("Nice to meet you"), "{first}");
+    caller.hang_up().await;
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_front_end_is_told_of_a_noise_and_of_a_failure() {
+    let fixed = Fixed {
+        transcript: String::new(),
+        tone: Duration::from_secs(12),
+        ..Fixed::default()
+    };
+    let change = |profile: &mut Profile| {
+        profile.settings.turn.interruption.echo_warm_up = Duration::ZERO;
+    };
+    let greeting = Greeting::default();
+    let house = House::build(Some(fixed), greeting, None, Options::default, change).await;
+    let noise = pcm_file(&House::speech_of("one two three four five six").await);
+    let mut caller = OfficialCaller::start(&house.server.url(), "noise");
+    caller.hears().await;
+    caller
+        .command(&format!("say {}", noise.path().display()))
+        .await;
+    let told = caller.told("agent_false_interruption", |_| true).await;
+    assert_eq!(told["resumed"], true, "{told}");
+    let refusal = "chat:unauthorized".parse().expect("a fault");
+    house.services.fail(refusal);
+    caller.command("type hello").await;
+    let told = caller.told("error", |_| true).await;
+    let message = told["message"].as_str().expect("words");
+    assert!(
+        message.contains("openai") && !message.contains("hello"),
+        "{message}"
+    );
     caller.hang_up().await;
     house.close().await;
 }

@@ -92,3 +92,19 @@ async fn what_was_said_before_the_agent_came_is_heard() {
     caller.hang_up().await;
     house.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_that_cannot_be_read_costs_only_itself() {
+    let house = House::open(None, "Hello.").await;
+    let broken = tempfile::Builder::new().suffix(".webm").tempfile().unwrap();
+    std::fs::write(broken.path(), b"no recording").unwrap();
+    let path = broken.path().display().to_string();
+    let mut caller = OfficialCaller::start_with(&house.server.url(), "broken", &[&path]);
+    caller.reads(true, "Hello").await;
+    let recording = pcm_file(&house.speech("hello there").await);
+    let path = recording.path().display().to_string();
+    caller.command(&format!("say {path}")).await;
+    caller.reads(false, "hello there").await;
+    caller.hang_up().await;
+    house.close().await;
+}

@@ -130,6 +130,8 @@ async fn a_model_that_speaks_is_heard_and_told_how_much_of_it_was_heard() {
         rpc_tools: Vec::new(),
         tools: vec!["*".to_owned()],
         client_tools: Vec::new(),
+        send_dtmf: false,
+        session_methods: Vec::new(),
         realtime: Some(model),
     };
     let jobs = AgentJobs::new(profile, services);

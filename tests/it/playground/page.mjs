@@ -138,6 +138,53 @@ const seenByLiveKit = (spoken) =>
     return { ...seen, agent: agent.identity, voice, attributes: agent.attributes };
   }})(${JSON.stringify(spoken)})`;
 
+/**
+ * LiveKit's own client with a microphone that records before there is a connection. The sentence is over
+ * by then, and the microphone is muted when the recording is sent: nothing else can be heard.
+ */
+const saidBeforehand = () =>
+  `(${async () => {
+    const { ParticipantEvent, Room } = await import("/playground/livekit-client.js");
+    const answer = await fetch("/playground/token", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ identity: "hasty-0001" }),
+    });
+    const { url, token } = await answer.json();
+    const room = new Room({ publishDefaults: { preConnectBuffer: true } });
+    const lines = [];
+    room.registerTextStreamHandler("lk.transcription", async (reader, { identity }) => {
+      const text = await reader.readAll();
+      if (identity === "hasty-0001" && reader.info.attributes["lk.transcription_final"] === "true") lines.push(text);
+    });
+    const microphone = room.localParticipant.setMicrophoneEnabled(true);
+    // The sentence begins half a second after the device is opened.
+    await new Promise((resolve) => setTimeout(resolve, 4500));
+    const mimeTypes = [];
+    const { streamBytes } = room.localParticipant;
+    room.localParticipant.streamBytes = async function (options) {
+      const writer = await streamBytes.call(this, options);
+      const { close } = writer;
+      writer.close = async () => {
+        await close.call(writer);
+        await room.localParticipant.setMicrophoneEnabled(false);
+      };
+      mimeTypes.push(options.mimeType);
+      return writer;
+    };
+    const published = new Promise((resolve) => room.localParticipant.once(ParticipantEvent.LocalTrackPublished, resolve));
+    await room.connect(url, token);
+    await published;
+    await microphone;
+    const deadline = Date.now() + 25_000;
+    while (lines.length === 0) {
+      if (Date.now() > deadline) throw new Error(`nothing was heard; sent ${mimeTypes}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    await room.disconnect();
+    return { lines, mimeTypes };
+  }})()`;
+
 function judgeContract(seen) {
   const [voice] = seen.voice;
   assert.deepEqual([voice.name, voice.source], ["roomio_audio", "microphone"]);
@@ -267,11 +314,11 @@ async function talk(page, trouble) {
   await page.waitForFunction(() => Number(document.getElementById("meter").ariaValueNow ?? document.getElementById("meter").getAttribute("aria-valuenow")) > 10);
   await shot("listening");
   await line("user", SPOKEN);
-  await button("Microphone on").click();
   await state("Speaking");
   await page.emulateMedia({ colorScheme: "dark" });
   await page.waitForFunction(() => [...document.querySelectorAll("#wave i")].some((bar) => Number(bar.style.getPropertyValue("--level")) > 0.3));
   await shot("speaking-dark");
+  await button("Microphone on").click();
   await state("Listening");
   await line("agent", /nice to meet you/i);
   const heard = await recognised(await stopRecorder(page));
@@ -309,6 +356,9 @@ async function talk(page, trouble) {
   await button("Start call").waitFor();
 
   judgeContract(await page.evaluate(seenByLiveKit(SPOKEN)));
+  const before = await page.evaluate(saidBeforehand());
+  assert.deepEqual(before.mimeTypes, ["audio/webm;codecs=opus"], `as MediaRecorder records: ${trouble}`);
+  assert.equal(before.lines[0], SPOKEN, "what was said before the agent came is heard");
   assert.deepEqual(trouble, []);
   console.log(JSON.stringify({ heard, bars, states }));
 }

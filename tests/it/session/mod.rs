@@ -11,6 +11,7 @@ mod ends;
 mod failures;
 mod fakes;
 mod greetings;
+mod limits;
 mod pausing;
 mod realtime;
 mod scripted;
