@@ -38,7 +38,6 @@ bench-pool: ## what pooling is worth: the same calls pooled and unpooled, over T
 	cargo run --release --quiet -p voxpool-bench --bin pool
 
 bench-peer: ## voxpool beside livekit-agents 1.8.9: the same calls, as callers hear them (about 11 minutes)
-	@scripts/setup test
 	@scripts/bench-peer
 
 deny: ## licences, advisories and duplicate versions (needs cargo-deny)

@@ -160,7 +160,7 @@ impl Input {
                 let pressed = self.keypad.press(Instant::now(), &key);
                 self.on_pressed(pressed);
             }
-            E::LocalTrackSubscribed { .. } => self.voice.set_heard(),
+            E::LocalTrackSubscribed { .. } => self.voice.set_subscribed(),
             E::TextStreamOpened {
                 reader,
                 topic,

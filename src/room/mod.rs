@@ -13,6 +13,7 @@ mod preconnect;
 mod remote;
 mod rpc;
 mod session_event;
+mod signal;
 mod silent;
 mod streams;
 mod text;

@@ -285,7 +285,7 @@ impl Conversation {
                 }
                 TurnOutput::CancelTranscription(request) => self.transcriptions.cancel(request),
                 TurnOutput::Prepare(text) => self.prepare(text),
-                TurnOutput::Pause => self.pause(),
+                TurnOutput::Pause => self.pause(now),
                 TurnOutput::Resume => self.resume(),
                 TurnOutput::DropPrepared => self.drop_prepared(),
                 TurnOutput::Interrupt => self.interrupt(now),

@@ -138,6 +138,11 @@ impl Listener {
         }
     }
 
+    /// When the user began to say what is not answered yet.
+    pub(super) fn turn_began(&self) -> Option<SessionTime> {
+        self.machine.turn_began()
+    }
+
     /// The sound of the turn so far.
     pub(super) fn utterance(&mut self) -> &mut UtteranceBuffer {
         &mut self.utterance

@@ -118,6 +118,11 @@ impl TurnMachine {
         matches!(self.voice, Voice::Speaking { .. })
     }
 
+    /// When the user began to say what is not answered yet.
+    pub fn turn_began(&self) -> Option<SessionTime> {
+        self.turn.as_ref().map(|turn| turn.started_at)
+    }
+
     fn on_speech(&mut self, now: SessionTime, event: SpeechEvent) {
         match event {
             SpeechEvent::Started { onset_ago } => {

@@ -9,6 +9,7 @@ use offline_openai::Server;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use voxpool::arrival::Arrival;
 use voxpool::audio::AudioFrame;
 use voxpool::audio::vad::EarshotVad;
 use voxpool::cache::{self, Cache};
@@ -201,7 +202,10 @@ async fn a_cached_greeting_is_there_before_the_track_is() {
     for n in 0..3 {
         let room = format!("timed-{n}");
         let caller = Caller::join(&server.url(), &room).await;
-        let voice = Arc::new(Voice::new(agent.tts.sample_rate_hz()));
+        let voice = Arc::new(Voice::new(
+            agent.tts.sample_rate_hz(),
+            Arrival::new(String::new(), Instant::now(), None),
+        ));
         let output = Arc::new(Timed {
             voice: Arc::clone(&voice),
             first: Mutex::default(),

@@ -30,6 +30,7 @@ async fn after_a_noise_the_agent_goes_on_where_it_was_and_nothing_is_lost_or_sai
     let turn = call.turn().await;
     assert!(matches!(turn.outcome, ReplyOutcome::Finished));
     assert_eq!(turn.heard.expose(), STORY);
+    assert_eq!(turn.timeline.interruption_delay, None, "it was none");
     // Every sample was heard exactly once: 50 ms for a character, in frames of 100 ms.
     let sound = ms(100) * u32::try_from(STORY.len().div_ceil(2)).unwrap();
     assert_eq!(call.output.position(), sound);
@@ -69,6 +70,9 @@ async fn words_after_the_pause_interrupt_and_only_what_was_heard_stays() {
     call.user.be_silent(ms(3000)).await;
     let story = call.turn().await;
     assert!(matches!(story.outcome, ReplyOutcome::Interrupted));
+    let delay = story.timeline.interruption_delay;
+    let delay = delay.expect("from the voice to the silence");
+    assert!((ms(300)..=ms(1500)).contains(&delay), "{delay:?}");
     let heard = story.heard.expose().clone();
     assert!(!heard.is_empty() && STORY.starts_with(&heard) && heard != STORY);
     let answer = call.turn().await;
