@@ -25,7 +25,9 @@ pub struct Config {
 
 /// The most that one turn of the user may be; it is answered then, whether they are done or not.
 ///
-/// Source: livekit-agents 1.8.9, `user_turn_limit` (off there, too).
+/// Source: livekit-agents 1.8.9, `user_turn_limit`, both off by default there, too. There they count from
+/// one answer to the next, over turns without any, and the agent then asks for a word without being
+/// interruptible; here they are of one turn, whose words are answered as always.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limit {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 mod interruptions;
 mod judge;
+mod lasting;
 mod limits;
 mod pausing;
 mod reported;

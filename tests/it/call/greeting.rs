@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use voxpool::arrival::Arrival;
 use voxpool::audio::AudioFrame;
-use voxpool::audio::vad::EarshotVad;
+use voxpool::audio::detector::VoiceDetector;
 use voxpool::cache::{self, Cache};
 use voxpool::error::Service;
 use voxpool::pool::BreakerState;
@@ -213,7 +213,7 @@ async fn a_cached_greeting_is_there_before_the_track_is() {
         let session = Session::prepare(
             settings.clone(),
             agent.clone(),
-            Box::new(EarshotVad::new()),
+            Box::new(VoiceDetector::new()),
             Arc::clone(&output) as _,
             Links::default(),
         );

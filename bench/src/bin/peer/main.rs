@@ -15,7 +15,6 @@ mod figures;
 mod interruptions;
 mod livekit;
 mod plot;
-mod progress;
 mod setting;
 mod side;
 mod table;
@@ -26,12 +25,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use offline_openai::{Config, Delays, Fixed, Server, ServerHandle};
+use voxpool_bench::progress::Progress;
 use voxpool_bench::voice;
 
 use self::figures::{Results, SideFigures};
 use self::interruptions::InterruptionFigures;
 use self::livekit::LiveKit;
-use self::progress::Progress;
 use self::setting::Setting;
 use self::side::{Kind, Side};
 

@@ -8,11 +8,12 @@ use anyhow::{Context, Result};
 use futures::future::{join_all, try_join_all};
 use offline_openai::ServerHandle;
 use voxpool_bench::process::Usage;
+use voxpool_bench::progress::Progress;
 
 use crate::call::{Arrival, Caller};
 use crate::figures::{SettingFigures, SideFigures};
 use crate::livekit::LiveKit;
-use crate::progress::Progress;
+
 use crate::side::Side;
 
 /// How long a worker is left alone before it counts as idle, and how long it is then watched.
