@@ -9,9 +9,9 @@ export PATH := $(VOXPOOL_TOOLS)/bin:$(PATH)
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## talk to the agent: server, stand-in, worker and a scripted caller (ONCE=1: exit after the script)
+demo: ## talk to the agent: server, stand-in, worker and a scripted caller (ONCE=1: exit after it; REALTIME=1: speech to speech)
 	@scripts/setup demo
-	@ONCE=$(ONCE) scripts/demo
+	@ONCE=$(ONCE) REALTIME=$(REALTIME) scripts/demo
 
 test: ## everything: lint, unit, engine, integration with real servers, LiveKit's own end-to-end tests
 	@scripts/setup test

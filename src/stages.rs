@@ -40,9 +40,7 @@ impl Stages {
         let llm = OpenAiLlm::all(pool, shared, &config.llm).context("llm")?;
         let tts = OpenAiTts::all(pool, shared, &config.tts).context("tts")?;
         let realtime = (config.realtime.enabled)
-            .then(|| {
-                RealtimeModel::new(pool, shared, config.realtime.clone(), &config.stt.language)
-            })
+            .then(|| RealtimeModel::new(pool, shared, &config.realtime, &config.stt.language))
             .transpose()
             .context("realtime")?;
         let endpoints = named("stt", stt.iter().map(OpenAiStt::endpoint))
@@ -50,7 +48,7 @@ impl Stages {
             .chain(named("tts", tts.iter().map(OpenAiTts::endpoint)))
             .chain(named(
                 "realtime",
-                realtime.iter().map(RealtimeModel::endpoint),
+                realtime.iter().flat_map(RealtimeModel::endpoints),
             ))
             .collect();
         Ok(Self {

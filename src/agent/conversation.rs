@@ -52,8 +52,8 @@ impl Conversation {
                 AnySession::Stages(Box::new(session))
             }
             Some(model) => {
-                let (model, limits) = (model.clone(), settings.session);
-                let session = RealtimeSession::prepare(model, agent, limits, output, links);
+                let model = model.clone();
+                let session = RealtimeSession::prepare(model, agent, settings, output, links);
                 AnySession::Realtime(Box::new(session))
             }
         };

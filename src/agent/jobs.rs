@@ -101,8 +101,13 @@ impl AgentJobs {
     pub async fn prewarm(&self) {
         let greeting = async {
             self.services.cache.prewarm().await;
-            let profiles = self.profiles().filter(|it| it.realtime.is_none());
-            join_all(profiles.map(|it| it.agent.prewarm(&it.settings.session))).await;
+            let greetings = self
+                .profiles()
+                .map(async |profile| match &profile.realtime {
+                    Some(model) => model.prewarm_greeting(&profile.agent).await,
+                    None => profile.agent.prewarm(&profile.settings.session).await,
+                });
+            join_all(greetings).await;
         };
         tokio::join!(greeting, self.open_connections());
     }

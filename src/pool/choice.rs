@@ -45,7 +45,7 @@ pub(super) struct Shown {
 /// A stage with fallbacks, and who serves it.
 #[derive(Clone, Debug, Serialize)]
 pub struct StageStats {
-    /// `stt`, `llm`, `tts` or `extraction`.
+    /// `stt`, `llm`, `tts`, `realtime` or `extraction`.
     pub stage: &'static str,
     /// Which one answered last: 0 is the first choice.
     pub in_use: usize,
@@ -73,6 +73,7 @@ impl StageStats {
             "stt" => "the transcription",
             "llm" => "the language model",
             "tts" => "the voice",
+            "realtime" => "speech to speech",
             _ => "the extraction of memories",
         }
     }
@@ -228,7 +229,13 @@ impl Choice {
         well
     }
 
-    fn failed(&self, place: usize, error: &CallError) {
+    /// Whether one that is preferred to this is well.
+    pub(crate) fn has_better(&self, place: usize) -> bool {
+        self.first() < place
+    }
+
+    /// Takes a failure that was met outside of [`Self::call`].
+    pub(crate) fn failed(&self, place: usize, error: &CallError) {
         let (now, wait) = (Instant::now(), error.retry_after);
         self.lock().standings[place].failed(error.kind, wait, now, &self.rules);
         if error.kind.counts_against_service() {

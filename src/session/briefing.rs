@@ -9,7 +9,7 @@ use crate::redact::Pii;
 use crate::turn::{SessionTime, TurnInput};
 
 /// How long a generated greeting waits for what is known of the user: less than anybody notices.
-const BRIEFING_WITHIN: Duration = Duration::from_millis(150);
+pub(super) const BRIEFING_WITHIN: Duration = Duration::from_millis(150);
 
 impl Conversation {
     /// Somebody is there, perhaps another one than before: then what was said is not theirs to know.

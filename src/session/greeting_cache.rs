@@ -65,6 +65,11 @@ impl GreetingCache {
         }))
     }
 
+    /// Where they are kept.
+    pub(super) fn cache(&self) -> Cache {
+        self.0.cache.clone()
+    }
+
     /// The greeting that comes of `source`: as it is in the cache, or as it is being made from now
     /// on. Must be called within a Tokio runtime.
     pub(super) fn open(&self, agent: &Agent, config: &Config, source: Source) -> Recording {

@@ -41,10 +41,12 @@ impl Stt for FallbackStt {
         .boxed()
     }
 
-    /// The first one listens; another that has to take over gets the whole utterance.
+    /// The first that is well listens; another that has to take over gets the whole utterance.
     fn listen(&self) -> Option<Box<dyn Hearing>> {
+        let place = self.choice.first();
         Some(Box::new(FirstHears {
-            first: self.all.first()?.listen()?,
+            place,
+            first: self.all[place].listen()?,
             stt: self.clone(),
         }))
     }
@@ -55,8 +57,9 @@ impl Stt for FallbackStt {
     }
 }
 
-/// An utterance that the first of several hears.
+/// An utterance that one of several hears.
 struct FirstHears {
+    place: usize,
     first: Box<dyn Hearing>,
     stt: FallbackStt,
 }
@@ -69,9 +72,10 @@ impl Hearing for FirstHears {
     fn transcribe(&self, utterance: AudioFrame) -> BoxFuture<'static, Result<String, CallError>> {
         let heard = Mutex::new(Some(self.first.transcribe(utterance.clone())));
         let (choice, all) = (Arc::clone(&self.stt.choice), Arc::clone(&self.stt.all));
+        let listener = self.place;
         async move {
             let ask = |place: usize| {
-                let heard = (place == 0).then(|| {
+                let heard = (place == listener).then(|| {
                     let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
                     heard.take()
                 });

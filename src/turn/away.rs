@@ -6,7 +6,7 @@ use super::SessionTime;
 
 /// Follows the silence of both.
 #[derive(Debug)]
-pub(super) struct Attention {
+pub(crate) struct Attention {
     /// `None`: nobody is ever away.
     away_after: Option<Duration>,
     quiet_since: Option<SessionTime>,
@@ -14,7 +14,7 @@ pub(super) struct Attention {
 }
 
 impl Attention {
-    pub(super) fn new(away_after: Duration) -> Self {
+    pub(crate) fn new(away_after: Duration) -> Self {
         Self {
             away_after: Some(away_after).filter(|after| !after.is_zero()),
             quiet_since: None,
@@ -24,7 +24,7 @@ impl Attention {
 
     /// Tells what is true at `now`. The silence is derived anew each time, so that nothing that
     /// ends in an unusual way can leave the user waiting unnoticed.
-    pub(super) fn update(&mut self, now: SessionTime, is_quiet: bool) {
+    pub(crate) fn update(&mut self, now: SessionTime, is_quiet: bool) {
         if is_quiet {
             self.quiet_since.get_or_insert(now);
             self.is_away |= self.away_at().is_some_and(|at| now >= at);
@@ -34,17 +34,17 @@ impl Attention {
     }
 
     /// The user did something.
-    pub(super) fn notice_user(&mut self) {
+    pub(crate) fn notice_user(&mut self) {
         self.quiet_since = None;
         self.is_away = false;
     }
 
-    pub(super) fn is_away(&self) -> bool {
+    pub(crate) fn is_away(&self) -> bool {
         self.is_away
     }
 
     /// When the user counts as away if nothing happens.
-    pub(super) fn away_at(&self) -> Option<SessionTime> {
+    pub(crate) fn away_at(&self) -> Option<SessionTime> {
         if self.is_away {
             return None;
         }

@@ -24,6 +24,7 @@ mod record;
 mod tests;
 mod time;
 
+pub(crate) use away::Attention;
 pub use config::{Away, Config, Limit, Speculation};
 pub use io::{Commit, RequestId, TurnInput, TurnOutput};
 pub use judge::{EndOfTurnJudge, TranscriptJudge};

@@ -61,6 +61,10 @@ pub enum FaultTarget {
     Speech,
     /// See [`Endpoint::Models`].
     Models,
+    /// See [`Endpoint::Realtime`].
+    Realtime,
+    /// See [`Endpoint::Responses`].
+    Responses,
 }
 
 impl FaultTarget {
@@ -71,6 +75,8 @@ impl FaultTarget {
             Self::Transcriptions => endpoint == Endpoint::Transcriptions,
             Self::Speech => endpoint == Endpoint::Speech,
             Self::Models => endpoint == Endpoint::Models,
+            Self::Realtime => endpoint == Endpoint::Realtime,
+            Self::Responses => endpoint == Endpoint::Responses,
         }
     }
 }

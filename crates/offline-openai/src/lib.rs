@@ -6,7 +6,7 @@
 //! connections and requests, and faults can be asked for, so that pooling and trouble can be tested.
 //!
 //! In reading order: [`Config`], [`Server`], the endpoints (`chat`, `transcriptions`, `speech`,
-//! `models`), what answers them (`brain`, `engine`), and what stands around them (`stats`, `faults`).
+//! `realtime`, `models`), what answers them (`brain`, `engine`), and what stands around them (`stats`, `faults`).
 //!
 //! **Invariant:** nothing here is used by the worker itself; it knows this crate over HTTP only.
 
@@ -17,7 +17,9 @@ mod config;
 mod engine;
 mod error;
 mod faults;
+mod ids;
 mod models;
+mod realtime;
 mod routes;
 mod sentences;
 mod server;

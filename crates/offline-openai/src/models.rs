@@ -21,6 +21,8 @@ const MODELS: &[&str] = &[
     "gpt-4o-mini-transcribe",
     "whisper-1",
     "gpt-4o-mini-tts",
+    "gpt-realtime",
+    "gpt-realtime-mini",
     "tts-1",
     "tts-1-hd",
 ];

@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use crate::config::Config;
 use crate::engine::{Engine, EngineError};
 use crate::faults::{FaultRule, Faults};
-use crate::routes::{App, Connection, router};
+use crate::routes::{App, Connection, OpenConnection, router};
 use crate::stats::{Stats, StatsSnapshot};
 
 /// How long answers under way may take when the server stops; then their connections are closed.
@@ -132,12 +132,9 @@ async fn serve(listener: TcpListener, app: Arc<App>, mut stopping: watch::Receiv
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let connection = OpenConnection::new(Arc::clone(&app));
-                    let served = serve_one(stream, router.clone(), stopping.clone());
-                    connections.spawn(async move {
-                        served.await;
-                        drop(connection);
-                    });
+                    let open = OpenConnection::new(Arc::clone(&app));
+                    let connection = Connection::new(open, stopping.clone());
+                    connections.spawn(serve_one(stream, router.clone(), connection));
                 }
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             },
@@ -156,37 +153,21 @@ async fn serve(listener: TcpListener, app: Arc<App>, mut stopping: watch::Receiv
 fn serve_one(
     stream: TcpStream,
     router: Router,
-    mut stopping: watch::Receiver<bool>,
+    connection: Connection,
 ) -> impl Future<Output = ()> {
     // Small pieces of a stream are to leave at once.
     stream.set_nodelay(true).ok();
-    let service = TowerToHyperService::new(router.layer(Extension(Connection::default())));
+    let service = TowerToHyperService::new(router.layer(Extension(connection.clone())));
     async move {
-        let mut serving =
-            pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        let serving = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        let mut serving = pin!(serving.with_upgrades());
         tokio::select! {
             // A connection that breaks is the client's business, or a fault that was asked for.
             ended = serving.as_mut() => { ended.ok(); }
-            _ = stopping.changed() => {
+            () = connection.stopping() => {
                 serving.as_mut().graceful_shutdown();
                 serving.await.ok();
             }
         }
-    }
-}
-
-/// Counts a connection from accept until it is closed, however that comes about.
-struct OpenConnection(Arc<App>);
-
-impl OpenConnection {
-    fn new(app: Arc<App>) -> Self {
-        app.stats.connection_opened();
-        Self(app)
-    }
-}
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.0.stats.connection_closed();
     }
 }

@@ -48,7 +48,7 @@ enum Format {
 }
 
 /// Speech as it is made: pieces of 24 kHz mono PCM.
-type Pieces = BoxStream<'static, Result<Bytes, EngineError>>;
+pub(crate) type Pieces = BoxStream<'static, Result<Bytes, EngineError>>;
 
 pub(crate) async fn speak(
     State(app): State<Arc<App>>,
@@ -124,7 +124,8 @@ impl SpeechRequest {
     }
 }
 
-fn pieces(app: Arc<App>, input: &str, voice: Voice, speed: f64) -> Pieces {
+/// Speaks a text.
+pub(crate) fn pieces(app: Arc<App>, input: &str, voice: Voice, speed: f64) -> Pieces {
     if let Engine::Fixed { speech, .. } = &app.engine {
         return stream::iter(cut(speech.clone())).map(Ok).boxed();
     }

@@ -20,6 +20,10 @@ pub enum Endpoint {
     Speech,
     /// `GET /v1/models` and one model
     Models,
+    /// `GET /v1/realtime`: sessions
+    Realtime,
+    /// Answers within a realtime session
+    Responses,
 }
 
 impl Endpoint {
@@ -29,6 +33,7 @@ impl Endpoint {
             "/v1/chat/completions" => Some(Self::Chat),
             "/v1/audio/transcriptions" => Some(Self::Transcriptions),
             "/v1/audio/speech" => Some(Self::Speech),
+            "/v1/realtime" => Some(Self::Realtime),
             _ if path.starts_with("/v1/models") => Some(Self::Models),
             _ => None,
         }
@@ -54,6 +59,8 @@ pub(crate) struct Stats {
     transcriptions: Counters,
     speech: Counters,
     models: Counters,
+    realtime: Counters,
+    responses: Counters,
 }
 
 impl Stats {
@@ -63,6 +70,8 @@ impl Stats {
             Endpoint::Transcriptions => &self.transcriptions,
             Endpoint::Speech => &self.speech,
             Endpoint::Models => &self.models,
+            Endpoint::Realtime => &self.realtime,
+            Endpoint::Responses => &self.responses,
         }
     }
 
@@ -101,7 +110,15 @@ impl Stats {
     pub(crate) fn reset(&self) {
         self.accepted.store(0, Relaxed);
         self.api.store(0, Relaxed);
-        for counters in [&self.chat, &self.transcriptions, &self.speech, &self.models] {
+        let all = [
+            &self.chat,
+            &self.transcriptions,
+            &self.speech,
+            &self.models,
+            &self.realtime,
+            &self.responses,
+        ];
+        for counters in all {
             counters.requests.store(0, Relaxed);
             counters.cancelled.store(0, Relaxed);
             counters.faults.store(0, Relaxed);
@@ -120,12 +137,16 @@ impl Stats {
             transcriptions: read(&self.transcriptions),
             speech: read(&self.speech),
             models: read(&self.models),
+            realtime: read(&self.realtime),
+            responses: read(&self.responses),
         };
         let all = [
             &endpoints.chat,
             &endpoints.transcriptions,
             &endpoints.speech,
             &endpoints.models,
+            &endpoints.realtime,
+            &endpoints.responses,
         ];
         let sum = |field: fn(&EndpointStats) -> u64| all.iter().map(|stats| field(stats)).sum();
         let total = EndpointStats {
@@ -179,6 +200,8 @@ pub struct EndpointsStats {
     pub transcriptions: EndpointStats,
     pub speech: EndpointStats,
     pub models: EndpointStats,
+    pub realtime: EndpointStats,
+    pub responses: EndpointStats,
 }
 
 /// The requests of one endpoint.

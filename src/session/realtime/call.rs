@@ -8,71 +8,47 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 
-use super::dialogue::{Action, Dialogue, Moment};
+use super::dialogue::{Action, Dialogue, Moment, Recorded};
+use super::line::{Line, Pending};
 use super::microphone::Microphone;
 use super::player::Player;
-use super::protocol::{self, ClientEvent, RATE_HZ};
-use super::{Config, RealtimeModel};
-use crate::audio::earcon;
+use super::protocol::{self, ClientEvent};
+use super::{Config, Connected, RealtimeModel, apology, greeting};
 use crate::chat::{ToolCall, ToolOutput};
 use crate::error::CallError;
 use crate::memory::Briefing;
-use crate::pool::TakenSocket;
 use crate::room::{AudioOutput, RoomEvent, RoomOutput};
+use crate::session::briefing::BRIEFING_WITHIN;
+use crate::session::speech::Speech;
 use crate::session::{Agent, GreetingMode, Links, SessionEnd, report};
 use crate::turn::SessionTime;
 
 /// How often what was heard is looked at while the agent speaks, and the connection's age else.
 const STEP: Duration = Duration::from_millis(40);
 const IDLE_STEP: Duration = Duration::from_secs(1);
-/// The pause before another try after a connection that could not be opened.
+/// The pause before another try after a connection that could not be opened, and after one that
+/// nobody waits for.
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
-
-pub(super) fn connect(
-    model: &RealtimeModel,
-    delay: Duration,
-) -> BoxFuture<'static, Result<TakenSocket, CallError>> {
-    let sockets = model.sockets.clone();
-    async move {
-        tokio::time::sleep(delay).await;
-        sockets.take().await
-    }
-    .boxed()
-}
+const SPARE_AFTER: Duration = Duration::from_secs(10);
 
 /// Everything that makes a session act.
 pub(super) enum Event {
     Room(RoomEvent),
     Message(String),
-    Connected(TakenSocket),
+    Connected(Connected),
     NotConnected(CallError),
+    /// A connection to take over from the one in use.
+    Spare(Result<Connected, CallError>),
     Lost,
+    Greeting(Result<Speech, CallError>),
+    Apology {
+        recorded: Recorded,
+        ends_with: Option<CallError>,
+    },
     Tool(ToolCall, ToolOutput),
     Briefing(Briefing),
     Step,
     Shutdown,
-}
-
-/// The way to the service.
-pub(super) enum Line {
-    Opening(BoxFuture<'static, Result<TakenSocket, CallError>>),
-    Open(TakenSocket),
-}
-
-impl Line {
-    /// Cancel safety: nothing is lost.
-    pub(super) async fn next(&mut self) -> Event {
-        match self {
-            Self::Opening(opening) => match opening.await {
-                Ok(socket) => Event::Connected(socket),
-                Err(error) => Event::NotConnected(error),
-            },
-            Self::Open(socket) => match socket.next().await {
-                Some(message) => Event::Message(message),
-                None => Event::Lost,
-            },
-        }
-    }
 }
 
 type Running = BoxFuture<'static, (ToolCall, ToolOutput)>;
@@ -81,8 +57,8 @@ type Running = BoxFuture<'static, (ToolCall, ToolOutput)>;
 pub(super) struct Call {
     pub(super) dialogue: Dialogue,
     pub(super) model: RealtimeModel,
-    pub(super) config: Config,
-    pub(super) language: String,
+    /// Which of the model's services the line leads to.
+    pub(super) place: usize,
     pub(super) agent: Agent,
     /// The agent's, with what is known of the user.
     pub(super) instructions: String,
@@ -90,6 +66,15 @@ pub(super) struct Call {
     pub(super) output: Arc<dyn AudioOutput>,
     pub(super) player: Player,
     pub(super) line: Line,
+    pub(super) spare: Pending<Result<Connected, CallError>>,
+    pub(super) greeting: Pending<Result<Speech, CallError>>,
+    pub(super) apology: Pending<Event>,
+    /// The greeting that calls share.
+    pub(super) kept: Option<Speech>,
+    /// Until when a greeting waits for what is known of the user.
+    pub(super) greet_by: Option<SessionTime>,
+    /// Whether something is known of the user.
+    pub(super) is_known: bool,
     pub(super) microphone: Microphone,
     pub(super) tools: FuturesUnordered<Running>,
     pub(super) links: Links,
@@ -104,18 +89,39 @@ impl Call {
         match event {
             Event::Room(event) => self.on_room(at, event),
             Event::Message(message) => self.dialogue.on_service(at, protocol::parse(&message)),
-            Event::Connected(socket) => self.on_connected(socket),
+            Event::Connected(connected) => self.on_connected(at, connected),
             Event::NotConnected(error) => {
-                report::failure(&error);
-                self.line = Line::Opening(connect(&self.model, RECONNECT_AFTER));
-                self.dialogue.on_failure(error);
+                self.line = Line::Opening(self.model.connect(RECONNECT_AFTER));
+                self.dialogue.on_unreachable(error);
             }
+            Event::Spare(Ok(connected)) => {
+                if self.dialogue.is_idle() {
+                    self.on_connected(at, connected);
+                }
+            }
+            Event::Spare(Err(error)) => {
+                tracing::debug!(%error, "no connection to take over; the one in use stays");
+                self.spare = Some(self.model.connect(SPARE_AFTER));
+            }
+            Event::Greeting(made) => {
+                match made {
+                    Ok(speech) => self.kept = Some(speech),
+                    // It is asked for on this call's own connection, and what fails there is heard.
+                    Err(error) => tracing::debug!(%error, "no greeting is kept"),
+                }
+                self.greet(at);
+            }
+            Event::Apology {
+                recorded,
+                ends_with,
+            } => self.dialogue.apologise(at, recorded, ends_with),
             Event::Lost => self.on_lost(at),
-            Event::Tool(call, output) => self.dialogue.on_tool(call, output),
-            Event::Briefing(briefing) => self.on_briefing(&briefing),
+            Event::Tool(call, output) => self.dialogue.on_tool(at, call, output),
+            Event::Briefing(briefing) => self.on_briefing(at, &briefing),
             Event::Step => {
                 self.dialogue.follow(at);
-                self.recycle_if_old();
+                self.greet(at);
+                self.replace_line(at);
             }
             Event::Shutdown => self.end = Some(SessionEnd::Shutdown),
         }
@@ -125,8 +131,10 @@ impl Call {
     fn on_room(&mut self, at: Moment, event: RoomEvent) {
         match event {
             RoomEvent::Frame(frame) => {
-                self.microphone.push(&frame.samples);
-                self.send_sound();
+                if !self.dialogue.is_deaf() {
+                    self.microphone.push(&frame.samples);
+                    self.send_sound();
+                }
             }
             // The service counts on its own clock.
             RoomEvent::Lag(_) => {}
@@ -141,78 +149,100 @@ impl Call {
                 if last.is_some() && last != self.dialogue.user {
                     self.dialogue.forget();
                     // The connection knows what the other one said.
-                    self.line = Line::Opening(connect(&self.model, Duration::ZERO));
+                    self.line = Line::Opening(self.model.connect(Duration::ZERO));
                 }
-                self.greet();
+                self.dialogue.is_here();
+                let is_briefed = self.links.briefings.is_some();
+                let is_generated = self.agent.greeting.mode == GreetingMode::Generate;
+                self.greet_by = (is_briefed && is_generated).then(|| at.now + BRIEFING_WITHIN);
+                self.greet(at);
             }
             RoomEvent::UserLeft { is_final: true } => self.end = Some(SessionEnd::UserLeft),
             RoomEvent::UserLeft { is_final: false } => {
                 self.dialogue.interrupt(at);
-                self.instructions.clone_from(&self.agent.instructions);
+                self.greet_by = None;
+                self.forget_user();
             }
             RoomEvent::Disconnected => self.end = Some(SessionEnd::RoomClosed),
         }
     }
 
     /// Lets the agent speak first, once there is somebody to hear it and a way to say it.
-    fn greet(&mut self) {
-        let is_ready = matches!(self.line, Line::Open(_)) && self.dialogue.user.is_some();
-        if !is_ready || std::mem::replace(&mut self.has_greeted, true) {
+    fn greet(&mut self, at: Moment) {
+        let is_waiting = self.greet_by.is_some_and(|by| at.now < by);
+        if self.has_greeted || self.dialogue.user.is_none() || is_waiting {
             return;
         }
-        let text = &self.agent.greeting.text;
-        match self.agent.greeting.mode {
-            GreetingMode::None => {}
-            GreetingMode::Say => {
-                let exactly = format!("Say exactly this and nothing else: {text}");
-                self.dialogue.greet(exactly);
-            }
-            GreetingMode::Generate => {
-                let instructions = format!("{}\n\n{text}", self.instructions);
-                self.dialogue.greet(instructions);
+        let is_interruptible = self.agent.greeting.is_interruptible;
+        let is_personal = self.is_known && self.agent.greeting.mode == GreetingMode::Generate;
+        let kept = self.kept.take().filter(|_| !is_personal);
+        if let Some(speech) = kept {
+            self.dialogue.say(at, speech.into(), is_interruptible);
+        } else if !is_personal && self.greeting.is_some() {
+            return;
+        } else {
+            let asked = greeting::instructions(&self.agent, &self.instructions);
+            match (asked, &self.line) {
+                (Some(_), Line::Opening(_)) => return,
+                (Some(asked), _) => self.dialogue.greet(at, asked, is_interruptible),
+                (None, _) => {}
             }
         }
+        self.has_greeted = true;
     }
 
-    fn on_connected(&mut self, socket: TakenSocket) {
+    fn on_connected(&mut self, at: Moment, (place, socket): Connected) {
+        let age = socket.age();
         self.line = Line::Open(socket);
+        self.place = place;
+        self.spare = None;
         self.send_session();
         for event in self.dialogue.replay() {
             self.send(&event);
         }
         self.send_sound();
-        self.dialogue.on_connected();
-        self.greet();
+        self.dialogue.on_connected(at, age);
+        self.greet(at);
     }
 
     /// Whatever happens to a connection, the next one is told of the conversation so far.
     fn on_lost(&mut self, at: Moment) {
         tracing::debug!("the realtime connection is lost; a new one takes over");
-        self.line = Line::Opening(connect(&self.model, Duration::ZERO));
+        self.line = Line::Opening(self.model.connect(Duration::ZERO));
+        self.spare = None;
         self.dialogue.on_lost(at);
     }
 
-    fn recycle_if_old(&mut self) {
-        if let Line::Open(socket) = &self.line
-            && socket.age() >= self.config.socket_age_max
-            && self.dialogue.is_idle()
-        {
-            self.line = Line::Opening(connect(&self.model, Duration::ZERO));
+    /// Opens a connection to take over from one that is old or leads to a fallback whose better is
+    /// well again, in a quiet moment.
+    fn replace_line(&mut self, at: Moment) {
+        let is_open = matches!(self.line, Line::Open(_)) && self.spare.is_none();
+        let is_better = self.dialogue.is_idle() && self.model.has_better(self.place);
+        if is_open && (is_better || self.dialogue.is_connection_old(at)) {
+            self.spare = Some(self.model.connect(Duration::ZERO));
         }
     }
 
-    fn on_briefing(&mut self, briefing: &Briefing) {
-        self.instructions.clone_from(&self.agent.instructions);
+    fn on_briefing(&mut self, at: Moment, briefing: &Briefing) {
+        self.forget_user();
+        self.greet_by = None;
         if !briefing.is_empty() {
+            self.is_known = true;
             self.instructions = format!("{}\n\n{}", self.instructions, briefing.text());
         }
         self.send_session();
+        self.greet(at);
+    }
+
+    fn forget_user(&mut self) {
+        self.is_known = false;
+        self.instructions.clone_from(&self.agent.instructions);
     }
 
     fn send_session(&mut self) {
         let tools = self.agent.tools.specs();
-        let session =
-            ClientEvent::session(&self.config, &self.language, &self.instructions, &tools);
+        let (config, language) = (self.config(), &self.model.language);
+        let session = ClientEvent::session(config, language, &self.instructions, &tools);
         self.send(&session);
     }
 
@@ -253,15 +283,35 @@ impl Call {
                 Action::EndAgentWords(segment) => self.room.end_agent_transcript(segment),
                 Action::Tell(event) => self.room.session_event(event),
                 Action::Record(turn) => self.links.record(*turn),
-                Action::Trouble { error, is_final } => {
-                    report::failure(&error);
-                    self.player.push(&earcon::trouble(RATE_HZ).samples);
-                    if is_final {
-                        self.end = Some(SessionEnd::Failed(error));
-                    }
+                Action::Trouble { error, is_final } => self.on_trouble(error, is_final),
+                Action::Reconnect(error) => {
+                    tracing::debug!(%error, "the realtime service is asked anew");
+                    self.model.failed(self.place, &error);
+                    self.line = Line::Opening(self.model.connect(Duration::ZERO));
                 }
+                Action::End(error) => self.end = Some(SessionEnd::Failed(error)),
             }
         }
+    }
+
+    /// The user hears of it, and the session ends if it must.
+    fn on_trouble(&mut self, error: CallError, is_final: bool) {
+        report::failure(&error);
+        self.model.failed(self.place, &error);
+        let (agent, cause) = (self.agent.clone(), error.without_cause());
+        let ends_with = is_final.then_some(error);
+        let making = async move {
+            let recorded = apology::spoken(agent, cause, is_final).await;
+            Event::Apology {
+                recorded,
+                ends_with,
+            }
+        };
+        self.apology = Some(making.boxed());
+    }
+
+    fn config(&self) -> &Config {
+        &self.model.services[self.place].config
     }
 
     fn moment(&self) -> Moment {
@@ -272,20 +322,15 @@ impl Call {
     }
 
     pub(super) fn step(&self) -> Duration {
-        if self.dialogue.is_speaking() {
+        if self.dialogue.is_speaking() || self.greet_by.is_some() && !self.has_greeted {
             STEP
         } else {
-            IDLE_STEP.min(self.config.socket_age_max)
+            IDLE_STEP
         }
     }
 
-    pub(super) async fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         self.dialogue.close(self.moment());
         self.act();
-        // The sound of trouble, which an interruption leaves out, is heard to its end.
-        let rest = earcon::trouble(RATE_HZ).duration() + STEP;
-        if self.player.is_busy() {
-            tokio::time::timeout(rest, self.player.play()).await.ok();
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pool::{Endpoint, EndpointConfig};
+use crate::pool::{self, Endpoint, EndpointConfig, EndpointError};
 use crate::redact::Pii;
 use crate::units::seconds;
 
@@ -34,10 +34,31 @@ pub struct Config {
     /// Source: livekit-agents 1.8.9, `realtime/utils.py`, 20 min; OpenAI ends a session at 60 min.
     #[serde(rename = "socket_age_max_seconds", with = "seconds")]
     pub socket_age_max: Duration,
+    /// Longest silence of the service while the user waits for its answer; then it is asked anew, or
+    /// the next one is, or the user hears an apology.
+    #[serde(rename = "answer_timeout_seconds", with = "seconds")]
+    pub answer_timeout: Duration,
     /// Address of the service; empty for that of `[openai]`.
     pub base_url: String,
     /// Its key; empty for that of `[openai]` if the host is the same.
     pub api_key: Pii<String>,
+    /// Who takes over, in this order, while the service above is in trouble.
+    pub fallback: Vec<Fallback>,
+}
+
+/// A service that takes over; what is empty is as in `[realtime]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fallback {
+    /// Its address.
+    pub base_url: String,
+    /// Its key; that of `[realtime]` is used at the same host, that of `[openai]` at the host of
+    /// `[openai]`.
+    pub api_key: Pii<String>,
+    /// Its model.
+    pub model: String,
+    /// The model's voice.
+    pub voice: String,
 }
 
 /// How the end of a turn is found.
@@ -76,8 +97,10 @@ impl Default for Config {
             silence: Duration::from_millis(500),
             noise_reduction: String::new(),
             socket_age_max: Duration::from_secs(1200),
+            answer_timeout: Duration::from_secs(10),
             base_url: String::new(),
             api_key: Pii::default(),
+            fallback: Vec::new(),
         }
     }
 }
@@ -111,7 +134,44 @@ impl Config {
         if let Err(error) = Endpoint::for_stage(&shared, &self.base_url, &self.api_key) {
             problems.push(format!("realtime.{error}"));
         }
+        if self.answer_timeout < Duration::from_secs(1) {
+            problems.push("realtime.answer_timeout_seconds: must be at least 1".to_owned());
+        }
+        for (place, fallback) in self.fallback.iter().enumerate() {
+            let key = pool::fallback_key("realtime", place);
+            let endpoint = Endpoint::for_stage(&shared, &fallback.base_url, &fallback.api_key);
+            if let Err(error) = endpoint {
+                problems.push(format!("{key}.{error}"));
+            }
+        }
         problems
+    }
+
+    /// These settings and those of all fallbacks in the order of preference, each with the endpoint
+    /// settings that belong to it.
+    ///
+    /// # Errors
+    /// When an address cannot be used.
+    pub(super) fn all(
+        &self,
+        shared: &EndpointConfig,
+    ) -> Result<Vec<(EndpointConfig, Self)>, EndpointError> {
+        let stage = shared.at(&self.base_url, &self.api_key)?;
+        let or = |own: &String, ours: &String| match own.is_empty() {
+            true => ours.clone(),
+            false => own.clone(),
+        };
+        let fallbacks = self.fallback.iter().map(|fallback| {
+            let at = shared.fallback_of(&stage, &fallback.base_url, &fallback.api_key)?;
+            let config = Self {
+                model: or(&fallback.model, &self.model),
+                voice: or(&fallback.voice, &self.voice),
+                ..self.clone()
+            };
+            Ok((at, config))
+        });
+        let first = Ok((stage.clone(), self.clone()));
+        std::iter::once(first).chain(fallbacks).collect()
     }
 }
 
@@ -129,8 +189,13 @@ mod tests {
             silence: Duration::ZERO,
             socket_age_max: Duration::ZERO,
             base_url: "localhost".to_owned(),
+            answer_timeout: Duration::ZERO,
+            fallback: vec![Fallback {
+                base_url: "nowhere".to_owned(),
+                ..Fallback::default()
+            }],
             ..Config::default()
         };
-        assert_eq!(broken.problems().len(), 6, "{:?}", broken.problems());
+        assert_eq!(broken.problems().len(), 8, "{:?}", broken.problems());
     }
 }

@@ -9,45 +9,63 @@ use futures::stream::{BoxStream, FuturesUnordered};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::RealtimeModel;
-use super::call::{Call, Event, Line, connect};
+use super::call::{Call, Event};
 use super::dialogue::{Dialogue, Limits};
+use super::line::{Line, Pending, pending};
 use super::microphone::Microphone;
 use super::player::Player;
+use super::{Connected, RealtimeModel, greeting};
 use crate::error::CallError;
-use crate::pool::TakenSocket;
 use crate::room::{AgentState, AudioOutput, RoomEvent, RoomOutput};
-use crate::session::{Agent, Links, SessionEnd};
+use crate::session::speech::Speech;
+use crate::session::{Agent, Links, SessionEnd, Settings};
 
 /// A conversation that one model hears, thinks and speaks.
 pub struct RealtimeSession {
     model: RealtimeModel,
     agent: Agent,
-    config: crate::session::Config,
+    settings: Settings,
     output: Arc<dyn AudioOutput>,
     links: Links,
-    connecting: BoxFuture<'static, Result<TakenSocket, CallError>>,
+    connecting: BoxFuture<'static, Result<Connected, CallError>>,
+    greeting: Pending<Result<Speech, CallError>>,
 }
 
 impl RealtimeSession {
     /// Takes everything but the room; the connection is opened while the room is joined, from the
     /// first poll of [`RealtimeSession::run`] on. `output` plays at 24 kHz. Of `agent` the
-    /// instructions, the greeting and the tools are used.
+    /// instructions, the greeting and the tools are used, and the voice of `tts` for apologies; of
+    /// `settings` the limits of a session and when the user counts as away.
     pub fn prepare(
         model: RealtimeModel,
         agent: Agent,
-        config: crate::session::Config,
+        settings: Settings,
         output: Arc<dyn AudioOutput>,
         links: Links,
     ) -> Self {
-        let connecting = connect(&model, Duration::ZERO);
+        let connecting = model.connect(Duration::ZERO);
+        let greeting = greeting::kept(&model, &agent);
         Self {
             model,
             agent,
-            config,
+            settings,
             output,
             links,
             connecting,
+            greeting,
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        let (session, first) = (&self.settings.session, &self.model.services[0].config);
+        Limits {
+            items_max: session.chat_items_max,
+            tool_rounds_max: session.tool_rounds_max,
+            errors_max: session.errors_max,
+            silence_max: first.answer_timeout,
+            tries_max: u32::try_from(self.model.services.len()).unwrap_or(u32::MAX),
+            connection_age_max: first.socket_age_max,
+            away_after: self.settings.turn.away.after,
         }
     }
 
@@ -60,21 +78,23 @@ impl RealtimeSession {
         room: Arc<dyn RoomOutput>,
         shutdown: CancellationToken,
     ) -> SessionEnd {
+        let limits = self.limits();
         let mut call = Call {
-            dialogue: Dialogue::new(Limits {
-                items_max: self.config.chat_items_max,
-                tool_rounds_max: self.config.tool_rounds_max,
-                errors_max: self.config.errors_max,
-            }),
+            dialogue: Dialogue::new(limits),
             instructions: self.agent.instructions.clone(),
-            language: self.model.language.clone(),
-            config: self.model.config.clone(),
+            place: 0,
             model: self.model,
             player: Player::new(Arc::clone(&self.output)),
             output: self.output,
             agent: self.agent,
             room,
             line: Line::Opening(self.connecting),
+            spare: None,
+            greeting: self.greeting,
+            apology: None,
+            kept: None,
+            greet_by: None,
+            is_known: false,
             microphone: Microphone::new(),
             tools: FuturesUnordered::new(),
             links: self.links,
@@ -90,6 +110,9 @@ impl RealtimeSession {
                 () = shutdown.cancelled() => Event::Shutdown,
                 Some((tool, output)) = call.tools.next() => Event::Tool(tool, output),
                 event = call.line.next() => event,
+                spare = pending(&mut call.spare) => Event::Spare(spare),
+                greeting = pending(&mut call.greeting) => Event::Greeting(greeting),
+                apology = pending(&mut call.apology) => apology,
                 Some(briefing) = call.links.next_briefing() => Event::Briefing(briefing),
                 event = room_events.next() => {
                     Event::Room(event.unwrap_or(RoomEvent::Disconnected))
@@ -99,7 +122,7 @@ impl RealtimeSession {
             };
             call.on_event(event);
             if let Some(end) = call.end.take() {
-                call.close().await;
+                call.close();
                 return end;
             }
         }

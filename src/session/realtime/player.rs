@@ -37,11 +37,6 @@ impl Player {
         self.waiting.extend(samples.iter().take(n_free));
     }
 
-    /// Whether anything waits to be played.
-    pub(super) fn is_busy(&self) -> bool {
-        self.playing.is_some() || !self.waiting.is_empty()
-    }
-
     /// Drops all that was not heard.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();

@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use crate::chat::{ToolCall, ToolOutput};
+use crate::error::CallError;
 use crate::redact::Pii;
 use crate::room::SegmentId;
 use crate::text::heard_prefix;
-use crate::turn::{ReplyOutcome, Timeline, Turn, TurnId, TurnSource};
+use crate::turn::{ReplyOutcome, SessionTime, Timeline, Turn, TurnId, TurnSource};
 
 /// How long a character takes to say, for sound whose end is not known.
 const CHAR: Duration = Duration::from_millis(60);
+
+/// The item of what the service knows nothing of.
+const OURS: &str = "";
 
 /// A stretch of the model's speech: an item of the service.
 pub(super) struct Speech {
@@ -21,6 +25,8 @@ pub(super) struct Speech {
     /// Whether its words are there to be read, without a sound.
     is_read: bool,
     is_complete: bool,
+    /// Whether the service does not know it: it was not made in this conversation.
+    pub(super) is_ours: bool,
 }
 
 impl Speech {
@@ -71,6 +77,15 @@ pub(super) struct OpenTurn {
     pub(super) tool_calls: Vec<ToolCall>,
     /// What the room was shown.
     reported: String,
+    pub(super) is_interruptible: bool,
+    /// How often the service was asked for the answer.
+    pub(super) n_tries: u32,
+    /// When the service last did something for the answer.
+    pub(super) progress: SessionTime,
+    /// Why the answer broke off, until what was sent of it is heard.
+    pub(super) failure: Option<CallError>,
+    /// Why the session ends after this.
+    pub(super) ends_with: Option<CallError>,
 }
 
 impl OpenTurn {
@@ -89,7 +104,20 @@ impl OpenTurn {
             ran: Vec::new(),
             tool_calls: Vec::new(),
             reported: String::new(),
+            is_interruptible: true,
+            n_tries: 0,
+            progress: SessionTime::ZERO,
+            failure: None,
+            ends_with: None,
         }
+    }
+
+    /// Words with their sound that the service knows nothing of.
+    pub(super) fn add_ours(&mut self, text: &str, begins: Duration, length: Duration) {
+        self.add_sound(OURS, begins, length);
+        self.add_words(OURS, text, false);
+        self.speech(OURS).is_ours = true;
+        self.complete();
     }
 
     /// More sound of an item, the first of which will be heard at `begins`.
@@ -168,6 +196,7 @@ impl OpenTurn {
                 text: String::new(),
                 is_read: false,
                 is_complete: false,
+                is_ours: false,
             });
             self.speeches.len() - 1
         });

@@ -59,6 +59,19 @@ impl House {
     }
 }
 
+impl House {
+    /// Waits for the summary of a call to hold this.
+    pub(super) async fn remembers_profile(&self, user: &str, known: &str) {
+        let memories = self.memories();
+        eventually("the summary is written", async || {
+            let rows = rows(&memories, user).await;
+            let summary = rows.iter().find(|it| it.starts_with("PROFILE"))?;
+            summary.contains(known).then_some(())
+        })
+        .await;
+    }
+}
+
 /// "category key=value" of what is remembered of a caller.
 async fn rows(memories: &Memories, user: &str) -> Vec<String> {
     let rows = rows_if_any(memories, user).await;

@@ -12,6 +12,7 @@ mod official_app;
 mod official_session;
 mod official_words;
 mod realtime;
+mod realtime_calls;
 mod trouble;
 
 use std::sync::Arc;
@@ -25,7 +26,8 @@ use voxpool::agent::{AgentJobs, Profile, Services};
 use voxpool::audio::AudioFrame;
 use voxpool::cache::Cache;
 use voxpool::memory::{Memories, Store};
-use voxpool::pool::ConnectionPool;
+use voxpool::pool::{ConnectionPool, EndpointConfig};
+use voxpool::session::realtime::RealtimeModel;
 use voxpool::session::{Agent, Greeting, GreetingCache, MadeWith, Settings};
 use voxpool::tools::{CleanupConnectionPool, ClientToolConfig, GetConnectionPoolStats, ToolSet};
 use voxpool::tts::Tts;
@@ -140,7 +142,13 @@ impl House {
             client_tools: Vec::new(),
             send_dtmf: false,
             session_methods: Vec::new(),
-            realtime: None,
+            realtime: options().realtime.map(|config| {
+                let shared = EndpointConfig {
+                    base_url: services.base_url(),
+                    ..EndpointConfig::default()
+                };
+                RealtimeModel::new(&pool, &shared, &config, "").expect("a model")
+            }),
         };
         change(&mut profile);
         let mut jobs = AgentJobs::new(profile, shared);

@@ -108,7 +108,7 @@ async fn a_model_that_speaks_is_heard_and_told_how_much_of_it_was_heard() {
         base_url,
         ..EndpointConfig::default()
     };
-    let model = RealtimeModel::new(&stages.pool, &shared, Config::default(), "").expect("a model");
+    let model = RealtimeModel::new(&stages.pool, &shared, &Config::default(), "").expect("a model");
     let agent = Agent {
         instructions: "Be kind.".to_owned(),
         greeting: Greeting::default(),

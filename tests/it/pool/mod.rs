@@ -13,6 +13,7 @@ mod outage;
 mod outages;
 mod pooling;
 mod privacy;
+mod realtime_fallback;
 mod realtime_stt;
 mod secure;
 pub(crate) mod stages;

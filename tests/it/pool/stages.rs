@@ -33,6 +33,8 @@ pub(crate) struct Options {
     pub(crate) llm: voxpool::llm::Config,
     pub(crate) tts: voxpool::tts::Config,
     pub(crate) cache: cache::Config,
+    /// One model in place of the stages.
+    pub(crate) realtime: Option<voxpool::session::realtime::Config>,
 }
 
 impl Default for Options {
@@ -48,6 +50,7 @@ impl Default for Options {
             llm: Default::default(),
             tts: Default::default(),
             cache: Default::default(),
+            realtime: None,
         }
     }
 }

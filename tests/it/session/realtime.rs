@@ -4,15 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use offline_openai::{Fixed, Server, ServerHandle};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use voxpool::error::ErrorKind;
-use voxpool::pool::{self, ConnectionPool, EndpointConfig};
+use voxpool::pool::{self, BreakerConfig, ConnectionPool, EndpointConfig};
 use voxpool::redact::Pii;
 use voxpool::room::RoomEvent;
-use voxpool::session::realtime::{Config, RealtimeModel, RealtimeSession};
-use voxpool::session::{Agent, Greeting, Links, SessionEnd};
+use voxpool::session::realtime::{Config, Fallback, RealtimeModel, RealtimeSession};
+use voxpool::session::{Agent, Greeting, Links, SessionEnd, Settings};
 use voxpool::tools::ToolSet;
 use voxpool::turn::Turn;
 
@@ -43,17 +44,16 @@ struct Call {
 
 impl Call {
     fn start(base_url: &str, config: Config) -> Self {
+        let pool = ConnectionPool::new(pool_config()).unwrap();
+        Self::on(pool, base_url, config)
+    }
+
+    fn on(pool: ConnectionPool, base_url: &str, config: Config) -> Self {
         let shared = EndpointConfig {
             base_url: base_url.to_owned(),
             ..EndpointConfig::default()
         };
-        let pool = ConnectionPool::new(pool::Config {
-            retry_delay_min: Duration::from_millis(1),
-            retry_delay_max: Duration::from_millis(2),
-            ..pool::Config::default()
-        })
-        .unwrap();
-        let model = RealtimeModel::new(&pool, &shared, config, "en").unwrap();
+        let model = RealtimeModel::new(&pool, &shared, &config, "en").unwrap();
         let agent = Agent {
             instructions: "Be kind.".to_owned(),
             greeting: Greeting::default(),
@@ -75,8 +75,8 @@ impl Call {
             turns: Some(turns_in),
             ..Links::default()
         };
-        let limits = voxpool::session::Config::default();
-        let session = RealtimeSession::prepare(model, agent, limits, output, links);
+        let settings = Settings::default();
+        let session = RealtimeSession::prepare(model, agent, settings, output, links);
         let running = session.run(
             Box::pin(ReceiverStream::new(events)),
             Arc::new(room.clone()),
@@ -122,6 +122,14 @@ impl Call {
         let left = RoomEvent::UserLeft { is_final: true };
         self.user.send(left).await.unwrap();
         within("the session ends", self.end).await.unwrap()
+    }
+}
+
+fn pool_config() -> pool::Config {
+    pool::Config {
+        retry_delay_min: Duration::from_millis(1),
+        retry_delay_max: Duration::from_millis(2),
+        ..pool::Config::default()
     }
 }
 
@@ -237,4 +245,74 @@ async fn a_service_that_fails_is_heard_and_one_that_is_not_there_ends_the_call()
     let call = Call::start("http://127.0.0.1:9", Config::default());
     let end = within("the session gives up", call.end).await.unwrap();
     assert!(matches!(end, SessionEnd::Failed(error) if error.kind == ErrorKind::Unavailable));
+}
+
+/// A service that says always the same.
+async fn saying(reply: &str) -> ServerHandle {
+    let config = offline_openai::Config {
+        fixed: Some(Fixed {
+            reply: Some(reply.to_owned()),
+            tone: Duration::from_millis(200),
+            ..Fixed::default()
+        }),
+        ..offline_openai::Config::default()
+    };
+    let (_, server) = Server::bind(config).await.unwrap();
+    server
+}
+
+#[tokio::test]
+async fn the_next_service_takes_over_from_one_that_fails_or_is_silent_and_the_first_comes_back() {
+    let (first, second) = (
+        saying("I am the first.").await,
+        saying("I am the second.").await,
+    );
+    let pool = ConnectionPool::new(pool::Config {
+        health_interval: Duration::from_millis(200),
+        breaker: BreakerConfig {
+            open: Duration::from_millis(400),
+            open_max: Duration::from_millis(800),
+            ..BreakerConfig::default()
+        },
+        ..pool_config()
+    })
+    .unwrap();
+    let config = Config {
+        answer_timeout: Duration::from_secs(1),
+        fallback: vec![Fallback {
+            base_url: second.base_url(),
+            ..Fallback::default()
+        }],
+        ..Config::default()
+    };
+    let monitor = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.monitor().await }
+    });
+    let mut call = Call::on(pool.clone(), &first.base_url(), config);
+    call.joins().await;
+    call.recorded().await;
+    for fault in ["responses:server_error", "responses:hang"] {
+        assert!(first.fail(fault.parse().unwrap()));
+        call.types("hello").await;
+        let turn = call.recorded().await;
+        assert_eq!(turn.heard.expose(), "I am the second.", "{fault}");
+        let stage = pool.stats().await.stages.remove(0);
+        assert!(stage.stage == "realtime" && stage.changes >= 1, "{stage:?}");
+        eventually("the first serves again", async || {
+            let stage = pool.stats().await.stages.remove(0);
+            (stage.in_use == 0).then_some(())
+        })
+        .await;
+        call.types("hello again").await;
+        let turn = call.recorded().await;
+        assert_eq!(turn.heard.expose(), "I am the first.", "{fault}");
+    }
+    // One that is not there at all.
+    first.stop().await;
+    call.types("and now").await;
+    let turn = call.recorded().await;
+    assert_eq!(turn.heard.expose(), "I am the second.");
+    monitor.abort();
+    call.leaves().await;
 }

@@ -12,6 +12,9 @@ pub(super) fn open(conversation: &Conversation) -> Reply {
         .messages
         .last()
         .map(|message| words(&message.text));
+    if let Some(text) = exactly(conversation) {
+        return say(text);
+    }
     let has_begun = conversation
         .messages
         .iter()
@@ -24,6 +27,17 @@ pub(super) fn open(conversation: &Conversation) -> Reply {
         Some(name) => say(format!("Hello again, {name}. How can I help you today?")),
         None => say(phrases::GREETING),
     }
+}
+
+/// The very words that the instructions ask for, if they do.
+fn exactly(conversation: &Conversation) -> Option<&str> {
+    let mut texts = conversation.messages.iter().rev();
+    let asked = texts.find_map(|message| {
+        message
+            .text
+            .split_once("Say exactly this and nothing else:")
+    });
+    asked.map(|(_, text)| text.trim())
 }
 
 /// Looks at the words and the conversation, and answers if what was said is its business.

@@ -31,6 +31,18 @@ fn said(conversation: &Conversation) -> String {
 }
 
 #[test]
+fn what_is_to_be_said_exactly_is_said() {
+    let conversation = Conversation {
+        messages: vec![message(
+            Role::System,
+            "Say exactly this and nothing else: Welcome.",
+        )],
+        ..Conversation::default()
+    };
+    assert_eq!(said(&conversation), "Welcome.");
+}
+
+#[test]
 fn each_saying_has_its_answer() {
     for (said_by_user, expected) in [
         ("hello there", phrases::GREETING_BACK),

@@ -45,7 +45,7 @@ pub(crate) async fn complete(
 }
 
 /// A fixed reply is for conversations; whoever asks for JSON gets JSON.
-fn reply(app: &App, conversation: &Conversation) -> Reply {
+pub(crate) fn reply(app: &App, conversation: &Conversation) -> Reply {
     let fixed = match &app.engine {
         Engine::Fixed { fixed, .. } if conversation.schema.is_none() => fixed.reply.clone(),
         _ => None,

@@ -1,6 +1,5 @@
 //! A reply in the two shapes of the API: one object, or a stream of events.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::{Body, Bytes};
@@ -11,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::brain::{Call, Reply};
+use crate::ids::fresh_id;
 
 /// Characters of a tool call's arguments in one event: few, so that clients must put them together.
 const ARGUMENT_PIECE_CHARS: usize = 8;
@@ -162,13 +162,4 @@ fn call_deltas(index: usize, call: &Call) -> Vec<Value> {
         json!({ "tool_calls": [{ "index": index, "function": { "arguments": piece } }] })
     });
     std::iter::once(opening).chain(pieces).collect()
-}
-
-/// An id that no other answer of this process has.
-fn fresh_id(prefix: &str) -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    format!(
-        "{prefix}-offline-{:08}",
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    )
 }

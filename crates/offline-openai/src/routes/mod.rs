@@ -16,13 +16,14 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
+use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::ApiError;
 use crate::faults::{Fault, FaultRule, Faults};
 use crate::stats::{Endpoint, Stats};
-use crate::{STAND_IN, chat, models, speech, transcriptions};
+use crate::{STAND_IN, chat, models, realtime, speech, transcriptions};
 use in_flight::InFlight;
 
 /// Bytes of a sound that is transcribed, with the form around it.
@@ -40,15 +41,54 @@ pub(crate) struct App {
     pub(crate) faults: Faults,
 }
 
-/// Travels with each request: whether its connection has carried a request of the API.
-#[derive(Clone, Default)]
-pub(crate) struct Connection(pub(crate) Arc<AtomicBool>);
+/// Travels with each request: the connection it came on.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    /// Whether it has carried a request of the API.
+    used: Arc<AtomicBool>,
+    stopping: watch::Receiver<bool>,
+    /// Counts it until nobody has it any more.
+    _open: Arc<OpenConnection>,
+}
+
+impl Connection {
+    pub(crate) fn new(open: OpenConnection, stopping: watch::Receiver<bool>) -> Self {
+        Self {
+            used: Arc::default(),
+            stopping,
+            _open: Arc::new(open),
+        }
+    }
+
+    /// Waits until the server stops.
+    pub(crate) async fn stopping(&self) {
+        // An error means that the server is gone already.
+        self.stopping.clone().wait_for(|it| *it).await.ok();
+    }
+}
+
+/// Counts a connection from accept until it is closed, however that comes about.
+pub(crate) struct OpenConnection(Arc<App>);
+
+impl OpenConnection {
+    pub(crate) fn new(app: Arc<App>) -> Self {
+        app.stats.connection_opened();
+        Self(app)
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.stats.connection_closed();
+    }
+}
 
 /// All addresses of the server.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let api = Router::new()
         .route("/chat/completions", post(chat::complete))
         .route("/audio/speech", post(speech::speak))
+        .route("/realtime", get(realtime::open))
         .route("/models", get(models::list))
         .route("/models/{id}", get(models::one))
         .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))
@@ -84,7 +124,7 @@ async fn around(
         Some(endpoint) => {
             let used = connection
                 .as_ref()
-                .map(|connection| connection.0.0.as_ref());
+                .map(|Extension(connection)| connection.used.as_ref());
             let in_flight = InFlight::start(Arc::clone(&app), endpoint, used);
             let answer = answer(&app, endpoint, request, next).await;
             in_flight.until_sent(answer)
@@ -112,6 +152,10 @@ async fn answer(app: &App, endpoint: Endpoint, mut request: Request, next: Next)
         return response;
     }
     request.extensions_mut().insert(fault);
+    if endpoint == Endpoint::Realtime {
+        // What a session does badly is not in the answer that begins it.
+        return next.run(request).await;
+    }
     trouble::spoil(fault.kind, next.run(request).await)
 }
 

@@ -13,6 +13,7 @@ mod common;
 mod control;
 mod faults;
 mod program;
+mod realtime;
 mod speech;
 mod speech_round_trip;
 mod transcriptions;

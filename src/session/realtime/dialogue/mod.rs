@@ -4,17 +4,25 @@
 //! The service decides when the user has finished; this decides what is heard, shown, remembered
 //! and told to the service.
 
+mod connection;
+mod history;
+mod interruption;
+mod ours;
+mod presence;
 mod service;
+mod tools;
 
 use std::time::Duration;
 
-use super::protocol::{ClientEvent, OPERATION};
+use self::history::Entry;
+pub(super) use self::ours::Recorded;
+use super::protocol::ClientEvent;
 use super::turn::OpenTurn;
-use crate::chat::{ChatItem, ToolCall, ToolOutput};
-use crate::error::{CallError, ErrorKind, Service};
+use crate::chat::{ChatItem, ToolCall};
+use crate::error::CallError;
 use crate::redact::Pii;
 use crate::room::{AgentState, SegmentId, SessionEvent, Usage, UserState};
-use crate::turn::{ReplyOutcome, SessionTime, Turn, TurnId, TurnSource};
+use crate::turn::{Attention, ReplyOutcome, SessionTime, Turn, TurnId, TurnSource};
 
 /// When something happens: the session's time, and how much sound the output has played.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,6 +57,10 @@ pub(super) enum Action {
     Record(Box<Turn>),
     /// The user hears that something went wrong; the session ends if it must.
     Trouble { error: CallError, is_final: bool },
+    /// The service does not answer: another connection, perhaps to another service.
+    Reconnect(CallError),
+    /// The session is over.
+    End(CallError),
 }
 
 /// Limits of a dialogue.
@@ -57,13 +69,14 @@ pub(super) struct Limits {
     pub(super) items_max: usize,
     pub(super) tool_rounds_max: u32,
     pub(super) errors_max: u32,
-}
-
-/// Something of the conversation, to be told to the next connection.
-struct Entry {
-    /// The service's name for it, while its words are not known.
-    awaited: Option<String>,
-    item: ChatItem,
+    /// The longest wait for the service's next step in an answer.
+    pub(super) silence_max: Duration,
+    /// How often an answer is asked for: once of each service there is.
+    pub(super) tries_max: u32,
+    /// Age at which a connection is replaced.
+    pub(super) connection_age_max: Duration,
+    /// After how much silence the user counts as away; zero for never.
+    pub(super) away_after: Duration,
 }
 
 /// See the module.
@@ -85,6 +98,15 @@ pub(super) struct Dialogue {
     speech_started: Option<SessionTime>,
     speech_ended: Option<SessionTime>,
     is_user_speaking: bool,
+    attention: Attention,
+    /// Since when there is a connection, and how old it was then.
+    connected: Option<(SessionTime, Duration)>,
+    /// Whether the user is being told that it is over.
+    is_ending: bool,
+    /// Whether the user was told that there is no service.
+    is_known_lost: bool,
+    /// What the user typed while the agent was not to be interrupted.
+    typed: Vec<String>,
     /// The output's position at the end of all that was queued.
     queued_until: Duration,
     shown: Option<AgentState>,
@@ -111,6 +133,11 @@ impl Dialogue {
             speech_started: None,
             speech_ended: None,
             is_user_speaking: false,
+            attention: Attention::new(limits.away_after),
+            connected: None,
+            is_ending: false,
+            is_known_lost: false,
+            typed: Vec::new(),
             queued_until: Duration::ZERO,
             shown: None,
             n_turns: 0,
@@ -145,188 +172,84 @@ impl Dialogue {
             .is_some_and(|turn| !turn.speeches.is_empty())
     }
 
-    /// The conversation so far, for a connection that does not know it.
-    pub(super) fn replay(&self) -> Vec<ClientEvent> {
-        let known = |entry: &&Entry| entry.awaited.is_none();
-        let entries = self.history.iter().filter(known);
-        entries
-            .map(|entry| ClientEvent::item(&entry.item))
-            .collect()
+    /// Whether what the user says now is not to be heard.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.turn
+            .as_ref()
+            .is_some_and(|turn| !turn.is_interruptible)
     }
 
-    /// The agent speaks first.
-    pub(super) fn greet(&mut self, instructions: String) {
-        self.begin(TurnId::default(), TurnSource::Agent);
-        self.respond(Some(instructions), false);
+    /// The agent speaks first: the model finds the words.
+    pub(super) fn greet(&mut self, at: Moment, instructions: String, is_interruptible: bool) {
+        let turn = self.begin(TurnId::default(), TurnSource::Agent);
+        turn.is_interruptible = is_interruptible;
+        self.respond(at, Some(instructions), false);
     }
 
     /// The user typed something.
     pub(super) fn typed(&mut self, at: Moment, text: String) {
+        if self.is_deaf() {
+            self.typed.push(text);
+            return;
+        }
         self.interrupt(at);
+        self.is_here();
         let item = ChatItem::User(text.clone());
         self.act(Action::Send(ClientEvent::item(&item)));
         let turn = self.begin_next(TurnSource::Text);
         turn.transcript = text;
         turn.timeline.committed = Some(at.now);
         self.remember(item);
-        self.respond(None, true);
-    }
-
-    /// Another user is there: what was said is not theirs to know.
-    pub(super) fn forget(&mut self) {
-        self.history.clear();
+        self.respond(at, None, true);
     }
 
     /// Time passed: shows what was heard, and closes an exchange that is over.
     pub(super) fn follow(&mut self, at: Moment) {
-        let Some(turn) = &mut self.turn else { return };
+        let Some(turn) = &mut self.turn else {
+            self.notice_absence(at);
+            return;
+        };
+        self.attention.update(at.now, false);
         if let Some(news) = turn.news(at.position) {
             let segment = turn.segment;
             self.act(Action::AgentWords(segment, news));
         }
-        let Some(turn) = &self.turn else { return };
-        let is_heard = at.position >= self.queued_until;
-        if turn.is_said() && is_heard {
-            if !turn.speeches.is_empty() {
+        if at.position < self.queued_until {
+            return;
+        }
+        let Some(turn) = &mut self.turn else { return };
+        if !turn.is_said() {
+            self.notice_silence(at);
+        } else if let Some(error) = turn.failure.take() {
+            self.finish(at, ReplyOutcome::Failed(error.without_cause()));
+            self.on_failure(error);
+        } else {
+            let is_answer = turn.speeches.iter().any(|speech| !speech.is_ours);
+            let ends_with = turn.ends_with.take();
+            if is_answer {
                 self.n_errors = 0;
             }
             self.finish(at, ReplyOutcome::Finished);
-        }
-    }
-
-    /// A tool has answered.
-    pub(super) fn on_tool(&mut self, call: ToolCall, output: ToolOutput) {
-        let Some(turn) = &mut self.turn else { return };
-        let Some(place) = turn.running.iter().position(|it| it.id == call.id) else {
-            return;
-        };
-        turn.running.remove(place);
-        turn.ran.push((call.clone(), output.clone()));
-        let answer = ChatItem::ToolOutput {
-            call_id: call.id.clone(),
-            output,
-        };
-        self.act(Action::Send(ClientEvent::item(&answer)));
-        self.remember(ChatItem::ToolCall(call));
-        self.remember(answer);
-        self.go_on();
-    }
-
-    /// The connection is gone; what it had sent is still heard.
-    pub(super) fn on_lost(&mut self, at: Moment) {
-        self.is_user_speaking = false;
-        (self.n_asked, self.n_unwanted) = (0, 0);
-        if let Some(turn) = &mut self.turn {
-            let is_waiting = turn.speeches.is_empty();
-            let is_known = turn.user_item.is_none();
-            self.is_owed = is_waiting && is_known;
-            turn.complete();
-            turn.response = self.is_owed.then(String::new);
-            turn.running.clear();
-            turn.ran.clear();
-            self.act(Action::CancelTools);
-            if is_waiting && !is_known {
-                let (service, kind) = (Service::OpenAi, ErrorKind::Unavailable);
-                self.on_failure(CallError::new(service, OPERATION, kind));
+            match ends_with {
+                Some(error) => self.act(Action::End(error)),
+                None => self.take_typed(at),
             }
         }
-        if let Some((_, turn)) = self.unrecorded.take() {
-            self.act(Action::Record(turn));
-        }
-        self.history.retain(|entry| entry.awaited.is_none());
-        self.follow(at);
     }
 
-    /// A connection is there that knows the conversation: what the user waits for is asked for once
-    /// more.
-    pub(super) fn on_connected(&mut self) {
-        if std::mem::take(&mut self.is_owed) {
-            self.respond(None, true);
+    /// What was typed while the agent was not to be interrupted is answered now.
+    fn take_typed(&mut self, at: Moment) {
+        let typed = std::mem::take(&mut self.typed);
+        if !typed.is_empty() {
+            self.typed(at, typed.join("\n"));
         }
     }
 
-    /// The service failed the conversation.
-    pub(super) fn on_failure(&mut self, error: CallError) {
-        self.n_errors += 1;
-        let is_final = self.n_errors >= self.limits.errors_max || error.kind.needs_operator();
-        self.act(Action::Tell(SessionEvent::Error(error.to_string())));
-        self.act(Action::Trouble { error, is_final });
-    }
-
-    /// Stops the agent: silence, and what was heard is what was said.
-    pub(super) fn interrupt(&mut self, at: Moment) {
-        let Some(turn) = &mut self.turn else { return };
-        self.cancelled = turn.response.take();
-        self.is_owed = false;
-        if self.cancelled.as_deref() == Some("") {
-            self.n_unwanted = self.n_asked;
-        }
-        let cut = turn.speeches.iter().filter(|it| it.is_cut(at.position));
-        let truncations: Vec<_> = cut
-            .map(|speech| ClientEvent::Truncate {
-                item_id: speech.item.clone(),
-                content_index: 0,
-                audio_end_ms: u64::try_from(speech.heard(at.position).as_millis())
-                    .unwrap_or(u64::MAX),
-            })
-            .collect();
-        let unanswered: Vec<_> = turn.running.drain(..).collect();
-        self.act(Action::Silence);
-        if self.cancelled.is_some() {
-            self.act(Action::Send(ClientEvent::CancelResponse));
-        }
-        for event in truncations {
-            self.act(Action::Send(event));
-        }
-        if !unanswered.is_empty() {
-            self.act(Action::CancelTools);
-        }
-        for call in unanswered {
-            let output = ToolOutput {
-                text: "the user interrupted before the tool had answered".to_owned(),
-                is_error: true,
-            };
-            let answer = ChatItem::ToolOutput {
-                call_id: call.id,
-                output,
-            };
-            self.act(Action::Send(ClientEvent::item(&answer)));
-        }
-        self.queued_until = at.position;
-        self.finish(at, ReplyOutcome::Interrupted);
-    }
-
-    /// The session is over: what is being said ends here.
-    pub(super) fn close(&mut self, at: Moment) {
-        self.interrupt(at);
-        if let Some((_, segment, text)) = self.user_words.take() {
-            self.act(Action::UserWords(segment, text, true));
-        }
-        if let Some((_, turn)) = self.unrecorded.take() {
-            self.act(Action::Record(turn));
-        }
-    }
-
-    /// Once all tools of a round have answered, the model goes on.
-    fn go_on(&mut self) {
-        let rounds_max = self.limits.tool_rounds_max;
-        let Some(turn) = &mut self.turn else { return };
-        if turn.response.is_some() || !turn.running.is_empty() || turn.ran.is_empty() {
-            return;
-        }
-        turn.n_rounds += 1;
-        let may_use_tools = turn.n_rounds < rounds_max;
-        let (calls, outputs) = turn.ran.drain(..).unzip();
-        self.act(Action::Tell(SessionEvent::FunctionToolsExecuted {
-            calls,
-            outputs,
-        }));
-        self.respond(None, may_use_tools);
-    }
-
-    fn respond(&mut self, instructions: Option<String>, may_use_tools: bool) {
+    fn respond(&mut self, at: Moment, instructions: Option<String>, may_use_tools: bool) {
         if let Some(turn) = &mut self.turn {
             turn.response = Some(String::new());
+            turn.n_tries += 1;
+            turn.progress = at.now;
         }
         self.n_asked += 1;
         self.act(Action::Send(ClientEvent::respond(
@@ -364,6 +287,9 @@ impl Dialogue {
                 is_interrupted: matches!(outcome, ReplyOutcome::Interrupted),
             };
             let timeline = turn.timeline;
+            if turn.speeches.iter().any(|speech| speech.is_ours) {
+                self.act(Action::Send(ClientEvent::item(&item)));
+            }
             self.remember(item.clone());
             self.act(Action::Tell(SessionEvent::ConversationItemAdded {
                 item,
@@ -381,21 +307,6 @@ impl Dialogue {
             None => self.act(Action::Record(record)),
         }
         self.show(AgentState::Listening);
-    }
-
-    fn remember(&mut self, item: ChatItem) {
-        self.history.push(Entry {
-            awaited: None,
-            item,
-        });
-        let n_surplus = self.history.len().saturating_sub(self.limits.items_max);
-        self.history.drain(..n_surplus);
-        // A tool's answer without its call is refused.
-        while matches!(self.history.first(), Some(entry)
-            if matches!(entry.item, ChatItem::ToolOutput { .. }))
-        {
-            self.history.remove(0);
-        }
     }
 
     fn new_segment(&mut self) -> SegmentId {

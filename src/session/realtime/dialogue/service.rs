@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::super::protocol::{ClientEvent, RATE_HZ, ServerEvent};
 use super::super::turn::OpenTurn;
-use super::{Action, Dialogue, Entry, Moment};
+use super::history::Entry;
+use super::{Action, Dialogue, Moment};
 use crate::chat::{ChatItem, ToolCall};
 use crate::error::CallError;
 use crate::redact::Pii;
 use crate::room::{AgentState, SessionEvent, UserState};
-use crate::turn::{ReplyOutcome, TurnSource};
+use crate::turn::TurnSource;
 
 impl Dialogue {
     /// The service said something.
@@ -34,6 +35,7 @@ impl Dialogue {
             } => {
                 if let Some(turn) = self.of_response(&response) {
                     turn.timeline.llm_first_token.get_or_insert(at.now);
+                    turn.progress = at.now;
                     turn.add_words(&item, &text, is_read);
                 }
             }
@@ -55,20 +57,24 @@ impl Dialogue {
 
     fn on_speech_started(&mut self, at: Moment) {
         self.is_user_speaking = true;
+        self.is_here();
         self.speech_started = Some(at.now);
         self.tell_user_state(UserState::Speaking);
-        self.interrupt(at);
-        self.show(AgentState::Listening);
+        if !self.is_deaf() {
+            self.stop(at);
+            self.show(AgentState::Listening);
+        }
     }
 
     fn on_speech_stopped(&mut self, at: Moment) {
         self.is_user_speaking = false;
+        self.is_here();
         self.speech_ended = Some(at.now);
         self.tell_user_state(UserState::Listening);
     }
 
     fn on_committed(&mut self, at: Moment, item: String) {
-        self.interrupt(at);
+        self.stop(at);
         self.history.push(Entry {
             awaited: Some(item.clone()),
             item: ChatItem::User(String::new()),
@@ -81,6 +87,8 @@ impl Dialogue {
         turn.timeline.committed = Some(at.now);
         // The service goes on by itself.
         turn.response = Some(String::new());
+        turn.n_tries = 1;
+        turn.progress = at.now;
         self.show(AgentState::Thinking);
     }
 
@@ -152,6 +160,7 @@ impl Dialogue {
         }
         let Some(turn) = &mut self.turn else { return };
         turn.response = Some(response);
+        turn.progress = at.now;
         turn.timeline.llm_started.get_or_insert(at.now);
         self.show(AgentState::Thinking);
     }
@@ -171,6 +180,7 @@ impl Dialogue {
         let Some(turn) = self.of_response(response) else {
             return;
         };
+        turn.progress = at.now;
         turn.add_sound(item, begins, length);
         turn.timeline.llm_first_token.get_or_insert(at.now);
         turn.timeline.tts_first_audio.get_or_insert(at.now);
@@ -189,18 +199,21 @@ impl Dialogue {
     }
 
     fn on_done(&mut self, at: Moment, response: &str, failure: Option<CallError>) {
+        let tries_max = self.limits.tries_max;
         let Some(turn) = self.of_response(response) else {
             return;
         };
-        turn.response = None;
-        turn.complete();
+        let can_retry = turn.speeches.is_empty() && turn.n_tries < tries_max;
         match failure {
-            Some(error) => {
-                let outcome = ReplyOutcome::Failed(error.without_cause());
-                self.finish(at, outcome);
-                self.on_failure(error);
+            Some(error) if can_retry && error.kind.counts_against_service() => {
+                self.give_up_connection(at, error);
             }
-            None => self.go_on(),
+            failure => {
+                turn.response = None;
+                turn.complete();
+                turn.failure = failure;
+                self.go_on(at);
+            }
         }
     }
 

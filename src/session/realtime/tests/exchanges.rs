@@ -1,130 +1,8 @@
-//! The dialogue by script: what the service sends and how much was heard, and what is done then.
-
-use std::time::Duration;
+//! Exchanges that go well, and interruptions.
 
 use serde_json::json;
 
-use super::dialogue::{Action, Dialogue, Limits, Moment};
-use super::protocol::{ClientEvent, parse};
-use crate::chat::ToolOutput;
-use crate::error::{CallError, ErrorKind, Service};
-use crate::turn::{ReplyOutcome, SessionTime, Turn};
-
-struct Script {
-    dialogue: Dialogue,
-    at: Moment,
-    turns: Vec<Turn>,
-}
-
-impl Script {
-    fn new() -> Self {
-        let limits = Limits {
-            items_max: 200,
-            tool_rounds_max: 3,
-            errors_max: 3,
-        };
-        Self {
-            dialogue: Dialogue::new(limits),
-            at: Moment::default(),
-            turns: Vec::new(),
-        }
-    }
-
-    /// `ms` of time pass, in which sound is played.
-    fn plays(&mut self, ms: u64) -> Vec<String> {
-        self.at.now = self.at.now + Duration::from_millis(ms);
-        self.at.position += Duration::from_millis(ms);
-        self.dialogue.follow(self.at);
-        self.done()
-    }
-
-    fn says(&mut self, event: serde_json::Value) -> Vec<String> {
-        let event = parse(&event.to_string());
-        self.dialogue.on_service(self.at, event);
-        self.done()
-    }
-
-    /// `ms` of sound with these words, of item `item` in response `response`.
-    fn speaks(&mut self, response: &str, item: &str, words: &str, ms: usize) -> Vec<String> {
-        let ClientEvent::Append { audio } = ClientEvent::append(&vec![1; 24 * ms]) else {
-            unreachable!()
-        };
-        let mut done = self.says(json!({"type": "response.output_audio_transcript.delta",
-            "response_id": response, "item_id": item, "delta": words}));
-        done.extend(self.says(json!({"type": "response.output_audio.delta",
-            "response_id": response, "item_id": item, "delta": audio})));
-        done
-    }
-
-    fn starts(&mut self, response: &str) -> Vec<String> {
-        self.says(json!({"type": "response.created", "response": {"id": response}}))
-    }
-
-    fn ends(&mut self, response: &str) -> Vec<String> {
-        self.says(json!({"type": "response.done",
-            "response": {"id": response, "status": "completed"}}))
-    }
-
-    fn user_says(&mut self, item: &str, words: &str) {
-        self.says(json!({"type": "input_audio_buffer.speech_started"}));
-        self.says(json!({"type": "input_audio_buffer.speech_stopped"}));
-        self.says(json!({"type": "input_audio_buffer.committed", "item_id": item}));
-        self.transcribed(item, words);
-    }
-
-    fn transcribed(&mut self, item: &str, words: &str) -> Vec<String> {
-        self.says(
-            json!({"type": "conversation.item.input_audio_transcription.completed",
-            "item_id": item, "transcript": words}),
-        )
-    }
-
-    /// What was done, one line each; what only front ends are told is left out.
-    fn done(&mut self) -> Vec<String> {
-        let mut lines = Vec::new();
-        for action in self.dialogue.take_actions() {
-            lines.push(match action {
-                Action::Send(event) => {
-                    let mut json: serde_json::Value =
-                        serde_json::from_str(&event.to_json()).unwrap();
-                    let kind = json["type"].take();
-                    let rest = json.as_object_mut().unwrap();
-                    rest.remove("type");
-                    format!("{} {json}", kind.as_str().unwrap()).replace(" {}", "")
-                }
-                Action::Play(samples) => format!("play {}", samples.len() / 24),
-                Action::Silence => "silence".to_owned(),
-                Action::Run(call) => format!("run {}", call.name),
-                Action::CancelTools => "cancel tools".to_owned(),
-                Action::Show(state) => state.label().to_owned(),
-                Action::UserWords(_, text, is_final) => format!("user {is_final}: {text}"),
-                Action::AgentWords(_, text) => format!("agent: {text}"),
-                Action::EndAgentWords(_) => "agent end".to_owned(),
-                Action::Tell(_) => continue,
-                Action::Record(turn) => {
-                    self.turns.push(*turn);
-                    "record".to_owned()
-                }
-                Action::Trouble { is_final, .. } => format!("trouble {is_final}"),
-            });
-        }
-        lines
-    }
-
-    /// The conversation as the next connection is told of it.
-    fn replay(&self) -> Vec<String> {
-        let events = self.dialogue.replay();
-        let text = |event: &ClientEvent| match event {
-            ClientEvent::CreateItem { item } if item["type"] == "message" => {
-                let text = item["content"][0]["text"].as_str().unwrap();
-                format!("{}: {text}", item["role"].as_str().unwrap())
-            }
-            ClientEvent::CreateItem { item } => item["type"].as_str().unwrap().to_owned(),
-            _ => panic!("not an item"),
-        };
-        events.iter().map(text).collect()
-    }
-}
+use super::*;
 
 #[test]
 fn an_exchange_is_shown_as_it_is_heard_and_recorded_at_its_end() {
@@ -220,13 +98,17 @@ fn tools_run_and_the_model_goes_on_when_all_have_answered() {
         text: "seen".to_owned(),
         is_error: false,
     };
-    script.dialogue.on_tool(calls[1].clone(), output());
+    script
+        .dialogue
+        .on_tool(script.at, calls[1].clone(), output());
     let done = script.done();
     assert!(
         done[0].contains(r#""call_id":"c2""#) && done.len() == 1,
         "{done:?}"
     );
-    script.dialogue.on_tool(calls[0].clone(), output());
+    script
+        .dialogue
+        .on_tool(script.at, calls[0].clone(), output());
     let done = script.done();
     assert!(done[0].contains(r#""call_id":"c1""#), "{done:?}");
     assert_eq!(done[1], r#"response.create {"response":{}}"#);
@@ -288,7 +170,9 @@ fn words_that_are_known_late_are_still_part_of_the_record() {
 #[test]
 fn what_is_typed_interrupts_and_is_answered() {
     let mut script = Script::new();
-    script.dialogue.greet("Say hello.".to_owned());
+    script
+        .dialogue
+        .greet(script.at, "Say hello.".to_owned(), true);
     assert_eq!(
         script.done(),
         [
@@ -324,30 +208,6 @@ fn what_is_typed_interrupts_and_is_answered() {
 }
 
 #[test]
-fn a_lost_connection_costs_no_answer_and_too_many_failures_end_the_call() {
-    let mut script = Script::new();
-    script.user_says("u1", "hello");
-    script.starts("r1");
-    script.dialogue.on_lost(script.at);
-    script.done();
-    assert_eq!(script.replay(), ["user: hello"]);
-    script.dialogue.on_connected();
-    assert_eq!(script.done(), [r#"response.create {"response":{}}"#]);
-    script.starts("r2");
-    let failed = |id: &str| {
-        json!({"type": "response.done", "response": {"id": id,
-        "status": "failed", "status_details": {"error": {"type": "server_error"}}}})
-    };
-    let done = script.says(failed("r2"));
-    assert!(done.contains(&"trouble false".to_owned()), "{done:?}");
-    for expected in ["trouble false", "trouble true"] {
-        let error = CallError::new(Service::OpenAi, "realtime", ErrorKind::Unavailable);
-        script.dialogue.on_failure(error);
-        assert_eq!(script.done(), [expected]);
-    }
-}
-
-#[test]
 fn the_limit_on_tool_rounds_is_kept() {
     let mut script = Script::new();
     script.user_says("u1", "look");
@@ -365,20 +225,13 @@ fn the_limit_on_tool_rounds_is_kept() {
             text: "seen".to_owned(),
             is_error: false,
         };
-        script.dialogue.on_tool(call, output);
+        script.dialogue.on_tool(script.at, call, output);
         let done = script.done();
         let expected = match round {
             3 => r#"response.create {"response":{"tool_choice":"none"}}"#,
             _ => r#"response.create {"response":{}}"#,
         };
         assert_eq!(done[1], expected, "round {round}");
-    }
-}
-
-impl Script {
-    /// The tools that run.
-    fn dialogue_calls(&self) -> Vec<crate::chat::ToolCall> {
-        self.dialogue.running().to_vec()
     }
 }
 

@@ -1,0 +1,92 @@
+//! The connection as the conversation sees it: lost, there again, failing, old.
+
+use std::time::Duration;
+
+use super::super::protocol::OPERATION;
+use super::{Action, Dialogue, Moment};
+use crate::error::{CallError, ErrorKind, Service};
+use crate::room::SessionEvent;
+
+impl Dialogue {
+    /// The connection is gone; what it had sent is still heard.
+    pub(in super::super) fn on_lost(&mut self, at: Moment) {
+        let error = CallError::new(Service::OpenAi, OPERATION, ErrorKind::Unavailable);
+        self.lose(at, error, 2);
+    }
+
+    /// The connection is good for nothing any more, for this reason.
+    pub(super) fn give_up_connection(&mut self, at: Moment, error: CallError) {
+        self.act(Action::Reconnect(error.without_cause()));
+        self.lose(at, error, self.limits.tries_max);
+    }
+
+    /// What the user waits for is asked for once more, up to `tries_max` times in all; an answer
+    /// that has begun breaks off.
+    fn lose(&mut self, at: Moment, error: CallError, tries_max: u32) {
+        self.connected = None;
+        self.is_user_speaking = false;
+        (self.n_asked, self.n_unwanted) = (0, 0);
+        if let Some(turn) = &mut self.turn {
+            let is_broken = turn.response.is_some();
+            let is_known = turn.user_item.is_none() && turn.speeches.is_empty();
+            self.is_owed = is_broken && is_known && turn.n_tries < tries_max;
+            // They will never be known.
+            turn.user_item = None;
+            turn.complete();
+            turn.response = self.is_owed.then(String::new);
+            let had_tools = !turn.running.is_empty() || !turn.ran.is_empty();
+            turn.running.clear();
+            turn.ran.clear();
+            if (is_broken || had_tools) && !self.is_owed {
+                turn.failure = Some(error);
+            }
+            self.act(Action::CancelTools);
+        }
+        if let Some((_, turn)) = self.unrecorded.take() {
+            self.act(Action::Record(turn));
+        }
+        self.history.retain(|entry| entry.awaited.is_none());
+        self.follow(at);
+    }
+
+    /// A connection is there, open for so long already, and knows the conversation: what the user
+    /// waits for is asked for once more.
+    pub(in super::super) fn on_connected(&mut self, at: Moment, age: Duration) {
+        self.connected = Some((at.now, age));
+        self.is_known_lost = false;
+        if std::mem::take(&mut self.is_owed) {
+            self.respond(at, None, true);
+        }
+    }
+
+    /// Whether the connection is old and could be replaced without anybody's noticing.
+    pub(in super::super) fn is_connection_old(&self, at: Moment) -> bool {
+        let age_max = self.limits.connection_age_max;
+        let is_old = |(since, age)| at.now.since(since) + age >= age_max;
+        self.is_idle() && self.connected.is_some_and(is_old)
+    }
+
+    /// There is no way to the service; the user hears of it once, and when it is for good.
+    pub(in super::super) fn on_unreachable(&mut self, error: CallError) {
+        let is_told = std::mem::replace(&mut self.is_known_lost, true);
+        self.count_failure(error, is_told);
+    }
+
+    /// The service failed the conversation.
+    pub(in super::super) fn on_failure(&mut self, error: CallError) {
+        self.count_failure(error, false);
+    }
+
+    fn count_failure(&mut self, error: CallError, is_told: bool) {
+        self.n_errors += 1;
+        let is_final = self.n_errors >= self.limits.errors_max || error.kind.needs_operator();
+        self.act(Action::Tell(SessionEvent::Error(error.to_string())));
+        if self.is_ending {
+            return;
+        }
+        self.is_ending = is_final;
+        if is_final || !is_told {
+            self.act(Action::Trouble { error, is_final });
+        }
+    }
+}
