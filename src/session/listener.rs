@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::BoxVad;
 use crate::audio::AudioFrame;
-use crate::audio::speech::{self, Judged, SpeechGate};
+use crate::audio::speech::{self, SpeechGate};
 use crate::audio::utterance::UtteranceBuffer;
 use crate::audio::vad::{SAMPLE_RATE_HZ, WINDOW_SAMPLES, Windows};
 use crate::room::UserState;
@@ -56,11 +56,7 @@ impl Listener {
         let (vad, gate) = (&mut self.vad, &mut self.gate);
         let mut events = Vec::new();
         self.windows.push(&frame.samples, |window| {
-            events.extend(gate.push(Judged {
-                probability: vad.probability(window),
-                loudness: loudness(window),
-                length: WINDOW,
-            }));
+            events.extend(gate.push(vad.probability(window), WINDOW));
         });
         let mut outputs = Vec::new();
         for event in events {
@@ -93,12 +89,7 @@ impl Listener {
             self.last_frame_at = now;
             let n_windows = missing.as_micros() / WINDOW.as_micros();
             for _ in 0..n_windows {
-                let silence = Judged {
-                    probability: 0.0,
-                    loudness: 0.0,
-                    length: WINDOW,
-                };
-                if let Some(event) = self.gate.push(silence) {
+                if let Some(event) = self.gate.push(0.0, WINDOW) {
                     outputs.extend(self.machine.input(now, TurnInput::Speech(event)));
                 }
             }
@@ -154,10 +145,4 @@ impl Listener {
         self.vad.reset();
         self.windows = Windows::default();
     }
-}
-
-/// Root mean square, in sample units.
-fn loudness(window: &[i16]) -> f32 {
-    let energy: f32 = window.iter().map(|&sample| f32::from(sample).powi(2)).sum();
-    (energy / window.len().max(1) as f32).sqrt()
 }

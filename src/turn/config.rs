@@ -59,8 +59,7 @@ impl Default for Away {
 
 /// How much is begun at a pause, before the end of the turn is certain.
 ///
-/// Source of the limits: livekit-agents 1.8.9, `preemptive_generation`; it waits for longer pauses, so it needs
-/// fewer of them (3).
+/// Source of the limits: livekit-agents 1.8.9, `preemptive_generation`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Speculation {
@@ -78,7 +77,7 @@ impl Default for Speculation {
         Self {
             enabled: true,
             speech_max: Duration::from_secs(10),
-            per_turn_max: 5,
+            per_turn_max: 3,
         }
     }
 }

@@ -226,10 +226,8 @@ fn without_speculation_transcription_waits_for_the_end_of_speech() {
 
 #[test]
 fn a_turn_with_many_pauses_is_guessed_at_so_often() {
-    let mut config = Config::default();
-    config.speculation.per_turn_max = 3;
     check_with(
-        config,
+        Config::default(),
         "1064 start 64
          1064 > open
          2160 pause 160
