@@ -4,7 +4,7 @@ TOOLS := $(CURDIR)/.tools
 export VOXPOOL_TOOLS ?= $(TOOLS)
 export PATH := $(VOXPOOL_TOOLS)/bin:$(PATH)
 
-.PHONY: help demo test setup playground lint unit e2e bench-pool bench-peer deny clean
+.PHONY: help demo test setup playground lint unit e2e bench-pool bench-peer bench-vad deny clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,8 +38,11 @@ bench-pool: ## what pooling is worth: the same calls pooled and unpooled, over T
 	cargo run --release --quiet -p voxpool-bench --bin pool
 
 bench-peer: ## voxpool beside livekit-agents 1.8.9: the same calls, as callers hear them (about 11 minutes)
-	@scripts/setup test
 	@scripts/bench-peer
+
+bench-vad: ## our detector of voices and livekit-agents' on the same sound: clean, noise, breath, keyboard, music
+	@scripts/setup test
+	@scripts/bench-vad
 
 deny: ## licences, advisories and duplicate versions (needs cargo-deny)
 	cargo deny check

@@ -23,7 +23,9 @@ use crate::playground::Playground;
 use crate::pool::ConnectionPool;
 use crate::session::{Agent, GreetingCache, MadeWith, Settings};
 use crate::stages::{self, Stages};
-use crate::telemetry::{CacheCollector, HttpServer, MemoryCollector, Metrics, PoolCollector};
+use crate::telemetry::{
+    ArrivalFigures, CacheCollector, HttpServer, MemoryCollector, Metrics, PoolCollector,
+};
 use crate::telemetry::{RuntimeCollector, TurnFigures, Views};
 use crate::tools::{CleanupConnectionPool, GetConnectionPoolStats, McpServers, ToolSet};
 use crate::worker::{DirectJob, JobOutcome, Snapshot, WorkerEnd, Workers, signals};
@@ -53,7 +55,11 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
     let stops = signals(is_drained).context("signals cannot be listened to")?;
     let (jobs, overview) = agent(&config).await?;
     let turns = TurnFigures::default();
-    let jobs = Arc::new(jobs.observed_by(Arc::new(turns.clone())));
+    let arrivals = ArrivalFigures::default();
+    let jobs = jobs
+        .observed_by(Arc::new(turns.clone()))
+        .arrivals_observed_by(Arc::new(arrivals.clone()));
+    let jobs = Arc::new(jobs);
     let names: Vec<String> = (config.agents().iter())
         .map(|agent| agent.worker.agent_name.clone())
         .collect();
@@ -63,7 +69,8 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
         &names,
         Arc::clone(&jobs) as _,
     );
-    let http = endpoint(&config, profile, worker.snapshots(), overview, turns).await?;
+    let figures = (turns, arrivals);
+    let http = endpoint(&config, profile, worker.snapshots(), overview, figures).await?;
     let address = http.address().context("the HTTP endpoint has no address")?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -98,7 +105,7 @@ async fn endpoint(
     profile: Profile,
     worker: watch::Receiver<Snapshot>,
     overview: Overview,
-    turns: TurnFigures,
+    (turns, arrivals): (TurnFigures, ArrivalFigures),
 ) -> anyhow::Result<HttpServer> {
     let mut metrics = Metrics::new(worker.clone());
     metrics.register(Box::new(PoolCollector(overview.pool.clone())));
@@ -107,6 +114,7 @@ async fn endpoint(
         metrics.register(Box::new(MemoryCollector(memories.clone())));
     }
     metrics.register(Box::new(turns.clone()));
+    metrics.register(Box::new(arrivals));
     metrics.register(Box::new(RuntimeCollector(Handle::current())));
     let views = Views {
         worker,

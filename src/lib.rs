@@ -12,7 +12,7 @@
 //! - [`overview`]: what the calls share, for those who ask: tools, RPC methods, `/pool`.
 //! - [`cache`]: results worth keeping, in this process and in Redis.
 //! - [`pool`]: the shared clients and the one way out of the process.
-//! - [`audio`], [`turn`], [`chat`], [`text`], [`redact`], [`error`]: plain code without I/O or clocks.
+//! - [`arrival`], [`audio`], [`turn`], [`chat`], [`text`], [`redact`], [`error`]: plain code without I/O or clocks.
 
 pub mod app;
 pub mod check;
@@ -40,10 +40,12 @@ pub mod overview;
 pub mod cache;
 pub mod pool;
 
+pub mod arrival;
 pub mod audio;
 pub mod chat;
 pub mod error;
 pub mod redact;
 pub mod text;
+mod tls;
 pub mod turn;
 pub mod units;

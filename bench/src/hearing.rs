@@ -94,6 +94,14 @@ pub fn speech_end(samples: &[i16]) -> usize {
         .map_or(0, |(index, frame)| index * FRAME_SAMPLES + frame.len())
 }
 
+/// Index of the first sample of a loud 10 ms frame; the end when all is quiet.
+pub fn speech_start(samples: &[i16]) -> usize {
+    samples
+        .chunks(FRAME_SAMPLES)
+        .position(|frame| rms(frame) >= SOUND_RMS_MIN)
+        .map_or(samples.len(), |index| index * FRAME_SAMPLES)
+}
+
 /// Root mean square of a frame in sample units.
 pub fn rms(frame: &[i16]) -> f64 {
     let energy: f64 = frame.iter().map(|&sample| f64::from(sample).powi(2)).sum();
@@ -134,6 +142,13 @@ mod tests {
             assert_eq!(feed(&mut hearing, &LOUD, 20), [Heard::Onset]);
             assert_eq!(feed(&mut hearing, &QUIET, 200).len(), 1);
         }
+    }
+
+    #[test]
+    fn the_start_of_speech_is_the_first_loud_frame() {
+        let samples = [QUIET, QUIET, LOUD, QUIET, LOUD].concat();
+        assert_eq!(speech_start(&samples), FRAME_SAMPLES * 2);
+        assert_eq!(speech_start(&QUIET), FRAME_SAMPLES);
     }
 
     #[test]

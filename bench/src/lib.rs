@@ -6,19 +6,21 @@
 //! - [`room`]: the WebRTC side: one microphone track out, the agent's track in.
 //! - [`transcript`]: PCM to text, by the OpenAI-compatible endpoint.
 //! - [`script`]: what the caller says and what it expects to be told.
-//! - [`tls`]: a door with TLS before a server, for measurements of the pool.
 //! - [`server`]: where to call, and the token for it.
 //! - [`process`]: what the worker uses meanwhile.
+//! - [`vad`]: the detector of voices, measured.
+//! - [`progress`]: what goes on, for whoever watches.
 //! - [`report`]: the dialogue as it goes, and the line of JSON at the end.
 
 pub mod hearing;
 pub mod process;
+pub mod progress;
 pub mod report;
 pub mod room;
 pub mod script;
 pub mod server;
-pub mod tls;
 pub mod transcript;
+pub mod vad;
 pub mod voice;
 
 /// Samples per second everywhere in this crate: flite's rate, and what speech recognition takes.

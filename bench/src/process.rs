@@ -34,6 +34,16 @@ pub fn usage(pid: u32) -> Result<Usage> {
     })
 }
 
+/// Processor time of this thread so far, to the nanosecond; zero where the kernel does not count it.
+pub fn thread_cpu() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let ns = text
+        .split_whitespace()
+        .next()
+        .and_then(|ns| ns.parse().ok());
+    Duration::from_nanos(ns.unwrap_or_default())
+}
+
 /// Each process of the tree under `pid`, with what it uses. Those that end meanwhile are left out.
 ///
 /// # Errors

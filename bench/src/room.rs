@@ -29,7 +29,16 @@ const HEARD_MAX: usize = 16;
 
 struct Utterance {
     samples: Vec<i16>,
-    spoken: oneshot::Sender<Instant>,
+    spoken: oneshot::Sender<Said>,
+}
+
+/// When something was said.
+#[derive(Clone, Copy, Debug)]
+pub struct Said {
+    /// Its first frame was sent.
+    pub began: Instant,
+    /// Its last loud frame was sent.
+    pub ended: Instant,
 }
 
 /// Something heard, and when.
@@ -107,6 +116,14 @@ impl Call {
     /// # Errors
     /// When the microphone is gone.
     pub async fn say(&self, samples: Vec<i16>) -> Result<Instant> {
+        Ok(self.speak(samples).await?.ended)
+    }
+
+    /// The same; tells also when it began.
+    ///
+    /// # Errors
+    /// As for [`Self::say`].
+    pub async fn speak(&self, samples: Vec<i16>) -> Result<Said> {
         let (spoken, done) = oneshot::channel();
         self.microphone
             .send(Utterance { samples, spoken })
@@ -131,8 +148,8 @@ impl Call {
             .ok()
     }
 
-    /// How long the agent's sound lay in the caller's own jitter buffer, on average: the part of every
-    /// latency that is the listener's. `None` before there was any.
+    /// How long the agent's sound lay in the caller's own jitter buffer, on average, the length of its
+    /// packet included: the part of every latency that is the listener's. `None` before there was any.
     pub async fn buffered(&self) -> Option<Duration> {
         for participant in self.room.remote_participants().into_values() {
             for publication in participant.track_publications().into_values() {
@@ -173,19 +190,29 @@ impl Call {
     }
 }
 
+/// An utterance and how far it is spoken.
+struct Speaking {
+    utterance: Utterance,
+    position: usize,
+    end: usize,
+    began: Instant,
+}
+
 /// Sends a frame every 10 ms for as long as the call lasts.
 async fn send_voice(source: NativeAudioSource, mut utterances: mpsc::Receiver<Utterance>) {
     let mut clock = tokio::time::interval(Duration::from_millis(10));
     let mut frame = AudioFrame::new(SAMPLE_RATE_HZ, 1, FRAME_SAMPLES as u32);
-    let mut speaking: Option<(Utterance, usize, usize)> = None;
+    let mut speaking: Option<Speaking> = None;
     loop {
         clock.tick().await;
         if speaking.is_none() {
             speaking = match utterances.try_recv() {
-                Ok(utterance) => {
-                    let end = speech_end(&utterance.samples);
-                    Some((utterance, 0, end))
-                }
+                Ok(utterance) => Some(Speaking {
+                    position: 0,
+                    end: speech_end(&utterance.samples),
+                    began: Instant::now(),
+                    utterance,
+                }),
                 Err(mpsc::error::TryRecvError::Empty) => None,
                 Err(mpsc::error::TryRecvError::Disconnected) => return,
             };
@@ -193,19 +220,23 @@ async fn send_voice(source: NativeAudioSource, mut utterances: mpsc::Receiver<Ut
         let data = frame.data.to_mut();
         data.fill(0);
         let mut is_done = false;
-        if let Some((utterance, position, end)) = &mut speaking {
-            let rest = &utterance.samples[*position..*end];
+        if let Some(speaking) = &mut speaking {
+            let rest = &speaking.utterance.samples[speaking.position..speaking.end];
             let count = rest.len().min(FRAME_SAMPLES);
             data[..count].copy_from_slice(&rest[..count]);
-            *position += count;
-            is_done = position == end;
+            speaking.position += count;
+            is_done = speaking.position == speaking.end;
         }
         if source.capture_frame(&frame).await.is_err() {
             return;
         }
-        if is_done && let Some((utterance, ..)) = speaking.take() {
+        if is_done && let Some(speaking) = speaking.take() {
+            let said = Said {
+                began: speaking.began,
+                ended: Instant::now(),
+            };
             // Nobody waits any more when the call is being ended.
-            utterance.spoken.send(Instant::now()).ok();
+            speaking.utterance.spoken.send(said).ok();
         }
     }
 }

@@ -14,8 +14,16 @@ use crate::SAMPLE_RATE_HZ;
 /// # Errors
 /// When flite is not installed or says nothing.
 pub async fn speak(text: &str) -> Result<Vec<i16>> {
+    speak_as("slt", text).await
+}
+
+/// Speaks `text` with a voice of flite: one of its 16 kHz voices.
+///
+/// # Errors
+/// When flite is not installed, has no such voice or says nothing.
+pub async fn speak_as(voice: &str, text: &str) -> Result<Vec<i16>> {
     let output = Command::new("flite")
-        .args(["-voice", "slt", "-t", text, "-o", "/dev/stdout"])
+        .args(["-voice", voice, "-t", text, "-o", "/dev/stdout"])
         .kill_on_drop(true)
         .output()
         .await

@@ -8,7 +8,7 @@ use futures::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 
 use super::profile::Profile;
-use crate::audio::vad::EarshotVad;
+use crate::audio::detector::VoiceDetector;
 use crate::memory::{CallMemory, Recorder};
 use crate::room::{AudioOutput, RoomEvent, RoomOutput, RpcMethod};
 use crate::session::realtime::RealtimeSession;
@@ -47,7 +47,7 @@ impl Conversation {
         let settings = profile.settings.clone();
         let session = match &profile.realtime {
             None => {
-                let vad = Box::new(EarshotVad::new());
+                let vad = Box::new(VoiceDetector::new());
                 let session = Session::prepare(settings, agent, vad, output, links);
                 AnySession::Stages(Box::new(session))
             }

@@ -7,6 +7,7 @@ use futures::future::join_all;
 use tokio::sync::Mutex;
 
 use super::profile::Profile;
+use crate::arrival::ArrivalObserver;
 use crate::cache::Cache;
 use crate::memory::Memories;
 use crate::pool::{ConnectionPool, Endpoint};
@@ -34,6 +35,7 @@ pub struct AgentJobs {
     pub(super) memories: Option<Memories>,
     pub(super) mcp: Mutex<McpServers>,
     pub(super) observer: Option<Arc<dyn TurnObserver>>,
+    pub(super) arrivals: Option<Arc<dyn ArrivalObserver>>,
 }
 
 impl AgentJobs {
@@ -46,6 +48,7 @@ impl AgentJobs {
             memories: None,
             mcp: Mutex::default(),
             observer: None,
+            arrivals: None,
         }
     }
 
@@ -77,6 +80,13 @@ impl AgentJobs {
     #[must_use]
     pub fn observed_by(mut self, observer: Arc<dyn TurnObserver>) -> Self {
         self.observer = Some(observer);
+        self
+    }
+
+    /// The same agent, and `observer` is told how long each job took to be heard.
+    #[must_use]
+    pub fn arrivals_observed_by(mut self, observer: Arc<dyn ArrivalObserver>) -> Self {
+        self.arrivals = Some(observer);
         self
     }
 

@@ -19,6 +19,7 @@ pub use self::config::Config;
 use self::conversation::{Conversation, remember};
 pub use self::jobs::{AgentJobs, Services};
 pub use self::profile::Profile;
+use crate::arrival::{Arrival, Step};
 use crate::memory::CallMemory;
 use crate::room::{FrontEnd, Joined, RoomEvent, RoomOutput, SilentOutput, Voice, join};
 use crate::session::{Agent, SessionEnd};
@@ -30,7 +31,9 @@ impl AgentJobs {
     async fn talk(&self, job: JobContext) -> JobOutcome {
         // The greeting is made while the room is joined.
         let profile = self.profile(&job.agent_name);
-        let voice = Arc::new(Voice::new(profile.sample_rate_hz()));
+        let arrival = Arrival::new(job.id.clone(), job.asked_at, self.arrivals.clone());
+        arrival.reach(Step::Assigned, job.assigned_at);
+        let voice = Arc::new(Voice::new(profile.sample_rate_hz(), arrival));
         let (mut agent, memory) = self.agent_with_memory(profile);
         let front_end = FrontEnd::default();
         agent.tools = agent.tools.and(profile.tools_of(&front_end));

@@ -1,10 +1,11 @@
 //! PCM as the program passes it around, and what can be told from it without I/O or clocks.
 //!
-//! A user's frames go through [`vad`] (how likely is a voice?) and [`speech`] (where does speech
+//! A user's frames go through [`detector`] (a [`vad`]: how likely is a voice?) and [`speech`] (where does speech
 //! begin, pause and end?) while [`utterance`] keeps the sound. [`earcon`] makes the sounds that are
 //! our own, [`resample`] changes the rate of a recording, and [`recording`] reads those of browsers. The
 //! codecs of a call live in the engine, tracks in `room`.
 
+pub mod detector;
 pub mod earcon;
 pub mod recording;
 pub mod resample;

@@ -46,7 +46,8 @@ pub struct Config {
     pub base_url: String,
     /// Key for this stage; empty for that of `[openai]` if the host is the same.
     pub api_key: Pii<String>,
-    /// Until the first word, all attempts together.
+    /// Until the first word, all attempts and fallbacks together. A caller waits through it in silence
+    /// and then hears an apology.
     #[serde(rename = "timeout_seconds", with = "seconds")]
     pub timeout: Duration,
     /// Until the first word, each attempt. Source: livekit-agents 1.7.0 `APIConnectOptions`, 10 s.
@@ -91,7 +92,7 @@ impl Default for Config {
             reasoning_effort: None,
             base_url: String::new(),
             api_key: Pii::default(),
-            timeout: Duration::from_secs(30),
+            timeout: Duration::from_secs(10),
             first_token_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(10),
             fallback_after: Duration::from_secs(5),
@@ -210,7 +211,7 @@ impl OpenAiLlm {
     }
 
     /// The model of `config` and all its fallbacks, in the order of preference. Each but the last is
-    /// asked once and for a short while only: the next one waits.
+    /// asked once and for a short while only: the next one waits. The last has the rest of the time.
     ///
     /// # Errors
     /// When an address or a key cannot be used.
@@ -222,12 +223,12 @@ impl OpenAiLlm {
         let all = config.all(shared)?.into_iter();
         let all = all.map(|(at, config)| Self::new(pool.clone(), &at, config));
         let mut all = all.collect::<Result<Vec<_>, _>>()?;
+        let shares = pool::shares(config.timeout, config.fallback_after, all.len());
         let n_replaceable = all.len() - 1;
-        for replaceable in &mut all[..n_replaceable] {
-            let config = &mut replaceable.config;
-            config.timeout = config.timeout.min(config.fallback_after);
-            config.first_token_timeout = config.first_token_timeout.min(config.fallback_after);
-            replaceable.retries_max = Some(0);
+        for (place, (one, share)) in all.iter_mut().zip(shares).enumerate() {
+            one.config.timeout = share;
+            one.config.first_token_timeout = one.config.first_token_timeout.min(share);
+            one.retries_max = (place < n_replaceable).then_some(0);
         }
         Ok(all)
     }

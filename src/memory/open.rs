@@ -42,11 +42,11 @@ pub enum OpenError {
 /// Opens the store that the configuration asks for and shows it to the pool; `None` when it asks
 /// for none.
 ///
-/// A server that is not there is no error: the store connects when it comes, and until then its
-/// operations fail.
+/// A server that is not there, or a file that cannot be used, is no error: the store connects when it
+/// comes, and until then its operations fail.
 ///
 /// # Errors
-/// When the settings cannot work, or the file of the embedded database cannot be used.
+/// When the settings cannot work.
 pub async fn open(
     config: &Config,
     supabase: &SupabaseConfig,
@@ -67,9 +67,9 @@ pub async fn open(
         }
         StoreKind::None => Ok(None),
         _ => {
-            let store = SqliteStore::open(config, pool.clone()).await?;
+            let store = SqliteStore::new(config, pool.clone());
             pool.register(Arc::new(store.clone()));
-            note("sqlite", Ok(Ok(())));
+            note("sqlite", soon(store.probe()).await);
             Ok(Some(Arc::new(store)))
         }
     }
@@ -143,7 +143,7 @@ fn note(store: &'static str, is_ready: Result<Result<(), CallError>, Elapsed>) {
             store,
             kind = error.kind.label(),
             why = error.cause.map(|cause| cause.to_string()),
-            "the memory cannot be reached; calls go on without it until it can"
+            "the memory cannot be used; calls go on without it until it can"
         ),
     }
 }

@@ -285,6 +285,20 @@ impl Shown {
     }
 }
 
+/// How long each of `n` services of a stage may take to begin its answer, in the order of preference:
+/// `fallback_after`, and the last one what is left of `timeout`. So nobody waits longer than `timeout`
+/// for all of them together, unless there are so many that the last would have less time than the others.
+pub(crate) fn shares(
+    timeout: Duration,
+    fallback_after: Duration,
+    n: usize,
+) -> impl Iterator<Item = Duration> {
+    let one = timeout.min(fallback_after);
+    let n_others = u32::try_from(n.saturating_sub(1)).unwrap_or(u32::MAX);
+    let left = timeout.saturating_sub(one.saturating_mul(n_others));
+    (1..=n).map(move |place| if place < n { one } else { left.max(one) })
+}
+
 /// The key of a place in a stage's list of fallbacks, for [`crate::config`]'s mistakes.
 pub(crate) fn fallback_key(stage: &str, place: usize) -> String {
     format!("{stage}.fallback[{place}]")

@@ -128,3 +128,20 @@ async fn the_statistics_say_who_serves() {
     assert_eq!(stage["candidates"][0]["host"], "a:80");
     assert_eq!(stage["candidates"][1]["is_in_use"], true);
 }
+
+#[test]
+fn several_services_share_the_time_that_a_caller_waits() {
+    for (timeout, fallback_after, expected) in [
+        (10, 5, vec![10]),
+        (10, 5, vec![5, 5]),
+        (10, 2, vec![2, 2, 6]),
+        // A share must be worth asking for.
+        (10, 5, vec![5, 5, 5]),
+        (3, 5, vec![3, 3]),
+    ] {
+        let (timeout, fallback_after) = (timeout * SECOND, fallback_after * SECOND);
+        let shares: Vec<_> = shares(timeout, fallback_after, expected.len()).collect();
+        let expected: Vec<_> = expected.into_iter().map(|it| it * SECOND).collect();
+        assert_eq!(shares, expected);
+    }
+}

@@ -173,6 +173,7 @@ impl ConnectionPool {
     ///
     /// It looks every `pool.health_interval`, and when an open breaker's time is over. It asks what
     /// has neither answered nor been asked for `pool.health_check_after`, what failed the last time,
+    /// what calls go on without,
     /// and what the breaker would let a probe through to, so that no caller has to pay for finding
     /// out. A failure drops the idle connections to the service: what was stale is gone when it is
     /// back. Each change is logged once. A check that takes its time delays no other.
@@ -273,6 +274,7 @@ impl ConnectionPool {
 
     fn signs(&self, key: &Key) -> Signs {
         let check = self.0.health.checks().get(key).copied();
+        let is_missing = key.host.is_none() && self.missing().contains_key(&key.service);
         let gates = self.0.shared.gates.behind(key);
         let states: Vec<_> = gates.iter().map(|gate| gate.state()).collect();
         let breaker = [BreakerState::HalfOpen, BreakerState::Open]
@@ -283,7 +285,7 @@ impl ConnectionPool {
             last_answer: gates.iter().filter_map(|gate| gate.last_answer()).max(),
             last_check: check.map(|check| check.at),
             is_failing: check.is_some_and(|check| check.failure.is_some()),
-            is_suspect: self.0.health.suspects().contains(key),
+            is_suspect: self.0.health.suspects().contains(key) || is_missing,
         }
     }
 
@@ -337,16 +339,20 @@ impl ConnectionPool {
 
 fn report(host: Option<&str>, error: &CallError) {
     let (service, kind) = (error.service.label(), error.kind);
+    // A check has nothing of what a caller said.
+    let why = error.cause.as_ref().map(|cause| cause.to_string());
     if kind.needs_operator() {
         tracing::error!(
             service,
             host,
+            why,
             "health check: {kind}; check the key and the address"
         );
     } else {
         tracing::warn!(
             service,
             host,
+            why,
             "health check: {kind}; its idle connections are dropped"
         );
     }

@@ -32,6 +32,7 @@ mod openai;
 mod parallel;
 mod places;
 mod prewarm;
+mod proxy;
 mod recorder;
 mod retry;
 mod socket;
@@ -47,6 +48,7 @@ mod tls;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use hyper_util::client::proxy::matcher::Matcher;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
@@ -54,7 +56,7 @@ pub use self::adaptive::Config as AdaptiveConfig;
 pub use self::backend::Backend;
 pub use self::breaker::{BreakerState, Config as BreakerConfig};
 pub use self::call::Lease;
-pub(crate) use self::choice::{Candidate, Choice, fallback_key};
+pub(crate) use self::choice::{Candidate, Choice, fallback_key, shares};
 pub use self::choice::{CandidateStats, StageStats};
 pub use self::classify::Refusal;
 pub(crate) use self::classify::{from_openai, refusal_in_stream};
@@ -114,6 +116,8 @@ struct Shared {
     gates: Arc<gate::Gates>,
     ledger: connections::Ledger,
     resolver: dns::CachingResolver,
+    /// Of the environment; the HTTP client reads them itself.
+    proxies: Matcher,
 }
 
 impl ConnectionPool {
@@ -139,6 +143,7 @@ impl ConnectionPool {
             gates: Arc::new(gate::Gates::new(&config)),
             ledger,
             resolver,
+            proxies: Matcher::from_system(),
             config,
         });
         let started = Instant::now();
@@ -274,6 +279,11 @@ impl ConnectionPool {
     /// made; `why` is for an operator and holds no secret.
     pub fn go_without(&self, service: Service, why: String) {
         self.missing().insert(service, why);
+    }
+
+    /// The opposite: the service is there. Returns whether calls went on without it.
+    pub fn go_on_with(&self, service: Service) -> bool {
+        self.missing().remove(&service).is_some()
     }
 
     fn missing(&self) -> std::sync::MutexGuard<'_, BTreeMap<Service, String>> {

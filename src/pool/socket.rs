@@ -114,34 +114,6 @@ impl Lease {
         Ok(start(stream, (local, remote)))
     }
 
-    /// The TCP connection, to any of the host's addresses.
-    async fn connect(&self, url: &Url) -> Result<TcpStream, CallError> {
-        let shared = self.shared();
-        let unavailable =
-            |error: std::io::Error| self.spec().error(ErrorKind::Unavailable).because(error);
-        let host = url.host_str().unwrap_or_default();
-        let host = host.trim_matches(['[', ']']);
-        let port = url.port_or_known_default().unwrap_or_default();
-        let found = shared.resolver.addresses(host.to_owned()).await;
-        let addresses: Vec<_> = found
-            .map_err(unavailable)?
-            .into_iter()
-            .map(|address| SocketAddr::new(address.ip(), port))
-            .collect();
-        let connecting = TcpStream::connect(addresses.as_slice());
-        let connected = match timeout(shared.config.connect_timeout, connecting).await {
-            Ok(connected) => connected,
-            Err(_) => return Err(self.spec().error(ErrorKind::Timeout)),
-        };
-        let stream = connected.map_err(|error| {
-            shared.resolver.expire(host);
-            unavailable(error)
-        })?;
-        // Sound goes out in small pieces, none of which may wait for the next.
-        stream.set_nodelay(true).map_err(unavailable)?;
-        Ok(stream)
-    }
-
     fn handshake(&self, error: tungstenite::Error) -> CallError {
         let spec = self.spec();
         match error {

@@ -20,7 +20,8 @@ use crate::error::Service;
 pub struct PoolStats {
     /// Since the pool was built.
     pub uptime_seconds: f64,
-    /// Connections of all services together.
+    /// HTTP connections and WebSockets of all services together; databases and Redis count theirs in
+    /// their own lines.
     pub connections: ConnectionStats,
     /// The client that HTTP services share.
     pub http_client: HttpClientStats,

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future;
 use futures::stream::{BoxStream, FuturesUnordered, StreamExt, unfold};
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 
 use super::RoomEvent;
 use super::keypad::Keypad;
+use super::lag::Lag;
 use super::link::{Link, is_gone_for_good, may_be_user};
 use super::output::Voice;
 use super::preconnect::PreConnect;
@@ -43,6 +45,7 @@ pub(super) struct Input {
     pub(super) link: Arc<Link>,
     pub(super) voice: Arc<Voice>,
     microphone: Option<(TrackSid, NativeAudioStream)>,
+    lag: Option<Lag>,
     /// Whether the front end wants the user to be heard.
     pub(super) is_listening: bool,
     pub(super) preconnect: PreConnect,
@@ -67,6 +70,7 @@ impl Input {
             link,
             voice,
             microphone: None,
+            lag: None,
             is_listening: true,
             preconnect: PreConnect::default(),
             keypad: Keypad::default(),
@@ -108,6 +112,7 @@ impl Input {
                     Some(_) => {}
                     None => self.set_microphone(None),
                 },
+                lag = next_lag(&mut self.lag) => return Some(RoomEvent::Lag(lag)),
                 () = sleep_until(self.preconnect.deadline()) => {
                     let frames = self.preconnect.give_up();
                     self.hear(frames);
@@ -155,7 +160,7 @@ impl Input {
                 let pressed = self.keypad.press(Instant::now(), &key);
                 self.on_pressed(pressed);
             }
-            E::LocalTrackSubscribed { .. } => self.voice.set_heard(),
+            E::LocalTrackSubscribed { .. } => self.voice.set_subscribed(),
             E::TextStreamOpened {
                 reader,
                 topic,
@@ -217,6 +222,7 @@ impl Input {
 
     fn set_microphone(&mut self, track: Option<&RemoteAudioTrack>) {
         self.preconnect.forget();
+        self.lag = track.cloned().map(Lag::new);
         self.microphone = track.map(|track| {
             let options = NativeAudioStreamOptions {
                 queue_size_frames: Some(FRAMES_MAX),
@@ -249,6 +255,7 @@ impl Input {
     fn end(&mut self) {
         self.is_over = true;
         self.microphone = None;
+        self.lag = None;
         self.ready.push_back(RoomEvent::Disconnected);
     }
 }
@@ -263,6 +270,14 @@ async fn next_frame(microphone: &mut Option<(TrackSid, NativeAudioStream)>) -> O
         samples: frame.data.into_owned(),
         sample_rate_hz: frame.sample_rate,
     })
+}
+
+/// How late the next frames are; waits for ever without a microphone.
+async fn next_lag(lag: &mut Option<Lag>) -> Duration {
+    match lag {
+        Some(lag) => lag.next().await,
+        None => future::pending().await,
+    }
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future;
 use futures::stream::BoxStream;
 use livekit::{Room, RoomDataStreamOptions, RoomError, RoomOptions};
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::front_end::FrontEnd;
@@ -13,8 +16,9 @@ use super::input::Input;
 use super::link::Link;
 use super::output::Voice;
 use super::rpc::{self, RpcMethod};
-use super::text::{RoomText, publish};
-use super::{AgentCard, RoomEvent, RoomOutput};
+use super::text::{RoomText, publish, show_state};
+use super::{AgentCard, RoomEvent, RoomOutput, signal};
+use crate::arrival::Step;
 use crate::redact::Pii;
 
 /// What a participant may send at once: ten seconds of sound at 48 kHz and twice that.
@@ -82,16 +86,19 @@ pub async fn join(
     options.auto_subscribe = false;
     options.data_stream =
         RoomDataStreamOptions::default().with_max_payload_byte_length(STREAM_BYTES_MAX);
+    signal::install();
     let (room, events) = Room::connect(url, token.expose(), options)
         .await
         .map_err(JoinError::Connect)?;
+    voice.arrival().reach(Step::Joined, Instant::now());
     let room = Arc::new(room);
     let presence = Presence(Some(Arc::clone(&room)));
-    rpc::register(&room.local_participant(), methods);
     let link = Arc::new(Link::default());
     front_end.connect(room.local_participant(), Arc::clone(&link));
     let (output, commands) = RoomText::new();
     let notes = output.notes();
+    let states = show_state(room.local_participant(), output.states());
+    let states = AbortOnDropHandle::new(tokio::spawn(states));
     let voice_sid = match voice.publish(&room).await {
         Ok(sid) => sid,
         Err(error) => {
@@ -99,6 +106,8 @@ pub async fn join(
             return Err(error);
         }
     };
+    // Each of them makes the SDK negotiate anew, which the track would have to wait for.
+    rpc::register(&room.local_participant(), methods);
     let text = publish(
         room.local_participant(),
         Arc::clone(&link),
@@ -110,7 +119,7 @@ pub async fn join(
         events: Input::new(Arc::clone(&room), events, link, voice, notes).into_stream(),
         output: Arc::new(output),
         presence,
-        text: AbortOnDropHandle::new(tokio::spawn(text)),
+        text: AbortOnDropHandle::new(tokio::spawn(future::join(text, states).map(drop))),
     })
 }
 

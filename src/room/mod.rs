@@ -5,6 +5,7 @@ mod front_end;
 mod input;
 mod join;
 mod keypad;
+mod lag;
 mod link;
 mod output;
 mod playout;
@@ -12,6 +13,7 @@ mod preconnect;
 mod remote;
 mod rpc;
 mod session_event;
+mod signal;
 mod silent;
 mod streams;
 mod text;
@@ -81,6 +83,9 @@ impl AgentState {
 pub enum RoomEvent {
     /// The next sound of the user's microphone: 16 kHz mono.
     Frame(AudioFrame),
+    /// So long ago the microphone took up what arrives now, as far as is known here: without the way
+    /// through the network.
+    Lag(Duration),
     /// The user typed something, or pressed keys of a telephone.
     Text(Pii<String>),
     /// There is a user with this identity to talk to; again after [`RoomEvent::UserLeft`] that was

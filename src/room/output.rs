@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, SetOnce};
 use tokio::time::Instant;
 
 use super::{AudioOutput, JoinError, PlayoutClock};
+use crate::arrival::{Arrival, Step};
 use crate::audio::AudioFrame;
 
 /// The track's name.
@@ -37,6 +38,7 @@ pub struct Voice {
     started: Instant,
     clock: Mutex<PlayoutClock>,
     is_heard: SetOnce<()>,
+    arrival: Arrival,
     /// Whether silence is sent in place of the voice; its time passes all the same.
     is_muted: AtomicBool,
     /// One frame at a time; the engine refuses a second one.
@@ -46,13 +48,14 @@ pub struct Voice {
 impl Voice {
     /// A voice without a room, for mono sound of this rate; Opus takes 8, 12, 16, 24 and 48 kHz as
     /// they are. Needs a Tokio runtime.
-    pub fn new(sample_rate_hz: u32) -> Self {
+    pub fn new(sample_rate_hz: u32, arrival: Arrival) -> Self {
         let options = AudioSourceOptions::default();
         Self {
             source: NativeAudioSource::new(options, sample_rate_hz, 1, QUEUE_MS),
             started: Instant::now(),
             clock: Mutex::default(),
             is_heard: SetOnce::new(),
+            arrival,
             is_muted: AtomicBool::new(false),
             turn: Semaphore::new(1),
         }
@@ -71,11 +74,22 @@ impl Voice {
             .publish_track(LocalTrack::Audio(track), options)
             .await
             .map_err(JoinError::Publish)?;
+        self.arrival.reach(Step::Published, Instant::now());
         Ok(publication.sid())
     }
 
+    /// How it came into the room.
+    pub(super) fn arrival(&self) -> &Arrival {
+        &self.arrival
+    }
+
     /// Somebody subscribed: what is played from now on is heard.
-    pub(super) fn set_heard(&self) {
+    pub(super) fn set_subscribed(&self) {
+        self.arrival.reach(Step::Subscribed, Instant::now());
+        self.set_heard();
+    }
+
+    fn set_heard(&self) {
         // Only the first one matters.
         self.is_heard.set(()).ok();
     }
@@ -114,8 +128,9 @@ impl Voice {
             num_channels: 1,
             samples_per_channel: n_samples,
         };
-        if let Err(error) = self.source.capture_frame(&frame).await {
-            tracing::debug!(%error, "a frame of the agent's voice was not sent");
+        match self.source.capture_frame(&frame).await {
+            Ok(()) => self.arrival.reach(Step::FirstSound, Instant::now()),
+            Err(error) => tracing::debug!(%error, "a frame of the agent's voice was not sent"),
         }
     }
 }

@@ -46,26 +46,25 @@ pub(super) struct RoomText {
 /// The sending task's side.
 pub(super) struct Commands {
     commands: mpsc::Receiver<Command>,
-    state: watch::Receiver<AgentState>,
     notes: mpsc::Receiver<Note>,
 }
 
 impl RoomText {
     pub(super) fn new() -> (Self, Commands) {
         let (commands_in, commands) = mpsc::channel(COMMANDS_MAX);
-        let (state_in, state) = watch::channel(AgentState::Initializing);
+        let state = watch::Sender::new(AgentState::Initializing);
         let (notes_in, notes) = Notes::new();
         let output = Self {
             commands: commands_in,
-            state: state_in,
+            state,
             notes: notes_in,
         };
-        let commands = Commands {
-            commands,
-            state,
-            notes,
-        };
-        (output, commands)
+        (output, Commands { commands, notes })
+    }
+
+    /// What the agent does, for [`show_state`].
+    pub(super) fn states(&self) -> watch::Receiver<AgentState> {
+        self.state.subscribe()
     }
 
     /// Where others leave notes for the front end.
@@ -124,7 +123,6 @@ pub(super) async fn publish(
 ) {
     let Commands {
         mut commands,
-        state,
         notes,
     } = commands;
     let texts = async {
@@ -135,13 +133,19 @@ pub(super) async fn publish(
     };
     tokio::join!(
         texts,
-        publish_state(&participant, state),
         remote::serve(&participant, Arc::clone(&link), card, notes),
     );
 }
 
-/// Shows the latest state; states that came and went while one was sent are skipped.
-async fn publish_state(participant: &LocalParticipant, mut state: watch::Receiver<AgentState>) {
+/// Shows the latest state, until the session's side is dropped; states that came and went while one was
+/// sent are skipped. The first makes the agent visible: without tracks, others hear of a participant
+/// only every 3 s, but at once when its attributes are set.
+///
+/// Source: livekit-server 1.13.5 `pkg/rtc/room.go`, `onParticipantUpdate`, `PushAndDequeueUpdates`.
+pub(super) async fn show_state(
+    participant: LocalParticipant,
+    mut state: watch::Receiver<AgentState>,
+) {
     loop {
         let label = state.borrow_and_update().label();
         let attributes = HashMap::from([(ATTRIBUTE_STATE.to_owned(), label.to_owned())]);

@@ -232,6 +232,7 @@ impl Conversation {
 
     fn on_room(&mut self, now: SessionTime, event: RoomEvent) {
         match event {
+            RoomEvent::Lag(lag) => self.listener.hear_late(lag),
             RoomEvent::Frame(frame) => {
                 self.transcriptions.hear(&frame);
                 let outputs = self.listener.hear(now, &frame);
@@ -284,7 +285,7 @@ impl Conversation {
                 }
                 TurnOutput::CancelTranscription(request) => self.transcriptions.cancel(request),
                 TurnOutput::Prepare(text) => self.prepare(text),
-                TurnOutput::Pause => self.pause(),
+                TurnOutput::Pause => self.pause(now),
                 TurnOutput::Resume => self.resume(),
                 TurnOutput::DropPrepared => self.drop_prepared(),
                 TurnOutput::Interrupt => self.interrupt(now),

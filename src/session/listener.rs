@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::BoxVad;
 use crate::audio::AudioFrame;
-use crate::audio::speech::{self, SpeechGate};
+use crate::audio::speech::{self, Judged, SpeechGate};
 use crate::audio::utterance::UtteranceBuffer;
 use crate::audio::vad::{SAMPLE_RATE_HZ, WINDOW_SAMPLES, Windows};
 use crate::room::UserState;
@@ -27,6 +27,8 @@ pub(super) struct Listener {
     utterance: UtteranceBuffer,
     machine: TurnMachine,
     last_frame_at: SessionTime,
+    /// How old a frame is when it is heard.
+    lag: Duration,
 }
 
 impl Listener {
@@ -41,6 +43,7 @@ impl Listener {
             ),
             machine: TurnMachine::new(turn.clone()),
             last_frame_at: SessionTime::ZERO,
+            lag: Duration::ZERO,
         }
     }
 
@@ -53,10 +56,15 @@ impl Listener {
         let (vad, gate) = (&mut self.vad, &mut self.gate);
         let mut events = Vec::new();
         self.windows.push(&frame.samples, |window| {
-            events.extend(gate.push(vad.probability(window), WINDOW));
+            events.extend(gate.push(Judged {
+                probability: vad.probability(window),
+                loudness: loudness(window),
+                length: WINDOW,
+            }));
         });
         let mut outputs = Vec::new();
         for event in events {
+            let event = event.heard_late(self.lag);
             outputs.extend(self.machine.input(now, TurnInput::Speech(event)));
         }
         if self.utterance.is_full() {
@@ -64,6 +72,11 @@ impl Listener {
         }
         outputs.extend(self.machine.input(now, TurnInput::Tick));
         outputs
+    }
+
+    /// Frames are so old from here on: what they tell was so long ago.
+    pub(super) fn hear_late(&mut self, lag: Duration) {
+        self.lag = lag;
     }
 
     /// Tells the machine of anything but sound.
@@ -80,7 +93,12 @@ impl Listener {
             self.last_frame_at = now;
             let n_windows = missing.as_micros() / WINDOW.as_micros();
             for _ in 0..n_windows {
-                if let Some(event) = self.gate.push(0.0, WINDOW) {
+                let silence = Judged {
+                    probability: 0.0,
+                    loudness: 0.0,
+                    length: WINDOW,
+                };
+                if let Some(event) = self.gate.push(silence) {
                     outputs.extend(self.machine.input(now, TurnInput::Speech(event)));
                 }
             }
@@ -120,6 +138,11 @@ impl Listener {
         }
     }
 
+    /// When the user began to say what is not answered yet.
+    pub(super) fn turn_began(&self) -> Option<SessionTime> {
+        self.machine.turn_began()
+    }
+
     /// The sound of the turn so far.
     pub(super) fn utterance(&mut self) -> &mut UtteranceBuffer {
         &mut self.utterance
@@ -127,7 +150,14 @@ impl Listener {
 
     /// Another microphone is heard from here on.
     pub(super) fn change_source(&mut self) {
+        self.lag = Duration::ZERO;
         self.vad.reset();
         self.windows = Windows::default();
     }
+}
+
+/// Root mean square, in sample units.
+fn loudness(window: &[i16]) -> f32 {
+    let energy: f32 = window.iter().map(|&sample| f32::from(sample).powi(2)).sum();
+    (energy / window.len().max(1) as f32).sqrt()
 }

@@ -26,6 +26,7 @@ pub(super) fn turn(turn: &Turn) {
         llm_ttft_ms = ms(timeline.llm_ttft()),
         tts_ttfb_ms = ms(timeline.tts_ttfb()),
         e2e_latency_ms = ms(timeline.e2e_latency()),
+        interruption_delay_ms = ms(timeline.interruption_delay),
         "turn"
     );
 }

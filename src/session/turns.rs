@@ -48,6 +48,16 @@ pub(super) struct Exchange {
     pub(super) ending: Option<Ending>,
 }
 
+impl Exchange {
+    /// The user, who began to speak at `began`, is heard instead. What was not audible was not interrupted.
+    fn silence(&mut self, now: SessionTime, began: Option<SessionTime>) {
+        if let (Some(audible), Some(began)) = (self.timeline.playout_started, began) {
+            let delay = now.since(began.max(audible));
+            self.timeline.interruption_delay.get_or_insert(delay);
+        }
+    }
+}
+
 impl Core {
     /// Begins to make a reply; nothing is heard of it before it is released.
     pub(super) fn make(&mut self, source: Source, kind: Kind) -> Exchange {
@@ -170,10 +180,12 @@ impl Conversation {
     }
 
     /// Silence, but what is being said can go on from here.
-    pub(super) fn pause(&mut self) {
+    pub(super) fn pause(&mut self, now: SessionTime) {
+        let began = self.listener.turn_began();
         let Some(exchange) = &mut self.active else {
             return;
         };
+        exchange.silence(now, began);
         exchange.is_paused = true;
         exchange.reply.pause();
         self.core.output.clear();
@@ -186,6 +198,8 @@ impl Conversation {
             return;
         };
         exchange.is_paused = false;
+        // It was no interruption.
+        exchange.timeline.interruption_delay = None;
         exchange.reply.resume();
         let state = match exchange.timeline.playout_started {
             Some(_) => AgentState::Speaking,
@@ -198,9 +212,10 @@ impl Conversation {
 
     /// Stops the agent: silence, and what was heard is what was said.
     pub(super) fn interrupt(&mut self, now: SessionTime) {
-        let Some(exchange) = self.active.take() else {
+        let Some(mut exchange) = self.active.take() else {
             return;
         };
+        exchange.silence(now, self.listener.turn_began());
         let position = self.core.output.position();
         exchange.reply.stop();
         self.core.output.clear();

@@ -44,7 +44,8 @@ pub struct Config {
     pub base_url: String,
     /// Key for this stage; empty for that of `[openai]` if the host is the same.
     pub api_key: Pii<String>,
-    /// The whole call with its retries.
+    /// The whole call with its retries, and with its fallbacks. A caller waits through it in silence
+    /// and then hears an apology.
     #[serde(rename = "timeout_seconds", with = "seconds")]
     pub timeout: Duration,
     /// One attempt. Source: livekit-agents 1.7.0 `APIConnectOptions`, 10 s.
@@ -96,7 +97,7 @@ impl Default for Config {
             socket_age_max: Duration::from_secs(600),
             base_url: String::new(),
             api_key: Pii::default(),
-            timeout: Duration::from_secs(30),
+            timeout: Duration::from_secs(10),
             attempt_timeout: Duration::from_secs(10),
             fallback_after: Duration::from_secs(5),
             fallback: Vec::new(),
@@ -190,7 +191,7 @@ impl OpenAiStt {
     }
 
     /// The transcriber of `config` and all its fallbacks, in the order of preference. Each but the
-    /// last is asked once and for a short while only: the next one waits.
+    /// last is asked once and for a short while only: the next one waits. The last has the rest of the time.
     ///
     /// # Errors
     /// When an address or a key cannot be used.
@@ -205,12 +206,12 @@ impl OpenAiStt {
             let at = shared.fallback_of(&stage, &fallback.base_url, &fallback.api_key)?;
             all.push(Self::new(pool.clone(), &at, config.with(fallback))?);
         }
+        let shares = pool::shares(config.timeout, config.fallback_after, all.len());
         let n_replaceable = all.len() - 1;
-        for replaceable in &mut all[..n_replaceable] {
-            let config = &mut replaceable.config;
-            config.timeout = config.timeout.min(config.fallback_after);
-            config.attempt_timeout = config.attempt_timeout.min(config.fallback_after);
-            replaceable.retries_max = Some(0);
+        for (place, (one, share)) in all.iter_mut().zip(shares).enumerate() {
+            one.config.timeout = share;
+            one.config.attempt_timeout = one.config.attempt_timeout.min(share);
+            one.retries_max = (place < n_replaceable).then_some(0);
         }
         Ok(all)
     }

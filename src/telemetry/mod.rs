@@ -1,6 +1,7 @@
 //! What operators see: the log, the metrics and the HTTP endpoint. Decides nothing.
 
 mod access;
+mod arrivals;
 mod http;
 mod log;
 mod metrics;
@@ -9,6 +10,7 @@ mod pool;
 mod stores;
 mod turns;
 
+pub use self::arrivals::ArrivalFigures;
 pub use self::http::{Config as HttpConfig, HttpServer, Views, only_from_here};
 pub use self::log::{Config as LogConfig, Format as LogFormat, init as init_log};
 pub use self::metrics::Metrics;

@@ -38,6 +38,19 @@ impl<'a> Page<'a> {
         value.encode(row)
     }
 
+    pub(super) fn histograms(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: Samples<'_, &Histogram>,
+    ) -> fmt::Result {
+        let mut row = (self.0).encode_descriptor(name, help, None, MetricType::Histogram)?;
+        for (labels, value) in samples {
+            value.encode(row.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn counters(
         &mut self,
         name: &str,

@@ -31,7 +31,7 @@ type Measure = fn(&Timeline) -> Option<Duration>;
 /// A stage of a turn: name, meaning, and where it is read from.
 type Stage = (&'static str, &'static str, Measure);
 
-const STAGES: [Stage; 5] = [
+const STAGES: [Stage; 6] = [
     (
         "voice_agent_turn_transcription_delay_seconds",
         "End of the user's voice to the transcript",
@@ -56,6 +56,11 @@ const STAGES: [Stage; 5] = [
         "voice_agent_turn_e2e_latency_seconds",
         "End of the user's voice, or typed text, to the first sound of the reply",
         Timeline::e2e_latency,
+    ),
+    (
+        "voice_agent_turn_interruption_delay_seconds",
+        "Beginning of the user's voice over the agent's to the agent's silence",
+        |timeline| timeline.interruption_delay,
     ),
 ];
 

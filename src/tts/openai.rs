@@ -45,7 +45,7 @@ pub struct Config {
     pub base_url: String,
     /// Key for this stage; empty for that of `[openai]` if the host is the same.
     pub api_key: Pii<String>,
-    /// Until the first sound, all attempts together.
+    /// Until the first sound, all attempts and fallbacks together. A caller waits through it in silence.
     #[serde(rename = "timeout_seconds", with = "seconds")]
     pub timeout: Duration,
     /// Until the first sound, each attempt. Source: livekit-agents 1.7.0 `APIConnectOptions`, 10 s.
@@ -89,7 +89,7 @@ impl Default for Config {
             text_filters: TextFilter::ALL.to_vec(),
             base_url: String::new(),
             api_key: Pii::default(),
-            timeout: Duration::from_secs(30),
+            timeout: Duration::from_secs(10),
             first_byte_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(5),
             fallback_after: Duration::from_secs(5),
@@ -183,7 +183,7 @@ impl OpenAiTts {
     }
 
     /// The voice of `config` and all its fallbacks, in the order of preference. Each but the last is
-    /// asked once and for a short while only: the next one waits.
+    /// asked once and for a short while only: the next one waits. The last has the rest of the time.
     ///
     /// # Errors
     /// When an address or a key cannot be used.
@@ -198,12 +198,12 @@ impl OpenAiTts {
             let at = shared.fallback_of(&stage, &fallback.base_url, &fallback.api_key)?;
             all.push(Self::new(pool.clone(), &at, config.with(fallback))?);
         }
+        let shares = pool::shares(config.timeout, config.fallback_after, all.len());
         let n_replaceable = all.len() - 1;
-        for replaceable in &mut all[..n_replaceable] {
-            let config = &mut replaceable.config;
-            config.timeout = config.timeout.min(config.fallback_after);
-            config.first_byte_timeout = config.first_byte_timeout.min(config.fallback_after);
-            replaceable.retries_max = Some(0);
+        for (place, (one, share)) in all.iter_mut().zip(shares).enumerate() {
+            one.config.timeout = share;
+            one.config.first_byte_timeout = one.config.first_byte_timeout.min(share);
+            one.retries_max = (place < n_replaceable).then_some(0);
         }
         Ok(all)
     }

@@ -73,6 +73,7 @@ impl TurnMachine {
             return;
         }
         let is_user_turn = self.turn.is_some() || self.is_user_speaking();
+        let is_user_turn = is_user_turn && !(self.is_wordless && self.is_user_speaking());
         if let Some(next) = self.queue.pop(is_user_turn) {
             self.drop_prepared();
             self.agent = Agent::Busy {
@@ -102,6 +103,9 @@ impl TurnMachine {
         let (Voice::Speaking { since }, Some(turn)) = (self.voice, &self.turn) else {
             return None;
         };
+        if self.is_wordless {
+            return None;
+        }
         let needed = self.voice_needed_to_interrupt()?;
         let long_enough = since + needed.saturating_sub(turn.utterance_voiced);
         let warm_up = self.config.interruption.echo_warm_up;

@@ -25,7 +25,9 @@ pub struct Config {
 
 /// The most that one turn of the user may be; it is answered then, whether they are done or not.
 ///
-/// Source: livekit-agents 1.8.9, `user_turn_limit` (off there, too).
+/// Source: livekit-agents 1.8.9, `user_turn_limit`, both off by default there, too. There they count from
+/// one answer to the next, over turns without any, and the agent then asks for a word without being
+/// interruptible; here they are of one turn, whose words are answered as always.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limit {
@@ -57,7 +59,8 @@ impl Default for Away {
 
 /// How much is begun at a pause, before the end of the turn is certain.
 ///
-/// Source of the limits: livekit-agents 1.8.9, `preemptive_generation`.
+/// Source of the limits: livekit-agents 1.8.9, `preemptive_generation`; it waits for longer pauses, so it needs
+/// fewer of them (3).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Speculation {
@@ -75,7 +78,7 @@ impl Default for Speculation {
         Self {
             enabled: true,
             speech_max: Duration::from_secs(10),
-            per_turn_max: 3,
+            per_turn_max: 5,
         }
     }
 }

@@ -26,7 +26,8 @@ pub struct Config {
     /// Whether a voice without known words only pauses the agent, who goes on when there were none.
     pub resume_false_interruption: bool,
     /// The longest pause for a voice that has ended and whose words are not known; earlier when it
-    /// is certain that there were none.
+    /// is certain that there were none. A voice that goes on for as long is asked for its words, and
+    /// without any the agent talks over it: it is a noise.
     #[serde(rename = "false_interruption_timeout_seconds", with = "units::seconds")]
     pub false_interruption_timeout: Duration,
     /// How long after the agent is first heard its own echo must be expected: until then a voice

@@ -29,6 +29,8 @@ pub struct TurnMachine {
     pub(super) endpointing: Endpointing,
     pub(super) voice: Voice,
     pub(super) agent: Agent,
+    /// Whether the voice that is heard had no words when they were asked for.
+    pub(super) is_wordless: bool,
     /// When the agent was heard for the first time.
     pub(super) first_audible_at: Option<SessionTime>,
     pub(super) turn: Option<OpenTurn>,
@@ -50,6 +52,7 @@ impl TurnMachine {
             config,
             voice: Voice::Silent,
             agent: Agent::Idle,
+            is_wordless: false,
             first_audible_at: None,
             turn: None,
             queue: SpeechQueue::default(),
@@ -74,7 +77,7 @@ impl TurnMachine {
             TurnInput::UtteranceFull => self.on_utterance_full(),
             TurnInput::Words(words) => self.on_words(words),
             TurnInput::Transcript { request, text } => self.on_transcript(now, request, text),
-            TurnInput::TranscriptionFailed { request } => self.on_failure(request),
+            TurnInput::TranscriptionFailed { request } => self.on_failure(now, request),
             TurnInput::UserText(text) => {
                 self.attention.notice_user();
                 self.on_text(now, text);
@@ -88,6 +91,7 @@ impl TurnMachine {
         }
         self.interrupt_by_voice(now);
         self.resume_in_time(now);
+        self.ask_in_time(now);
         self.cut_in(now);
         self.end_turn(now);
         self.speak_next();
@@ -101,6 +105,7 @@ impl TurnMachine {
         let deadlines = [
             self.voice_interrupts_at(),
             self.resumes_at(),
+            self.asks_at(),
             self.cuts_in_at(),
             self.turn_ends_at(),
             self.attention.away_at(),
@@ -116,6 +121,11 @@ impl TurnMachine {
     /// Whether the user's voice is heard right now.
     pub fn is_user_speaking(&self) -> bool {
         matches!(self.voice, Voice::Speaking { .. })
+    }
+
+    /// When the user began to say what is not answered yet.
+    pub fn turn_began(&self) -> Option<SessionTime> {
+        self.turn.as_ref().map(|turn| turn.started_at)
     }
 
     fn on_speech(&mut self, now: SessionTime, event: SpeechEvent) {
@@ -140,6 +150,7 @@ impl TurnMachine {
 
     fn voice_begins(&mut self, onset: SessionTime) {
         self.voice = Voice::Speaking { since: onset };
+        self.is_wordless = false;
         self.attention.notice_user();
         self.endpointing.user_begins(onset);
         if self.turn.is_some() {
@@ -160,6 +171,10 @@ impl TurnMachine {
         turn.voiced += voiced;
         turn.utterance_voiced += voiced;
         turn.n_pauses += 1;
+        if turn.is_asked_early {
+            self.user_goes_on();
+        }
+        let Some(turn) = &self.turn else { return };
         if turn.is_unasked() && self.may_speculate() {
             self.transcribe();
         }
@@ -181,6 +196,10 @@ impl TurnMachine {
 
     fn on_transcript(&mut self, now: SessionTime, request: RequestId, text: String) {
         let Some(turn) = &mut self.turn else { return };
+        if turn.is_early(request) {
+            self.on_words_so_far(now, &text);
+            return;
+        }
         if !turn.answer(request, text) {
             return;
         }
@@ -200,7 +219,15 @@ impl TurnMachine {
         }
     }
 
-    fn on_failure(&mut self, request: RequestId) {
+    fn on_failure(&mut self, now: SessionTime, request: RequestId) {
+        if self
+            .turn
+            .as_ref()
+            .is_some_and(|turn| turn.is_early(request))
+        {
+            self.on_words_so_far(now, "");
+            return;
+        }
         let was_awaited = self
             .turn
             .as_mut()

@@ -14,6 +14,7 @@ pub mod endpointing;
 pub mod interruption;
 mod io;
 mod judge;
+mod lasting;
 mod limits;
 mod machine;
 mod open_turn;

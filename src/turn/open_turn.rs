@@ -26,6 +26,8 @@ pub(super) struct OpenTurn {
     pub(super) utterance_voiced: Duration,
     pub(super) n_pauses: u32,
     pub(super) is_reply_prepared: bool,
+    /// Whether the words so far are asked for while the user still speaks.
+    pub(super) is_asked_early: bool,
     /// When it became too long: what was said by then is answered as soon as its words are known,
     /// though the user still speaks.
     pub(super) cut_off_at: Option<SessionTime>,
@@ -47,6 +49,7 @@ impl OpenTurn {
             utterance_voiced: Duration::ZERO,
             n_pauses: 0,
             is_reply_prepared: false,
+            is_asked_early: false,
             cut_off_at: None,
             is_rest: false,
             interim: String::new(),
@@ -112,10 +115,16 @@ impl OpenTurn {
     /// The open part has grown: its transcript, awaited or known, is worth nothing any more.
     /// Returns the request to cancel.
     pub(super) fn reopen(&mut self) -> Option<RequestId> {
+        self.is_asked_early = false;
         match std::mem::replace(&mut self.open, Part::Unasked) {
             Part::Asked(request) => Some(request),
             Part::Unasked | Part::Known(_) => None,
         }
+    }
+
+    /// Whether this asks for the words so far of a user who still speaks.
+    pub(super) fn is_early(&self, request: RequestId) -> bool {
+        self.is_asked_early && matches!(self.open, Part::Asked(id) if id == request)
     }
 
     /// Takes an answer; false when nobody waits for it any more.

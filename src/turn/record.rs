@@ -100,6 +100,8 @@ pub struct Timeline {
     pub playout_started: Option<SessionTime>,
     /// The last sound that the caller hears left.
     pub playout_ended: Option<SessionTime>,
+    /// How long the user had spoken over the agent when it was silenced.
+    pub interruption_delay: Option<Duration>,
 }
 
 impl Timeline {

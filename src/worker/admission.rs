@@ -85,15 +85,15 @@ impl Admission {
         Ok(())
     }
 
-    /// Turns a reservation into a running job; false when there is none (any more).
-    pub(super) fn assign(&mut self, job_id: &str) -> bool {
-        match self.slots.get_mut(job_id) {
-            Some(slot @ Slot::Reserved { .. }) => {
-                *slot = Slot::Running;
-                true
-            }
-            _ => false,
-        }
+    /// Turns a reservation into a running job; returns until when it was reserved, `None` when it is not
+    /// (any more).
+    pub(super) fn assign(&mut self, job_id: &str) -> Option<Duration> {
+        let slot = self.slots.get_mut(job_id)?;
+        let Slot::Reserved { until, .. } = *slot else {
+            return None;
+        };
+        *slot = Slot::Running;
+        Some(until)
     }
 
     /// Frees the slot of a job that ended or will not come.
@@ -212,7 +212,7 @@ mod tests {
                 .is_empty()
         );
         assert_eq!(admission.expire(LATER), ["a"]);
-        assert!(!admission.assign("a"), "the reservation is gone");
+        assert_eq!(admission.assign("a"), None, "the reservation is gone");
         assert_eq!(admission.reserve(0, "b", LATER), Ok(()));
     }
 
@@ -220,7 +220,7 @@ mod tests {
     fn a_running_job_never_expires() {
         let mut admission = Admission::new(1, 0.7);
         admission.reserve(0, "a", LATER).unwrap();
-        assert!(admission.assign("a"));
+        assert_eq!(admission.assign("a"), Some(LATER));
         assert_eq!(admission.next_expiry(), None);
         assert!(admission.expire(LATER * 100).is_empty());
         assert!(admission.forget_reservations(0).is_empty());
@@ -234,7 +234,7 @@ mod tests {
         admission.reserve(1, "b", LATER).unwrap();
         assert_eq!(admission.reserve(1, "c", LATER), Err(Refusal::NoSlot));
         assert_eq!(admission.forget_reservations(1), ["b"]);
-        assert!(admission.assign("a"));
+        assert_eq!(admission.assign("a"), Some(LATER));
     }
 
     #[test]
@@ -256,7 +256,10 @@ mod tests {
         admission.reserve(0, "a", LATER).unwrap();
         admission.drain();
         assert_eq!(admission.reserve(0, "b", LATER), Err(Refusal::Draining));
-        assert!(admission.assign("a"), "what was accepted before may come");
+        assert!(
+            admission.assign("a").is_some(),
+            "what was accepted before may come"
+        );
     }
 
     #[derive(Clone, Debug)]

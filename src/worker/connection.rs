@@ -1,12 +1,9 @@
 //! One WebSocket to the server's worker endpoint, registered or not at all.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use http::{HeaderValue, StatusCode, header};
-use rustls::ClientConfig;
-use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -18,6 +15,7 @@ use super::address::{AddressError, AgentUrl};
 use super::config::{Config, ServerConfig};
 use super::proto::{Incoming, Outgoing};
 use super::token::{TokenError, worker_token};
+use crate::tls;
 
 /// Largest message taken from the server: its own limit for ours.
 ///
@@ -138,7 +136,10 @@ impl Connection {
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX));
         let connector = if address.expose().starts_with("wss:") {
-            Connector::Rustls(tls()?)
+            Connector::Rustls(
+                tls::client_config()
+                    .map_err(|error| ConnectError::Unreachable(error.to_string()))?,
+            )
         } else {
             Connector::Plain
         };
@@ -241,14 +242,4 @@ impl Connection {
             tracing::debug!("the server did not close the connection in time");
         }
     }
-}
-
-/// TLS with the system's roots (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured).
-fn tls() -> Result<Arc<ClientConfig>, ConnectError> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(BuilderVerifierExt::with_platform_verifier)
-        .map_err(|error| ConnectError::Unreachable(error.to_string()))?;
-    Ok(Arc::new(config.with_no_client_auth()))
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::config::{Config, ServerConfig};
@@ -36,6 +36,7 @@ impl DirectJob {
         let id = format!("AJ_direct{:012x}", rand::random::<u64>() & 0xffff_ffff_ffff);
         let own_identity = format!("agent-{id}");
         let identity = identity.unwrap_or(&own_identity);
+        let now = Instant::now();
         let context = JobContext {
             room: room.to_owned(),
             url: server.url.clone(),
@@ -43,6 +44,8 @@ impl DirectJob {
             agent_name: config.agent_name.clone(),
             metadata: Pii::default(),
             attributes: Pii::new(HashMap::new()),
+            asked_at: now,
+            assigned_at: now,
             shutdown: CancellationToken::new(),
             id,
         };

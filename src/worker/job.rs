@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use futures::future::BoxFuture;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::redact::Pii;
@@ -24,6 +25,11 @@ pub struct JobContext {
     pub metadata: Pii<String>,
     /// Key-value pairs given with the dispatch.
     pub attributes: Pii<HashMap<String, String>>,
+    /// When the server asked whether we would take the job; for one that was not dispatched, when it
+    /// was made.
+    pub asked_at: Instant,
+    /// When it gave us the job.
+    pub assigned_at: Instant,
     /// Cancelled when the job must end: termination by the server, or the drain's deadline.
     pub shutdown: CancellationToken,
 }

@@ -220,7 +220,8 @@ impl Worker {
                     dispatch,
                     url,
                     token,
-                } => self.start(dispatch, url, token),
+                    asked_at,
+                } => self.start(dispatch, url, token, self.started + asked_at),
                 Action::Cancel(job_id) => self.jobs.cancel(&job_id),
                 Action::Abort(job_id) => self.jobs.abort(&job_id),
                 Action::Reconnect => self.link.reconnect(),
@@ -228,7 +229,7 @@ impl Worker {
         }
     }
 
-    fn start(&mut self, dispatch: Dispatch, url: String, token: String) {
+    fn start(&mut self, dispatch: Dispatch, url: String, token: String, asked_at: Instant) {
         tracing::info!(
             job_id = dispatch.job_id,
             room = dispatch.room,
@@ -247,6 +248,8 @@ impl Worker {
             agent_name: dispatch.agent_name,
             metadata: Pii::new(dispatch.metadata),
             attributes: Pii::new(dispatch.attributes),
+            asked_at,
+            assigned_at: Instant::now(),
             shutdown: CancellationToken::new(),
         };
         self.jobs.start(Arc::clone(&self.handler), context);

@@ -46,7 +46,7 @@ impl Slots {
         self.with(|it| it.reserve(self.owner, job_id, until))
     }
 
-    pub(super) fn assign(&self, job_id: &str) -> bool {
+    pub(super) fn assign(&self, job_id: &str) -> Option<Duration> {
         self.with(|it| it.assign(job_id))
     }
 

@@ -30,6 +30,8 @@ pub(super) enum Action {
         dispatch: Dispatch,
         url: String,
         token: String,
+        /// When the server asked for it.
+        asked_at: Duration,
     },
     /// Ask the job to end.
     Cancel(String),
@@ -168,14 +170,14 @@ impl State {
             tracing::warn!(job_id, "assigned a second time; ignored");
             return Vec::new();
         }
-        if !self.admission.assign(&job_id) {
+        let Some(reserved_until) = self.admission.assign(&job_id) else {
             tracing::warn!(
                 job_id,
                 "unknown assignment, or one that came too late; refused"
             );
             let why = "the worker does not wait for this job (any more)".to_owned();
             return self.status(job_id, JobStatus::Failed(why));
-        }
+        };
         if dispatch.room.is_empty() || token.is_empty() {
             tracing::error!(job_id, "assignment without a room or token; refused");
             self.admission.release(&job_id);
@@ -188,6 +190,7 @@ impl State {
             dispatch,
             url,
             token,
+            asked_at: reserved_until.saturating_sub(self.config.assignment_timeout),
         }];
         actions.extend(self.status(job_id, JobStatus::Running));
         actions

@@ -4,6 +4,7 @@
 //! - [`postgres`]: Postgres, and PgBouncer in front of it.
 //! - [`postgrest`]: what a Supabase project is to its clients: PostgREST behind a gateway.
 //! - [`process`]: how a server ends, however its test ends.
+//! - [`tls`]: a door with TLS before a server.
 //!
 //! What fails here panics with what to do about it: a test is never skipped, and a measurement that
 //! lacks a server has no result.
@@ -11,6 +12,7 @@
 pub mod postgres;
 pub mod postgrest;
 pub mod process;
+pub mod tls;
 
 use std::net::TcpListener;
 use std::path::PathBuf;

@@ -6,14 +6,15 @@ use crate::error::{CallError, ErrorKind, Service};
 use crate::memory::refused::Refused;
 
 /// Why a file cannot be opened, in words that help.
-pub(super) fn open_advice(path: &str, error: &sqlx::Error) -> String {
+pub(super) fn open_advice(path: &str, error: &sqlx::Error) -> (ErrorKind, String) {
     let call_error = call_error("memory.migrate", error);
     let is_there = Path::new(path).exists();
-    match (primary_code(error), call_error.cause) {
+    let why = match (primary_code(error), call_error.cause) {
         (Some(14), _) if !is_there => "its folder cannot be written".to_owned(),
         (_, Some(cause)) => cause.to_string(),
         (_, None) => call_error.kind.to_string(),
-    }
+    };
+    (call_error.kind, why)
 }
 
 /// Whether somebody else has the file.

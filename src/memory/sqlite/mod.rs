@@ -19,16 +19,17 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, SqliteConnection};
-
+use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
 
 use self::errors::{call_error, is_busy, open_advice};
 use super::bulk::{self, Table};
 use super::config::Config;
 use super::connections::Connections;
+use super::refused::Refused;
 use super::rows::{Found, Row, RowKey, Wanted};
 use super::{MemoryAnswer, MemoryOp, OpenError, Store};
-use crate::error::{CallError, Service};
+use crate::error::{CallError, ErrorKind, Service};
 use crate::pool::{Backend, ConnectionPool, ConnectionStats};
 
 /// Keeps nothing on disk.
@@ -71,59 +72,71 @@ pub struct SqliteStore(Arc<Inner>);
 
 struct Inner {
     pool: ConnectionPool,
-    writer: SqlitePool,
-    /// The writer itself when nothing is on disk: such a database has one connection.
-    readers: SqlitePool,
+    /// Filled once the file could be opened.
+    file: OnceCell<File>,
     connections: Connections,
     config: Config,
 }
 
+/// The file, opened.
+struct File {
+    writer: SqlitePool,
+    /// The writer itself when nothing is on disk: such a database has one connection.
+    readers: SqlitePool,
+}
+
+/// What a statement does to the file.
+#[derive(Clone, Copy)]
+enum Access {
+    Read,
+    Write,
+}
+
 impl SqliteStore {
-    /// Opens the file, or makes it.
+    /// A store that opens its file, or makes it, when it is first used. Each use tries again as long
+    /// as that fails, and so does the health monitor.
+    pub fn new(config: &Config, pool: ConnectionPool) -> Self {
+        Self(Arc::new(Inner {
+            pool,
+            file: OnceCell::new(),
+            connections: Connections::default(),
+            config: config.clone(),
+        }))
+    }
+
+    /// A store whose file is open.
     ///
     /// # Errors
     /// When the file cannot be made, opened or written; the text names the setting.
     pub async fn open(config: &Config, pool: ConnectionPool) -> Result<Self, OpenError> {
-        let path = config.sqlite_path.trim();
-        let connections = Connections::default();
-        let is_in_memory = path == IN_MEMORY;
-        let options = connect_options(path, is_in_memory)?;
-        let database = |options: SqliteConnectOptions, max| {
-            pool_options(max, &connections).connect_lazy_with(options)
-        };
-        let writer = database(options.clone(), 1);
-        let migrated = migrate_in_turn(&writer).await;
-        migrated.map_err(|error| OpenError::Sqlite {
-            path: path.to_owned(),
-            why: open_advice(path, &error),
-        })?;
-        let readers = match is_in_memory {
-            true => writer.clone(),
-            false => database(options.read_only(true), READERS),
-        };
-        Ok(Self(Arc::new(Inner {
-            pool,
-            writer,
-            readers,
-            connections,
-            config: config.clone(),
-        })))
+        let store = Self::new(config, pool);
+        let opened = store.0.file().await.map(drop);
+        opened.map_err(|(_, error)| error)?;
+        Ok(store)
     }
 
     async fn call<T: Send + 'static>(
         &self,
         operation: &'static str,
-        database: &SqlitePool,
+        access: Access,
         statement: impl for<'c> Fn(&'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<T>>
         + Send
         + Sync
         + 'static,
     ) -> Result<T, CallError> {
         let spec = self.0.config.spec(Service::Sqlite, operation);
-        let (database, statement) = (database.clone(), Arc::new(statement));
+        let (inner, statement) = (Arc::clone(&self.0), Arc::new(statement));
         let attempt = move |_| {
-            let (database, statement) = (database.clone(), Arc::clone(&statement));
+            let (inner, statement) = (Arc::clone(&inner), Arc::clone(&statement));
             async move {
+                let file = inner.file().await.map_err(|(kind, error)| {
+                    let refused = Refused::new("", error.to_string());
+                    CallError::new(Service::Sqlite, operation, kind).because(refused)
+                })?;
+                let database = match access {
+                    Access::Read => &file.readers,
+                    Access::Write => &file.writer,
+                };
                 let result = async {
                     let mut connection = database.acquire().await?;
                     statement(&mut connection).await
@@ -135,8 +148,47 @@ impl SqliteStore {
     }
 }
 
-fn connect_options(path: &str, is_in_memory: bool) -> Result<SqliteConnectOptions, OpenError> {
-    if is_in_memory {
+impl Inner {
+    /// The file, which is opened now if it was not yet. The pool's statistics say why there is none.
+    async fn file(&self) -> Result<&File, (ErrorKind, OpenError)> {
+        let opening = self.file.get_or_try_init(|| async {
+            let file = self.open_file().await?;
+            if self.pool.go_on_with(Service::Sqlite) {
+                tracing::info!("the memory's file can be used now, callers are remembered");
+            }
+            Ok(file)
+        });
+        let opened: Result<_, (_, OpenError)> = opening.await;
+        opened.inspect_err(|(_, error)| self.pool.go_without(Service::Sqlite, error.to_string()))
+    }
+
+    async fn open_file(&self) -> Result<File, (ErrorKind, OpenError)> {
+        let path = self.path();
+        let options = connect_options(path).map_err(|error| (ErrorKind::Rejected, error))?;
+        let database = |options: SqliteConnectOptions, max| {
+            pool_options(max, &self.connections).connect_lazy_with(options)
+        };
+        let writer = database(options.clone(), 1);
+        if let Err(error) = migrate_in_turn(&writer).await {
+            writer.close().await;
+            let (kind, why) = open_advice(path, &error);
+            let path = path.to_owned();
+            return Err((kind, OpenError::Sqlite { path, why }));
+        }
+        let readers = match path {
+            IN_MEMORY => writer.clone(),
+            _ => database(options.read_only(true), READERS),
+        };
+        Ok(File { writer, readers })
+    }
+
+    fn path(&self) -> &str {
+        self.config.sqlite_path.trim()
+    }
+}
+
+fn connect_options(path: &str) -> Result<SqliteConnectOptions, OpenError> {
+    if path == IN_MEMORY {
         let options = SqliteConnectOptions::from_str("sqlite::memory:");
         let options = options.expect("the address of a database in memory is well-formed");
         return Ok(options.disable_statement_logging());
@@ -229,7 +281,7 @@ impl Table for SqliteStore {
 
     fn save(&self, rows: Vec<Row>) -> BoxFuture<'_, Result<(), CallError>> {
         let rows = json(&rows);
-        self.call("memory.save", &self.0.writer, move |connection| {
+        self.call("memory.save", Access::Write, move |connection| {
             let query = sqlx::query(SAVE).bind(rows.to_string());
             async move { query.execute(connection).await.map(drop) }.boxed()
         })
@@ -238,7 +290,7 @@ impl Table for SqliteStore {
 
     fn delete(&self, wanted: Vec<Wanted>) -> BoxFuture<'_, Result<Vec<RowKey>, CallError>> {
         let wanted = json(&wanted);
-        let deleted = self.call("memory.delete", &self.0.writer, move |connection| {
+        let deleted = self.call("memory.delete", Access::Write, move |connection| {
             let query = sqlx::query_as::<_, (String, String, String)>(DELETE);
             let query = query.bind(wanted.to_string());
             async move { query.fetch_all(connection).await }.boxed()
@@ -252,7 +304,7 @@ impl Table for SqliteStore {
 
     fn get(&self, wanted: Vec<Wanted>) -> BoxFuture<'_, Result<Vec<Found>, CallError>> {
         let wanted = json(&wanted);
-        let found = self.call("memory.get", &self.0.readers, move |connection| {
+        let found = self.call("memory.get", Access::Read, move |connection| {
             let query = sqlx::query_as::<_, (i64, String, String, String)>(GET);
             let query = query.bind(wanted.to_string());
             async move { query.fetch_all(connection).await }.boxed()
@@ -274,23 +326,18 @@ impl Backend for SqliteStore {
 
     fn connections(&self) -> ConnectionStats {
         let inner = &self.0;
-        let is_in_memory = inner.config.sqlite_path.trim() == IN_MEMORY;
-        let readers = if is_in_memory {
-            0
-        } else {
-            inner.readers.size()
-        };
-        inner
-            .connections
-            .stats((inner.writer.size() + readers).into())
+        let sizes = inner.file.get().map(|file| match inner.path() {
+            IN_MEMORY => file.writer.size(),
+            _ => file.writer.size() + file.readers.size(),
+        });
+        inner.connections.stats(sizes.unwrap_or_default().into())
     }
 
     fn probe(&self) -> BoxFuture<'static, Result<(), CallError>> {
         let store = self.clone();
         async move {
-            let readers = store.0.readers.clone();
             store
-                .call("memory.probe", &readers, |connection| {
+                .call("memory.probe", Access::Read, |connection| {
                     async move { sqlx::query("SELECT 1").execute(connection).await.map(drop) }
                         .boxed()
                 })
@@ -307,8 +354,10 @@ impl Backend for SqliteStore {
     fn close(&self) -> BoxFuture<'static, ()> {
         let inner = Arc::clone(&self.0);
         async move {
-            inner.readers.close().await;
-            inner.writer.close().await;
+            if let Some(file) = inner.file.get() {
+                file.readers.close().await;
+                file.writer.close().await;
+            }
         }
         .boxed()
     }

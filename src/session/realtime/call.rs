@@ -136,6 +136,8 @@ impl Call {
                     self.send_sound();
                 }
             }
+            // The service counts on its own clock.
+            RoomEvent::Lag(_) => {}
             RoomEvent::Text(text) => {
                 let text = text.expose().trim();
                 if !text.is_empty() {

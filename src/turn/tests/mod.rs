@@ -10,6 +10,7 @@ use std::time::Duration;
 
 mod interruptions;
 mod judge;
+mod lasting;
 mod limits;
 mod pausing;
 mod reported;
@@ -224,8 +225,11 @@ fn without_speculation_transcription_waits_for_the_end_of_speech() {
 }
 
 #[test]
-fn the_fourth_pause_of_a_turn_is_not_guessed_at() {
-    check(
+fn a_turn_with_many_pauses_is_guessed_at_so_often() {
+    let mut config = Config::default();
+    config.speculation.per_turn_max = 3;
+    check_with(
+        config,
         "1064 start 64
          1064 > open
          2160 pause 160

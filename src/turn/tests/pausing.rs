@@ -79,9 +79,14 @@ fn the_agent_stays_paused_while_the_user_goes_on() {
          1956 end 256
          2064 start 64
          2064 > cancel 1
+         3860 pause 160
+         3860 > transcribe 2
+         3956 end 256
+         4064 start 64
+         4064 > cancel 2
          5160 pause 160
-         5160 > transcribe 2
-         5200 words 2 I have a question
+         5160 > transcribe 3
+         5200 words 3 I have a question
          5200 > interrupt
          5200 > prepare 'I have a question'
          5500 > commit 1 'I have a question' prepared",

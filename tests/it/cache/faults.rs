@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 use voxpool::cache::Config;
 use voxpool::error::ErrorKind;
 
 use super::{LONG, Worker, connections};
 use crate::common::redis::Redis;
-use crate::common::{eventually, free_port};
+use crate::common::{eventually, free_port, left};
 
 /// Asks for new values until one is shared again.
 async fn is_shared_again(worker: &Worker) {
@@ -26,16 +25,11 @@ async fn is_shared_again(worker: &Worker) {
 
 /// Closes everything: then Redis has no connection of ours, and the runtime no task.
 async fn leaves_nothing(worker: Worker, redis: &Redis) {
-    assert_eq!(worker.service().await.in_flight, 0);
-    worker.pool.close().await;
-    eventually("the socket is closed", async || {
-        (connections(redis) == 0).then_some(())
-    })
-    .await;
-    assert_eq!(worker.service().await.connections.open, Some(0));
+    let pool = worker.pool.clone();
     drop(worker);
-    eventually("no task is left", async || {
-        (Handle::current().metrics().num_alive_tasks() == 0).then_some(())
+    left::leaves_nothing(pool).await;
+    eventually("Redis has seen its socket close", async || {
+        (connections(redis) == 0).then_some(())
     })
     .await;
 }

@@ -13,7 +13,9 @@ use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
 use livekit::webrtc::audio_stream::native::NativeAudioStream;
 use livekit::{SendTextOptions, StreamReader, TextStreamReader};
 use livekit_api::access_token::{AccessToken, VideoGrants};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 use voxpool::audio::AudioFrame;
 
 use crate::common::eventually;
@@ -46,6 +48,8 @@ pub(crate) struct Caller {
     identity: String,
     microphone: NativeAudioSource,
     seen: Arc<Mutex<Seen>>,
+    /// Ends with the caller: the SDK keeps the channel of events open after a room was closed.
+    _watching: AbortOnDropHandle<()>,
 }
 
 /// Leave to join a room.
@@ -73,11 +77,12 @@ impl Caller {
             .expect("the caller joins");
         let seen = Arc::<Mutex<Seen>>::default();
         let watching = Arc::clone(&seen);
-        tokio::spawn(async move {
+        let watching = AbortOnDropHandle::new(tokio::spawn(async move {
+            let mut readers = JoinSet::new();
             while let Some(event) = events.recv().await {
-                watch(&watching, event);
+                watch(&watching, event, &mut readers);
             }
-        });
+        }));
         let microphone = NativeAudioSource::new(AudioSourceOptions::default(), 24_000, 1, 200);
         let track = LocalAudioTrack::create_audio_track(
             "microphone",
@@ -96,7 +101,13 @@ impl Caller {
             identity: identity.to_owned(),
             microphone,
             seen,
+            _watching: watching,
         }
+    }
+
+    /// Leaves the room.
+    pub(crate) async fn hang_up(self) {
+        self.room.close().await.expect("the caller hangs up");
     }
 
     /// Says it, at its pace.
@@ -195,7 +206,7 @@ impl Caller {
     }
 }
 
-fn watch(seen: &Arc<Mutex<Seen>>, event: RoomEvent) {
+fn watch(seen: &Arc<Mutex<Seen>>, event: RoomEvent, readers: &mut JoinSet<()>) {
     let seen = Arc::clone(seen);
     match event {
         RoomEvent::TrackSubscribed {
@@ -203,7 +214,7 @@ fn watch(seen: &Arc<Mutex<Seen>>, event: RoomEvent) {
             ..
         } => {
             let mut frames = NativeAudioStream::new(track.rtc_track(), 24_000, 1);
-            tokio::spawn(async move {
+            readers.spawn(async move {
                 while let Some(frame) = frames.next().await {
                     if frame
                         .data
@@ -223,7 +234,7 @@ fn watch(seen: &Arc<Mutex<Seen>>, event: RoomEvent) {
             participant_identity,
         } if topic == "lk.transcription" => {
             let reader = reader.take().expect("taken once");
-            tokio::spawn(read(seen, reader, participant_identity.to_string()));
+            readers.spawn(read(seen, reader, participant_identity.to_string()));
         }
         RoomEvent::ParticipantAttributesChanged {
             changed_attributes, ..

@@ -9,8 +9,9 @@ use offline_openai::Server;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use voxpool::arrival::Arrival;
 use voxpool::audio::AudioFrame;
-use voxpool::audio::vad::EarshotVad;
+use voxpool::audio::detector::VoiceDetector;
 use voxpool::cache::{self, Cache};
 use voxpool::error::Service;
 use voxpool::pool::BreakerState;
@@ -21,8 +22,9 @@ use voxpool::session::{
 };
 use voxpool::tools::ToolSet;
 
-use super::{Caller, House, leaves_nothing};
+use super::{Caller, House};
 use crate::cache::connections;
+use crate::common::left::leaves_nothing;
 use crate::common::livekit::{API_KEY, API_SECRET, LiveKit};
 use crate::common::redis::Redis;
 use crate::common::{eventually, within};
@@ -36,7 +38,7 @@ async fn the_second_callers_greeting_costs_no_request_and_is_heard() {
         let caller = Caller::join(&house.server.url(), &format!("greeted-{n}")).await;
         caller.hears(20).await;
         caller.reads(true, "Hello, how can I help you?").await;
-        caller.room.close().await.expect("the caller hangs up");
+        caller.hang_up().await;
         assert_eq!(house.services.stats().endpoints.speech.requests, 1, "{n}");
     }
     house.close().await;
@@ -56,7 +58,7 @@ async fn ten_callers_at_once_cost_one_greeting() {
             let caller = Caller::join(&url, &format!("crowd-{n}")).await;
             caller.hears(20).await;
             let line = caller.reads(true, "").await;
-            caller.room.close().await.expect("the caller hangs up");
+            caller.hang_up().await;
             line.text
         }
     });
@@ -90,6 +92,11 @@ async fn a_redis_killed_in_the_middle_of_a_call_is_not_noticed_and_used_again_wh
     let monitored = pool.clone();
     let monitor = AbortOnDropHandle::new(tokio::spawn(async move { monitored.monitor().await }));
     let shared = async || cache.stats().await.shared.expect("there is a Redis");
+    eventually("Redis is connected", async || {
+        shared().await.is_up.then_some(())
+    })
+    .await;
+    let at_rest = house.at_rest().await;
     let n_made = || house.services.stats().endpoints.speech.requests;
     let greeted = async |room: &str| {
         let caller = Caller::join(&house.server.url(), room).await;
@@ -131,11 +138,13 @@ async fn a_redis_killed_in_the_middle_of_a_call_is_not_noticed_and_used_again_wh
     assert_eq!(redis.keys().len(), 1);
     for caller in [first, second, third, fourth] {
         assert_eq!(caller.n_lines("sorry"), 0, "nobody notices");
-        caller.room.close().await.expect("the caller hangs up");
+        caller.hang_up().await;
     }
+    house.is_back_to(at_rest, "a lost Redis").await;
     drop(monitor);
     house.close().await;
-    leaves_nothing(&pool).await;
+    drop(cache);
+    leaves_nothing(pool).await;
     assert_eq!(connections(&redis), 0);
 }
 
@@ -193,7 +202,10 @@ async fn a_cached_greeting_is_there_before_the_track_is() {
     for n in 0..3 {
         let room = format!("timed-{n}");
         let caller = Caller::join(&server.url(), &room).await;
-        let voice = Arc::new(Voice::new(agent.tts.sample_rate_hz()));
+        let voice = Arc::new(Voice::new(
+            agent.tts.sample_rate_hz(),
+            Arrival::new(String::new(), Instant::now(), None),
+        ));
         let output = Arc::new(Timed {
             voice: Arc::clone(&voice),
             first: Mutex::default(),
@@ -201,7 +213,7 @@ async fn a_cached_greeting_is_there_before_the_track_is() {
         let session = Session::prepare(
             settings.clone(),
             agent.clone(),
-            Box::new(EarshotVad::new()),
+            Box::new(VoiceDetector::new()),
             Arc::clone(&output) as _,
             Links::default(),
         );
@@ -228,7 +240,7 @@ async fn a_cached_greeting_is_there_before_the_track_is() {
             given - track_is_up,
             taken - track_is_up
         );
-        caller.room.close().await.expect("the caller hangs up");
+        caller.hang_up().await;
         within("the session ends", running).await.expect("no panic");
         joined.leave().await;
     }

@@ -1,29 +1,28 @@
 //! Real calls of callers who are remembered.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use voxpool::error::{CallError, ErrorKind, Service};
 use voxpool::llm::OpenAiStructuredLlm;
 use voxpool::memory::{
-    BatchConfig, Batcher, Memories, Memory, MemoryAnswer, MemoryOp, PostgresStore, RecorderConfig,
-    Selection, Store, UserId, VolatileStore,
+    BatchConfig, Batcher, Config, Memories, Memory, MemoryAnswer, MemoryOp, PostgresStore,
+    RecorderConfig, Selection, Store, SupabaseConfig, UserId, VolatileStore, open,
 };
 use voxpool::pool::{BreakerState, ConnectionPool, EndpointConfig};
 use voxpool::redact::Pii;
 
-use super::{Caller, House, leaves_nothing};
+use super::{Caller, House};
 use crate::common::eventually;
+use crate::common::left::{closes, leaves_nothing};
 use crate::common::postgres::{Postgres, shared};
 use crate::common::postgrest::{SERVICE_ROLE_KEY, Supabase};
 use crate::memory::faults::supabase::{project_on, supabase};
 use crate::memory::faults::{config, pool, stats};
-use crate::pool::stages::Stages;
 
 /// A memory whose model is the stand-in.
-pub(super) fn memories(store: Arc<dyn Store>, base_url: &str) -> Memories {
+pub(super) fn memories(store: Arc<dyn Store>, base_url: &str, pool: &ConnectionPool) -> Memories {
     let endpoint = EndpointConfig {
         base_url: base_url.to_owned(),
         api_key: Pii::new("sk-test-key".to_owned()),
@@ -31,7 +30,7 @@ pub(super) fn memories(store: Arc<dyn Store>, base_url: &str) -> Memories {
     };
     let config = RecorderConfig::default();
     let llm = OpenAiStructuredLlm::new(
-        Stages::new(base_url).pool,
+        pool.clone(),
         &endpoint,
         voxpool::llm::Config::default(),
         &config.extraction_model,
@@ -94,10 +93,6 @@ async fn rows_if_any(memories: &Memories, user: &str) -> Option<Vec<String>> {
     }
 }
 
-async fn hang_up(caller: Caller) {
-    caller.room.close().await.expect("the caller hangs up");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_call_of_the_same_caller_knows_the_name_and_nobody_elses_does() {
     let house = House::remembering(Arc::<VolatileStore>::default()).await;
@@ -108,7 +103,7 @@ async fn the_next_call_of_the_same_caller_knows_the_name_and_nobody_elses_does()
     john.hears_silence().await;
     john.say(&name).await;
     john.reads(true, "Nice to meet you").await;
-    hang_up(john).await;
+    john.hang_up().await;
     // The summary is written at the end of the call.
     let memories = house.memories();
     eventually("the summary is written", async || {
@@ -132,8 +127,8 @@ async fn the_next_call_of_the_same_caller_knows_the_name_and_nobody_elses_does()
     jane.reads(true, "Welcome").await;
     jane.type_text("what is my name").await;
     jane.reads(true, "I do not know that yet").await;
-    hang_up(john).await;
-    hang_up(jane).await;
+    john.hang_up().await;
+    jane.hang_up().await;
     house.close().await;
     assert!(rows(&memories, "jane").await.is_empty());
     let stats = memories.stats();
@@ -151,7 +146,7 @@ async fn the_model_remembers_recalls_and_forgets_by_its_tools() {
         .reads(true, "I remember that you like green tea")
         .await;
     house.remembers("john", "PREFERENCE likes=green tea").await;
-    hang_up(caller).await;
+    caller.hang_up().await;
 
     let caller = Caller::join_as("john", &url, "tools-again").await;
     caller.reads(true, "Welcome").await;
@@ -159,7 +154,7 @@ async fn the_model_remembers_recalls_and_forgets_by_its_tools() {
     caller.reads(true, "You like green tea").await;
     caller.type_text("forget that i like green tea").await;
     caller.reads(true, "I have forgotten that").await;
-    hang_up(caller).await;
+    caller.hang_up().await;
     let memories = house.memories();
     house.close().await;
     assert!(
@@ -198,17 +193,54 @@ async fn a_memory_that_fails_or_hangs_is_not_noticed_by_a_caller() {
     let stores: [Arc<dyn Store>; 2] = [Arc::new(BrokenStore), Arc::new(HungStore)];
     for store in stores {
         let house = House::remembering(store).await;
+        let at_rest = house.at_rest().await;
         let caller = Caller::join_as("john", &house.server.url(), "no-memory").await;
         caller.reads(true, "Welcome").await;
         caller.type_text("my name is John").await;
         caller.reads(true, "Nice to meet you").await;
         caller.type_text("what is my name").await;
         caller.reads(true, "Your name is John").await;
-        hang_up(caller).await;
-        tokio::time::timeout(Duration::from_secs(25), house.close())
-            .await
-            .expect("the call ends within its flush");
+        caller.hang_up().await;
+        house.is_back_to(at_rest, "the end of the flush").await;
+        leaves_nothing(house.close().await).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_can_only_be_used_in_the_middle_of_a_call_gets_what_was_said_before() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let folder = directory.path().join("missing");
+    let settings = Config {
+        sqlite_path: folder.join("memory.db").display().to_string(),
+        ..Config::default()
+    };
+    let pool = pool();
+    let opened = open(&settings, &SupabaseConfig::default(), &pool).await;
+    let store = opened.expect("that is no error").expect("a store");
+    let mut house = House::remembering(store).await;
+    house.pools.push(pool.clone());
+    let memories = house.memories();
+    let at_rest = house.at_rest().await;
+    let john = Caller::join_as("john", &house.server.url(), "no-file").await;
+    john.reads(true, "Welcome").await;
+    john.type_text("my name is John").await;
+    john.reads(true, "Nice to meet you").await;
+    is_refused(&memories, 0).await;
+    std::fs::create_dir(folder).expect("somebody makes the folder");
+    john.type_text("I live in London").await;
+    john.reads(true, "I remember that you live in London").await;
+    assert_eq!(john.n_lines("sorry"), 0, "he notices nothing");
+    john.hang_up().await;
+    house.is_back_to(at_rest, "a missing folder").await;
+    let rows = rows(&memories, "john").await.concat();
+    for known in ["FACT name=John", "FACT home=London", "PROFILE"] {
+        assert!(rows.contains(known), "{rows}");
+    }
+    let recorded = memories.stats().recorder;
+    assert_eq!((recorded.unsaved, recorded.lost), (0, 0));
+    closes(&house.close().await).await;
+    drop(memories);
+    leaves_nothing(pool).await;
 }
 
 /// A database, or the API in front of one.
@@ -280,8 +312,10 @@ async fn is_killed_in_a_call(
     service: Service,
     pool: ConnectionPool,
 ) {
-    let house = House::remembering(store).await;
+    let mut house = House::remembering(store).await;
+    house.pools.push(pool.clone());
     let (url, memories) = (house.server.url(), house.memories());
+    let at_rest = house.at_rest().await;
     let john = Caller::join_as("john", &url, "database-trouble").await;
     john.reads(true, "Welcome").await;
     john.type_text("my name is John").await;
@@ -321,13 +355,11 @@ async fn is_killed_in_a_call(
     john.reads(true, "I remember that you live in Paris").await;
     is_refused(&memories, before).await;
     let sorry = john.n_lines("sorry");
-    hang_up(john).await;
+    john.hang_up().await;
     assert_eq!(sorry, 0, "he notices nothing");
     database.restart().await;
-    let closing = house.close();
-    tokio::time::timeout(Duration::from_secs(30), closing)
-        .await
-        .expect("the call ends within its flush");
+    house.is_back_to(at_rest, "the end of the flush").await;
+    let pool_of_house = house.close().await;
     let rows = rows_if_any(&memories, "john").await.expect("it is back");
     assert!(rows.iter().any(|it| it == "FACT home=Paris"), "{rows:?}");
     let summary = rows.iter().find(|it| it.starts_with("PROFILE"));
@@ -336,5 +368,8 @@ async fn is_killed_in_a_call(
     assert_eq!((recorded.unsaved, recorded.lost), (0, 0));
     let seen = stats(&pool, service).await;
     assert!(seen.errors["unavailable"] >= 1 && seen.errors["circuit_open"] >= 1);
-    leaves_nothing(&pool).await;
+    drop(memories);
+    closes(&pool_of_house).await;
+    drop(pool_of_house);
+    leaves_nothing(pool).await;
 }

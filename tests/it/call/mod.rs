@@ -33,6 +33,7 @@ use voxpool::tools::{CleanupConnectionPool, ClientToolConfig, GetConnectionPoolS
 use voxpool::tts::Tts;
 use voxpool::worker::{Stop, WorkerEnd};
 
+use crate::common::left::{self, Left};
 use crate::common::livekit::LiveKit;
 use crate::common::running::{RunningWorker, quick};
 use crate::common::{eventually, within};
@@ -46,6 +47,8 @@ struct House {
     stages: Stages,
     /// The agent's.
     pool: ConnectionPool,
+    /// All that may leave something behind: the agent's, the memory's and the test's own.
+    pools: Vec<ConnectionPool>,
     cache: Cache,
     worker: RunningWorker,
     memories: Option<Memories>,
@@ -101,6 +104,12 @@ impl House {
             ..offline_openai::Config::default()
         };
         let (_, services) = Server::bind(config).await.expect("the stand-in starts");
+        let options = || {
+            let mut options = options();
+            // What is left is counted after each call.
+            options.pool.cleanup_interval_min = Duration::ZERO;
+            options
+        };
         let stages = Stages::with(&services.base_url(), options());
         let ours = Stages::with(&services.base_url(), options());
         let pool = ours.pool.clone();
@@ -143,7 +152,7 @@ impl House {
         };
         change(&mut profile);
         let mut jobs = AgentJobs::new(profile, shared);
-        let memories = store.map(|store| memory::memories(store, &services.base_url()));
+        let memories = store.map(|store| memory::memories(store, &services.base_url(), &pool));
         if let Some(memories) = &memories {
             jobs = jobs.with_memories(memories.clone());
         }
@@ -153,6 +162,7 @@ impl House {
         Self {
             server,
             services,
+            pools: vec![pool.clone(), stages.pool.clone()],
             stages,
             pool,
             cache,
@@ -175,26 +185,27 @@ impl House {
         }
     }
 
-    async fn close(self) {
+    /// What there is while nobody calls.
+    async fn at_rest(&self) -> Left {
+        eventually("no call is under way", async || {
+            left::left(&self.pools).await
+        })
+        .await
+    }
+
+    /// Waits until a call that met a fault has left nothing.
+    async fn is_back_to(&self, before: Left, fault: &str) {
+        left::back_to(before, fault, &self.pools).await;
+    }
+
+    /// Ends everything; the agent's pool is left to be looked at.
+    async fn close(self) -> ConnectionPool {
         self.worker.stop(Stop::Drain).await;
         assert_eq!(self.worker.ended().await, WorkerEnd::Drained);
         self.services.stop().await;
+        self.stages.pool.close().await;
+        self.pool
     }
-}
-
-/// Closes a pool that nobody uses any more: no call is under way, and no socket is left.
-async fn leaves_nothing(pool: &ConnectionPool) {
-    let stats = pool.stats().await;
-    let in_flight: u64 = stats.services.iter().map(|it| it.in_flight).sum();
-    assert_eq!((stats.permits.in_use, in_flight), (0, 0));
-    pool.close().await;
-    eventually("every socket is closed", async || {
-        let stats = pool.stats().await;
-        let of_services = stats.services.iter().map(|it| &it.connections);
-        let mut all = of_services.chain([&stats.connections]);
-        all.all(|it| it.open.unwrap_or_default() == 0).then_some(())
-    })
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,7 +241,7 @@ async fn a_caller_is_greeted_understood_and_answered_by_voice_and_text() {
     for state in ["listening", "thinking", "speaking"] {
         assert!(states.iter().any(|seen| seen == state), "{states:?}");
     }
-    caller.room.close().await.expect("the caller hangs up");
+    caller.hang_up().await;
     house.close().await;
 }
 
@@ -254,7 +265,7 @@ async fn an_interruption_silences_the_agent() {
     // 0.2 s of silence before the voice, 0.5 s of voice, 0.2 s to fall silent, the network, the VAD.
     eprintln!("silent {took:?} after the recording began");
     assert!(took < Duration::from_millis(2500), "{took:?}");
-    caller.room.close().await.expect("the caller hangs up");
+    caller.hang_up().await;
     house.close().await;
 }
 
@@ -273,7 +284,7 @@ async fn a_voice_without_words_silences_the_agent_for_a_moment() {
     tokio::join!(caller.hears_silence(), caller.say(&speaking));
     // The greeting goes on where it was: there is nothing else that the agent could say.
     caller.hears(50).await;
-    caller.room.close().await.expect("the caller hangs up");
+    caller.hang_up().await;
     house.close().await;
 }
 
@@ -327,6 +338,6 @@ async fn pool_statistics_are_a_method_of_the_agents_participant() {
         .expect("an answer");
     let report: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
     assert_eq!(report["is_done"], true, "{report}");
-    caller.room.close().await.expect("the caller hangs up");
+    caller.hang_up().await;
     house.close().await;
 }

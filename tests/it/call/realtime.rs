@@ -157,7 +157,7 @@ async fn a_model_that_speaks_is_heard_and_told_how_much_of_it_was_heard() {
     let line = caller.reads(true, "one").await;
     assert!(!line.text.contains("ten"), "{line:?}");
 
-    caller.room.close().await.expect("the caller hangs up");
+    caller.hang_up().await;
     worker.stop(Stop::Drain).await;
     assert_eq!(worker.ended().await, WorkerEnd::Drained);
     let told = told.lock().expect("no panic");

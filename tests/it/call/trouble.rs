@@ -8,8 +8,9 @@ use tokio_util::task::AbortOnDropHandle;
 use voxpool::pool::{BreakerState, BreakerStats};
 use voxpool::session::Greeting;
 
-use super::{Caller, House, leaves_nothing};
+use super::{Caller, House};
 use crate::common::eventually;
+use crate::common::left::leaves_nothing;
 use crate::common::toxiproxy::Link;
 use crate::pool::stages::Options;
 
@@ -20,6 +21,7 @@ fn fault(rule: &str) -> offline_openai::FaultRule {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_model_is_apologised_for_and_the_next_turn_is_answered() {
     let house = House::open(None, "Welcome.").await;
+    let at_rest = house.at_rest().await;
     let cases = [
         ("chat:unauthorized", "wrong on my side"),
         ("chat:rate_limited:1:60", "too much to do"),
@@ -38,9 +40,10 @@ async fn a_failing_model_is_apologised_for_and_the_next_turn_is_answered() {
         caller.type_text("my name is John").await;
         caller.reads(true, "Nice to meet you").await;
         assert_eq!(caller.n_lines(apology), 1, "{rule}");
-        caller.room.close().await.expect("the caller hangs up");
+        caller.hang_up().await;
+        house.is_back_to(at_rest, rule).await;
     }
-    house.close().await;
+    leaves_nothing(house.close().await).await;
 }
 
 /// The breaker of the host that the model is at.
@@ -62,8 +65,6 @@ async fn a_model_that_is_gone_or_silent_is_apologised_for_and_back_before_anybod
     let options = || {
         let mut options = Options::default();
         options.llm.base_url = format!("http://{}/v1", link.address);
-        options.llm.timeout = Duration::from_secs(3);
-        options.llm.first_token_timeout = Duration::from_secs(2);
         options.pool.retries_max = 1;
         options.pool.breaker.failures_in_a_row = 1;
         options.pool.breaker.open = Duration::from_millis(500);
@@ -77,6 +78,7 @@ async fn a_model_that_is_gone_or_silent_is_apologised_for_and_back_before_anybod
     house.pool.watch(&[house.stages.llm.endpoint().clone()]);
     let pool = house.pool.clone();
     let monitor = AbortOnDropHandle::new(tokio::spawn(async move { pool.monitor().await }));
+    let at_rest = house.at_rest().await;
     for trouble in ["refused", "silent"] {
         let caller = Caller::join(&house.server.url(), trouble).await;
         caller.reads(true, "Welcome").await;
@@ -101,18 +103,19 @@ async fn a_model_that_is_gone_or_silent_is_apologised_for_and_back_before_anybod
         caller.type_text("my name is John").await;
         caller.reads(true, "Nice to meet you").await;
         assert_eq!(caller.n_lines("having trouble"), 1, "{trouble}");
-        caller.room.close().await.expect("the caller hangs up");
+        caller.hang_up().await;
+        house.is_back_to(at_rest, trouble).await;
     }
     drop(monitor);
-    let pool = house.pool.clone();
-    house.close().await;
-    leaves_nothing(&pool).await;
+    let pool = house.close().await;
     model.stop().await;
+    leaves_nothing(pool).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_transcription_is_apologised_for_and_the_next_words_are_understood() {
     let house = House::open(None, "Welcome.").await;
+    let at_rest = house.at_rest().await;
     let hello = house.speech("hello there").await;
     let caller = Caller::join(&house.server.url(), "transcription-trouble").await;
     caller.reads(true, "Welcome").await;
@@ -127,13 +130,15 @@ async fn a_failing_transcription_is_apologised_for_and_the_next_words_are_unders
     caller.say(&hello).await;
     caller.reads(false, "hello there").await;
     caller.reads(true, "help you").await;
-    caller.room.close().await.expect("the caller hangs up");
-    house.close().await;
+    caller.hang_up().await;
+    house.is_back_to(at_rest, "transcription").await;
+    leaves_nothing(house.close().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_voice_that_fails_is_replaced_by_a_tone_and_comes_back() {
     let house = House::open(None, "Welcome.").await;
+    let at_rest = house.at_rest().await;
     let caller = Caller::join(&house.server.url(), "voice-trouble").await;
     caller.reads(true, "Welcome").await;
     caller.hears_silence().await;
@@ -143,6 +148,7 @@ async fn a_voice_that_fails_is_replaced_by_a_tone_and_comes_back() {
     house.services.clear_faults();
     caller.type_text("my name is John").await;
     caller.reads(true, "Nice to meet you").await;
-    caller.room.close().await.expect("the caller hangs up");
-    house.close().await;
+    caller.hang_up().await;
+    house.is_back_to(at_rest, "voice").await;
+    leaves_nothing(house.close().await).await;
 }

@@ -1,6 +1,7 @@
 //! What the integration tests share: real servers on free ports, and ways to wait with a deadline.
 
 pub(crate) mod jobs;
+pub(crate) mod left;
 pub(crate) mod livekit;
 pub(crate) mod log;
 pub(crate) mod redis;

@@ -15,6 +15,7 @@ mod pooling;
 mod privacy;
 mod realtime_fallback;
 mod realtime_stt;
+mod secure;
 pub(crate) mod stages;
 mod streams;
 mod unmade;

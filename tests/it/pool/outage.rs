@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use offline_openai::{Config as ServerConfig, FaultKind, FaultRule, FaultTarget, Fixed};
 use offline_openai::{Delays, Server, ServerHandle};
-use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use voxpool::error::ErrorKind;
 use voxpool::pool::{BreakerConfig, BreakerState, Config, ConnectionPool, ServiceStats};
 
 use super::stages::{Options, Stages};
-use crate::common::eventually;
 use crate::common::toxiproxy::Link;
+use crate::common::{eventually, left};
 
 /// How long the breaker stays open: long enough to be seen open on a busy machine.
 const OPEN: Duration = Duration::from_millis(1000);
@@ -132,26 +131,13 @@ impl Outage {
     pub(crate) async fn leaves_nothing(self) {
         self.monitor.abort();
         let stats = self.stages.pool.stats().await;
-        assert_eq!(stats.permits.in_use, 0);
-        for service in &stats.services {
-            assert_eq!(service.in_flight, 0);
-            for host in &service.hosts {
-                assert_eq!(host.limit.unwrap().in_use, 0);
-            }
+        for host in stats.services.iter().flat_map(|it| &it.hosts) {
+            assert_eq!(host.limit.unwrap().in_use, 0);
         }
-        self.stages.pool.close().await;
-        eventually("our sockets close", async || {
-            let open = self.stages.pool.stats().await.connections.open;
-            (open.unwrap_or_default() == 0).then_some(())
-        })
-        .await;
-        drop(self.stages);
-        drop(self.server);
-        drop(self.link);
-        eventually("all tasks end", async || {
-            (Handle::current().metrics().num_alive_tasks() == 0).then_some(())
-        })
-        .await;
+        let pool = self.stages.pool.clone();
+        left::closes(&pool).await;
+        drop((self.stages, self.server, self.link));
+        left::leaves_nothing(pool).await;
     }
 }
 

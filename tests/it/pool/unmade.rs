@@ -29,6 +29,7 @@ async fn what_cannot_be_made_is_done_without_and_said() {
         ("OPENAI_BASE_URL", "http://127.0.0.1:9/v1"),
         ("VOXPOOL__HTTP__HOST", "127.0.0.1"),
         ("VOXPOOL__MEMORY__SQLITE_PATH", "missing/memory.db"),
+        ("VOXPOOL__POOL__HEALTH_INTERVAL_SECONDS", "1"),
         ("VOXPOOL__POOL__CLEANUP_INTERVAL_MIN_SECONDS", "0"),
         ("SSL_CERT_FILE", certificates.to_str().unwrap()),
     ];
@@ -57,6 +58,14 @@ async fn what_cannot_be_made_is_done_without_and_said() {
         let cleanup = client.post(format!("{http}/pool/cleanup"));
         cleanup.timeout(Duration::from_secs(5)).send().await.ok()?;
         (pool(&http).await?["http_client"]["has_certificates"] == true).then_some(())
+    })
+    .await;
+
+    std::fs::create_dir(directory.path().join("missing")).unwrap();
+    eventually("the file is opened, and nobody has asked", async || {
+        pool(&http).await?["missing"]["sqlite"]
+            .is_null()
+            .then_some(())
     })
     .await;
     worker.kill().await.unwrap();

@@ -45,7 +45,7 @@ async fn a_turn_is_answered_with_no_delay_beyond_endpointing() {
         duration.abs_diff(expected) <= ms(30)
     };
     assert!(near(timeline.end_of_turn_delay(), ms(500)), "{timeline:?}");
-    // 150 ms pause + 100 ms each for STT, LLM and TTS: ready before the 500 ms are over.
+    // 90 ms pause + 100 ms each for STT, LLM and TTS: ready before the 500 ms are over.
     assert!(near(timeline.e2e_latency(), ms(500)), "{timeline:?}");
     assert!(near(timeline.llm_ttft(), SERVICE_DELAY), "{timeline:?}");
     assert!(near(timeline.tts_ttfb(), SERVICE_DELAY), "{timeline:?}");
@@ -66,6 +66,25 @@ async fn a_turn_is_answered_with_no_delay_beyond_endpointing() {
     );
 }
 
+/// When the turn of a user whose sound is so old when it arrives is over.
+async fn over_at(lag: Duration) -> Duration {
+    let mut call = Setup::default()
+        .answer("hello", Answer::Says("Hi."))
+        .start()
+        .await;
+    call.user.send(RoomEvent::Lag(lag)).await;
+    call.say("hello", ms(3000)).await;
+    let committed = call.turn().await.timeline.committed.unwrap();
+    call.hang_up().await;
+    committed.since_start()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_ends_as_long_after_the_voice_whatever_the_jitter_buffer_holds() {
+    let early = over_at(ms(0)).await - over_at(ms(60)).await;
+    assert!(early.abs_diff(ms(60)) <= ms(2), "{early:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_user_who_goes_on_cancels_the_prepared_reply_and_is_answered_once() {
     let mut call = Setup::default().start().await;
@@ -83,8 +102,8 @@ async fn a_user_who_goes_on_cancels_the_prepared_reply_and_is_answered_once() {
 #[tokio::test(start_paused = true)]
 async fn a_prepared_reply_of_a_slow_model_is_closed_when_the_user_goes_on() {
     let mut call = Setup::default().start().await;
-    // The pause is over after 150 + 100 ms; at 300 ms the model is still thinking.
-    call.say("my name is", ms(280)).await;
+    // The words are known after 90 + 100 ms, the next one after 180 + 50: the model is still thinking.
+    call.say("my name is", ms(180)).await;
     call.say("john", ms(3000)).await;
     assert_eq!(call.turn().await.transcript.expose(), "my name is john");
     assert_eq!(*call.llm.n_cancelled.lock().unwrap(), 1);

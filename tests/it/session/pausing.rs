@@ -30,6 +30,7 @@ async fn after_a_noise_the_agent_goes_on_where_it_was_and_nothing_is_lost_or_sai
     let turn = call.turn().await;
     assert!(matches!(turn.outcome, ReplyOutcome::Finished));
     assert_eq!(turn.heard.expose(), STORY);
+    assert_eq!(turn.timeline.interruption_delay, None, "it was none");
     // Every sample was heard exactly once: 50 ms for a character, in frames of 100 ms.
     let sound = ms(100) * u32::try_from(STORY.len().div_ceil(2)).unwrap();
     assert_eq!(call.output.position(), sound);
@@ -62,6 +63,21 @@ async fn after_a_noise_the_agent_goes_on_where_it_was_and_nothing_is_lost_or_sai
 }
 
 #[tokio::test(start_paused = true)]
+async fn over_a_noise_that_does_not_end_the_agent_says_all_it_has_to_say() {
+    let mut call = telling_a_story().await;
+    call.say("tell me", ms(1700)).await;
+    call.user.say("…", ms(9000)).await;
+    // The noise is not over yet.
+    let sound = ms(100) * u32::try_from(STORY.len().div_ceil(2)).unwrap();
+    assert_eq!(call.output.position(), sound);
+    let turn = call.turn().await;
+    assert!(matches!(turn.outcome, ReplyOutcome::Finished));
+    assert_eq!(turn.heard.expose(), STORY);
+    let shown = call.hang_up().await;
+    assert!(shown.contains(&"resumed".to_owned()), "{shown:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn words_after_the_pause_interrupt_and_only_what_was_heard_stays() {
     let mut call = telling_a_story().await;
     call.say("tell me", ms(1700)).await;
@@ -69,6 +85,9 @@ async fn words_after_the_pause_interrupt_and_only_what_was_heard_stays() {
     call.user.be_silent(ms(3000)).await;
     let story = call.turn().await;
     assert!(matches!(story.outcome, ReplyOutcome::Interrupted));
+    let delay = story.timeline.interruption_delay;
+    let delay = delay.expect("from the voice to the silence");
+    assert!((ms(300)..=ms(1500)).contains(&delay), "{delay:?}");
     let heard = story.heard.expose().clone();
     assert!(!heard.is_empty() && STORY.starts_with(&heard) && heard != STORY);
     let answer = call.turn().await;
@@ -130,7 +149,8 @@ async fn a_reply_paused_before_its_first_sound_is_said_and_remembered() {
     assert!(shown.contains(&"resumed".to_owned()), "{shown:?}");
 }
 
-/// livekit/agents-js#1269, pipecat#3191: the model was told that it had said what nobody heard.
+/// livekit/agents-js#1269: the user stopped a reply before its first word was out, and the whole of it was
+/// in the history: the model was told that it had said what nobody heard.
 #[tokio::test(start_paused = true)]
 async fn a_reply_stopped_before_its_first_word_leaves_nothing_in_the_history() {
     let mut call = telling_a_story().await;

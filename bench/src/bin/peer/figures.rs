@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::arrivals::ArrivalFigures;
 use crate::call::Arrival;
+use crate::interruptions::InterruptionFigures;
 use crate::setting::Watched;
 use crate::side::Kind;
 
@@ -20,6 +22,8 @@ pub(crate) struct SideFigures {
     pub(crate) side: Kind,
     pub(crate) idle_memory_mib: f64,
     pub(crate) idle_cpu_percent: f64,
+    pub(crate) arrivals: Option<ArrivalFigures>,
+    pub(crate) interruptions: Option<InterruptionFigures>,
     pub(crate) settings: Vec<SettingFigures>,
 }
 
@@ -29,6 +33,8 @@ impl SideFigures {
             side,
             idle_memory_mib: idle.memory_mib,
             idle_cpu_percent: idle.cpu_percent,
+            arrivals: None,
+            interruptions: None,
             settings: Vec::new(),
         }
     }
@@ -51,8 +57,13 @@ pub(crate) struct SettingFigures {
     pub(crate) greetings_missed: usize,
     pub(crate) memory_mib_per_call: f64,
     pub(crate) cpu_percent_per_call: f64,
-    /// Connections that the services accepted, for each call.
+    /// Connections that the services accepted in the first round, for each of its calls: so many calls
+    /// at once are new to the worker.
     pub(crate) connections_per_call: f64,
+    /// The same in later rounds.
+    pub(crate) connections_per_call_warm: f64,
+    /// Each greeting that was heard.
+    pub(crate) greetings_ms: Vec<f64>,
     /// Each answer that was heard.
     pub(crate) answers_ms: Vec<f64>,
 }
@@ -63,26 +74,30 @@ impl SettingFigures {
         arrivals: &[Arrival],
         (answers, buffered): (Vec<Option<Duration>>, Vec<Duration>),
         (listening, idle): (&Watched, &SideFigures),
-        connections: u64,
+        connections: &[u64],
     ) -> Self {
         let turns = answers.len();
         let answers_ms: Vec<f64> = answers.into_iter().flatten().map(millis).collect();
         let joined = arrivals.iter().filter_map(|it| it.joined).map(millis);
         let greeting = arrivals.iter().filter_map(|it| it.greeting).map(millis);
         let greeting: Vec<f64> = greeting.collect();
+        let later = connections.iter().skip(1);
+        let (warm, rounds_warm) = (later.clone().sum::<u64>(), later.count());
         let per_call = |figure: f64| figure / calls as f64;
         Self {
             calls,
             joined_ms: Spread::of(joined.collect()),
             greetings_missed: arrivals.len() - greeting.len(),
-            greeting_ms: Spread::of(greeting),
+            greeting_ms: Spread::of(greeting.clone()),
+            greetings_ms: greeting,
             answer_ms: Spread::of(answers_ms.clone()),
             buffered_ms: Spread::of(buffered.into_iter().map(millis).collect()),
             turns,
             turns_missed: turns - answers_ms.len(),
             memory_mib_per_call: per_call(listening.memory_mib - idle.idle_memory_mib),
             cpu_percent_per_call: per_call(listening.cpu_percent - idle.idle_cpu_percent),
-            connections_per_call: connections as f64 / arrivals.len().max(1) as f64,
+            connections_per_call: per_call(connections.first().copied().unwrap_or_default() as f64),
+            connections_per_call_warm: per_call(warm as f64) / rounds_warm.max(1) as f64,
             answers_ms,
         }
     }
@@ -114,7 +129,7 @@ impl Spread {
     }
 }
 
-fn millis(duration: Duration) -> f64 {
+pub(crate) fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10_000.0).round() / 10.0
 }
 

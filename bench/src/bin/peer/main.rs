@@ -4,15 +4,17 @@
 //! the other. Callers with a recorded voice measure what their own WebRTC connection receives; what
 //! the workers use is read from the kernel, their connections are counted by the stand-in.
 //!
-//! - `call`: one call, from joining to hanging up. `setting`: some of them at once.
+//! - `call`: one call, from joining to hanging up. `setting`: some of them at once. `arrivals`: one
+//!   after the other. `interruptions`: the caller speaks over the agent.
 //! - `side`: a worker and its process tree. `livekit`: the server.
 //! - `figures`: what is made of the measurements. `table`, `plot`: how they are shown.
 
+mod arrivals;
 mod call;
 mod figures;
+mod interruptions;
 mod livekit;
 mod plot;
-mod progress;
 mod setting;
 mod side;
 mod table;
@@ -23,11 +25,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use offline_openai::{Config, Delays, Fixed, Server, ServerHandle};
+use voxpool_bench::progress::Progress;
 use voxpool_bench::voice;
 
 use self::figures::{Results, SideFigures};
+use self::interruptions::InterruptionFigures;
 use self::livekit::LiveKit;
-use self::progress::Progress;
 use self::setting::Setting;
 use self::side::{Kind, Side};
 
@@ -55,8 +58,19 @@ const SAYINGS: [&str; 4] = [
 const SETTINGS: [Setting; 3] = [
     Setting::new(1, 4, 5),
     Setting::new(5, 2, 20),
-    Setting::new(20, 1, 3),
+    Setting::new(20, 2, 2),
 ];
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Until the agent is there and heard.
+    Arrivals,
+    /// Until it answers, and what that takes.
+    Turns,
+    /// Until it is silent.
+    Interruptions,
+}
 
 /// Measures voxpool beside livekit-agents on the same server and services.
 #[derive(Parser)]
@@ -77,14 +91,31 @@ struct Arguments {
     /// Calls at once, instead of 1, 5 and 20; may be given several times.
     #[arg(long)]
     calls: Vec<usize>,
+    /// Measure this part only; may be given several times.
+    #[arg(long)]
+    part: Vec<Part>,
+    /// Calls one after the other that nothing but the agent's arrival is measured of.
+    #[arg(long, default_value_t = 30)]
+    arrivals: usize,
     /// Folder of the logs, the figures as JSON and the plot.
     #[arg(long, default_value = "target/bench-peer")]
     output: PathBuf,
 }
 
+impl Arguments {
+    fn wants(&self, part: Part) -> bool {
+        self.part.is_empty() || self.part.contains(&part)
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    let known = SETTINGS.map(|it| it.calls);
+    ensure!(
+        arguments.calls.iter().all(|calls| known.contains(calls)),
+        "--calls is one of {known:?}"
+    );
     std::fs::create_dir_all(&arguments.output)?;
     let mut sayings = Vec::with_capacity(SAYINGS.len());
     for saying in SAYINGS {
@@ -111,7 +142,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// One side, with a stand-in of its own, so that its connections can be told.
+/// One side, with stand-ins of its own, so that its connections can be told.
 async fn measure(
     arguments: &Arguments,
     kind: Kind,
@@ -120,8 +151,8 @@ async fn measure(
     progress: &Progress,
 ) -> Result<SideFigures> {
     progress.note(&format!("{}: starting", kind.name()));
-    let services = services().await?;
-    let side = Side::start(arguments, kind, livekit, &services).await?;
+    let services = services(ANSWER).await?;
+    let side = Side::start(arguments, kind, kind.name(), livekit, &services).await?;
     let bench = setting::Bench {
         side: &side,
         livekit,
@@ -132,24 +163,53 @@ async fn measure(
     let mut figures = bench.idle().await?;
     // Whatever a worker does the first time, it has then done.
     bench.warm_up().await?;
+    if arguments.wants(Part::Arrivals) {
+        figures.arrivals = Some(bench.arrivals(arguments.arrivals).await?);
+    }
     for setting in SETTINGS {
-        if arguments.calls.is_empty() || arguments.calls.contains(&setting.calls) {
+        let is_wanted = arguments.calls.is_empty() || arguments.calls.contains(&setting.calls);
+        if is_wanted && arguments.wants(Part::Turns) {
             figures.settings.push(bench.run(&setting, &figures).await?);
         }
     }
     side.stop().await?;
     services.stop().await;
-    ensure!(
-        !figures.settings.is_empty(),
-        "nothing to measure: see --calls"
-    );
+    if arguments.wants(Part::Interruptions) {
+        let interrupted = interrupted(arguments, kind, livekit, sayings, progress);
+        figures.interruptions = Some(interrupted.await?);
+    }
     Ok(figures)
 }
 
-async fn services() -> Result<ServerHandle> {
+/// The same worker, whose services now speak long enough to be interrupted.
+async fn interrupted(
+    arguments: &Arguments,
+    kind: Kind,
+    livekit: &LiveKit,
+    sayings: &[Vec<i16>],
+    progress: &Progress,
+) -> Result<InterruptionFigures> {
+    let services = services(interruptions::ANSWER).await?;
+    let log = format!("{}-interruptions", kind.name());
+    let side = Side::start(arguments, kind, &log, livekit, &services).await?;
+    let bench = setting::Bench {
+        side: &side,
+        livekit,
+        services: &services,
+        sayings,
+        progress,
+    };
+    let figures = bench.interruptions().await?;
+    side.stop().await?;
+    services.stop().await;
+    Ok(figures)
+}
+
+/// The stand-in; everything it speaks lasts so long.
+async fn services(tone: Duration) -> Result<ServerHandle> {
     let fixed = Fixed {
         reply: Some(REPLY.to_owned()),
-        tone: ANSWER,
+        tone,
         ..Fixed::default()
     };
     let config = Config {

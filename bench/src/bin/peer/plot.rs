@@ -1,44 +1,137 @@
-//! Every answer as a dot, by latency, as an SVG.
+//! Everything that callers wait for, a dot each time, as an SVG that follows the reader's light or dark.
 
 use std::fmt::Write;
 
-use crate::figures::{Results, SettingFigures};
+use crate::figures::{Results, SideFigures, Spread};
 use crate::side::Kind;
 
-const WIDTH: f64 = 900.0;
-const LEFT: f64 = 210.0;
-const RIGHT: f64 = 30.0;
-const TOP: f64 = 70.0;
-const ROW: f64 = 46.0;
-/// The ends of the axis, in milliseconds. What is slower sits at its end.
-const FROM_MS: f64 = 400.0;
-const TO_MS: f64 = 1_400.0;
-/// Where endpointing alone ends.
-const ENDPOINTING_MS: f64 = 500.0;
+const WIDTH: f64 = 960.0;
+const LEFT: f64 = 200.0;
+const RIGHT: f64 = 40.0;
+const TOP: f64 = 84.0;
+/// Height of a section's heading and of a row in it.
+const HEADING: f64 = 40.0;
+const ROW: f64 = 40.0;
+/// The end of the axis, in milliseconds. What is slower sits at its end.
+const TO_MS: f64 = 1_600.0;
+const TICK_MS: f64 = 200.0;
+
+/// Colours by reading mode; the two sides differ in brightness, too.
+const STYLE: &str = "\
+text { font-family: system-ui, sans-serif; font-size: 13px; fill: #1f2328 }
+.paper { fill: #ffffff } .quiet { fill: #59636e } .grid { stroke: #d8dee4 }
+.voxpool { fill: #0a6b4c; stroke: #0a6b4c } .livekit-agents { fill: #c4512d; stroke: #c4512d }
+text.voxpool, text.livekit-agents { stroke: none }
+circle { stroke: none; fill-opacity: 0.4 }
+.title { font-size: 18px; font-weight: 600 } .heading { font-weight: 600 }
+.figure { font-size: 12px; font-weight: 600 }
+@media (prefers-color-scheme: dark) {
+text { fill: #e6edf3 } .paper { fill: #0d1117 } .quiet { fill: #9198a1 } .grid { stroke: #30363d }
+.voxpool { fill: #4ac99a; stroke: #4ac99a } .livekit-agents { fill: #ff9a76; stroke: #ff9a76 }
+circle { fill-opacity: 0.55 }
+}";
+
+/// One kind of wait.
+struct Section {
+    heading: String,
+    rows: Vec<Row>,
+}
+
+/// One side's waits.
+struct Row {
+    kind: Kind,
+    label: String,
+    each_ms: Vec<f64>,
+}
+
+/// Calls at once, and each of their waits in milliseconds.
+type Waits = (usize, Vec<f64>);
 
 /// The picture.
 pub(crate) fn svg(results: &Results) -> String {
-    let rows: Vec<(Kind, &SettingFigures)> = results
-        .sides
-        .iter()
-        .flat_map(|side| side.settings.iter().map(|setting| (side.side, setting)))
-        .collect();
-    let mut rows = rows;
-    rows.sort_by_key(|(_, setting)| setting.calls);
-    let bottom = TOP + ROW * rows.len() as f64;
+    let mut sections = vec![
+        section(results, "Dispatch → greeting heard", arrivals),
+        section(
+            results,
+            "End of the caller's speech → answer heard (0.5 s of it is endpointing)",
+            answers,
+        ),
+        section(
+            results,
+            "Caller speaks over the agent → the agent is silent (0.5 s of it is the shortest interruption)",
+            silences,
+        ),
+    ];
+    sections.retain(|section| !section.rows.is_empty());
+    let height = |section: &Section| HEADING + ROW * section.rows.len() as f64;
+    let bottom = TOP + sections.iter().map(height).sum::<f64>();
     let mut svg = String::new();
     header(&mut svg, bottom);
     axis(&mut svg, bottom);
-    for (index, (kind, setting)) in rows.iter().enumerate() {
-        row(&mut svg, TOP + ROW * (index as f64 + 0.5), *kind, setting);
+    let mut y = TOP;
+    for section in &sections {
+        let text_y = y + HEADING - 12.0;
+        let heading = &section.heading;
+        add(
+            &mut svg,
+            format_args!("<text class=\"heading\" x=\"20\" y=\"{text_y}\">{heading}</text>"),
+        );
+        for (index, row) in section.rows.iter().enumerate() {
+            dots(&mut svg, y + HEADING + ROW * (index as f64 + 0.5), row);
+        }
+        y += height(section);
     }
     svg.push_str("</svg>\n");
     svg
 }
 
+/// The rows of both sides, so that the same number of calls stands together.
+fn section(results: &Results, heading: &str, rows: fn(&SideFigures) -> Vec<Waits>) -> Section {
+    let of = |side: &SideFigures| {
+        let kind = side.side;
+        let row = move |(calls, each_ms): Waits| (calls, kind, each_ms);
+        rows(side).into_iter().map(row).collect::<Vec<_>>()
+    };
+    let mut rows: Vec<_> = results.sides.iter().flat_map(of).collect();
+    rows.sort_by_key(|(calls, ..)| *calls);
+    let row = |(calls, kind, each_ms): (usize, Kind, Vec<f64>)| Row {
+        kind,
+        label: match calls {
+            1 => format!("{}, 1 call", kind.name()),
+            calls => format!("{}, {calls} calls", kind.name()),
+        },
+        each_ms,
+    };
+    Section {
+        heading: heading.to_owned(),
+        rows: rows.into_iter().map(row).collect(),
+    }
+}
+
+/// Calls one after the other, then those at once.
+fn arrivals(side: &SideFigures) -> Vec<Waits> {
+    let one = side.arrivals.iter().map(|it| (1, it.greetings_ms.clone()));
+    let many = side.settings.iter().filter(|it| it.calls > 1);
+    one.chain(many.map(|it| (it.calls, it.greetings_ms.clone())))
+        .collect()
+}
+
+fn answers(side: &SideFigures) -> Vec<Waits> {
+    let settings = side.settings.iter();
+    settings
+        .map(|it| (it.calls, it.answers_ms.clone()))
+        .collect()
+}
+
+fn silences(side: &SideFigures) -> Vec<Waits> {
+    let interruptions = side.interruptions.iter();
+    interruptions
+        .map(|it| (it.calls, it.each_ms.clone()))
+        .collect()
+}
+
 fn x(ms: f64) -> f64 {
-    let share = (ms.clamp(FROM_MS, TO_MS) - FROM_MS) / (TO_MS - FROM_MS);
-    LEFT + share * (WIDTH - LEFT - RIGHT)
+    LEFT + ms.clamp(0.0, TO_MS) / TO_MS * (WIDTH - LEFT - RIGHT)
 }
 
 /// Adds to the text. Writing to a string cannot fail.
@@ -48,80 +141,74 @@ fn add(svg: &mut String, arguments: std::fmt::Arguments<'_>) {
 }
 
 fn header(svg: &mut String, bottom: f64) {
-    let height = bottom + 50.0;
+    let height = bottom + 64.0;
     add(
         svg,
         format_args!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
-             font-family=\"sans-serif\" font-size=\"13\" fill=\"#222\">\n\
-             <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#fff\"/>\n\
-             <text x=\"20\" y=\"28\" font-size=\"17\" font-weight=\"bold\">\
-             From the end of the caller's speech to the first sound of the answer</text>\n\
-             <text x=\"20\" y=\"48\" fill=\"#666\">a dot for each turn, a bar at the median; \
-             0.5 s of endpointing, services that take 100 + 150 + 100 ms</text>"
+             width=\"{WIDTH}\" height=\"{height}\" role=\"img\" \
+             aria-label=\"What callers wait for, voxpool beside livekit-agents\">\n\
+             <style>{STYLE}</style>\n\
+             <rect class=\"paper\" width=\"{WIDTH}\" height=\"{height}\"/>\n\
+             <text class=\"title\" x=\"20\" y=\"32\">What callers wait for: \
+             <tspan class=\"voxpool\" stroke=\"none\">voxpool</tspan> beside \
+             <tspan class=\"livekit-agents\" stroke=\"none\">livekit-agents 1.8.9</tspan></text>\n\
+             <text class=\"quiet\" x=\"20\" y=\"54\">A dot each time, as the caller's WebRTC connection \
+             receives it; a bar and a figure at the median, a thin line to the 95th percentile.</text>\n\
+             <text class=\"quiet\" x=\"20\" y=\"72\">One LiveKit server, one stand-in for OpenAI: \
+             100 ms to a transcript, 150 ms to the first token, 100 ms to the first byte of speech.</text>"
         ),
     );
 }
 
 fn axis(svg: &mut String, bottom: f64) {
-    let mut ms = FROM_MS;
+    let mut ms = 0.0;
     while ms <= TO_MS {
         let (x, y) = (x(ms), bottom + 20.0);
-        let colour = if ms == ENDPOINTING_MS {
-            "#999"
-        } else {
-            "#e5e5e5"
-        };
         let more = if ms == TO_MS { "+" } else { "" };
         add(
             svg,
             format_args!(
-                "<line x1=\"{x}\" x2=\"{x}\" y1=\"{TOP}\" y2=\"{bottom}\" stroke=\"{colour}\"/>\n\
-                 <text x=\"{x}\" y=\"{y}\" text-anchor=\"middle\">{ms}{more}</text>"
+                "<line class=\"grid\" x1=\"{x}\" x2=\"{x}\" y1=\"{TOP}\" y2=\"{bottom}\"/>\n\
+                 <text class=\"quiet\" x=\"{x}\" y=\"{y}\" text-anchor=\"middle\">{ms}{more}</text>"
             ),
         );
-        ms += 100.0;
+        ms += TICK_MS;
     }
-    let y = bottom + 40.0;
-    add(
-        svg,
-        format_args!("<text x=\"{LEFT}\" y=\"{y}\" fill=\"#666\">milliseconds</text>"),
-    );
-}
-
-fn row(svg: &mut String, y: f64, kind: Kind, setting: &SettingFigures) {
-    let colour = match kind {
-        Kind::Voxpool => "#0b6e4f",
-        Kind::LivekitAgents => "#c8553d",
-    };
-    let (name, calls) = (kind.name(), setting.calls);
-    let plural = if calls == 1 { "" } else { "s" };
-    let text_y = y + 4.0;
+    let (middle, y) = (f64::midpoint(LEFT, WIDTH - RIGHT), bottom + 44.0);
     add(
         svg,
         format_args!(
-            "<text x=\"20\" y=\"{text_y}\" fill=\"{colour}\">{name}, {calls} call{plural}</text>"
+            "<text x=\"{middle}\" y=\"{y}\" text-anchor=\"middle\">time in milliseconds</text>"
         ),
     );
-    for (index, ms) in setting.answers_ms.iter().enumerate() {
+}
+
+fn dots(svg: &mut String, y: f64, row: &Row) {
+    let (class, label, text_y) = (row.kind.name(), &row.label, y + 4.0);
+    add(
+        svg,
+        format_args!("<text class=\"{class}\" x=\"20\" y=\"{text_y}\">{label}</text>"),
+    );
+    for (index, ms) in row.each_ms.iter().enumerate() {
         // Spread over the height of the row, so that equal ones do not hide each other.
-        let (x, y) = (x(*ms), y - 14.0 + (index * 11 % 29) as f64);
+        let (x, y) = (x(*ms), y - 12.0 + (index * 11 % 25) as f64);
         add(
             svg,
-            format_args!(
-                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.5\" fill=\"{colour}\" fill-opacity=\"0.45\"/>"
-            ),
+            format_args!("<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.5\"/>"),
         );
     }
-    if let Some(spread) = setting.answer_ms {
-        let (x, y1, y2) = (x(spread.p50), y - 18.0, y + 18.0);
-        let (label_x, p50) = (x + 5.0, spread.p50);
-        add(
-            svg,
-            format_args!(
-                "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{y1}\" y2=\"{y2}\" stroke=\"{colour}\" stroke-width=\"3\"/>\n\
-                 <text x=\"{label_x:.1}\" y=\"{y2}\" font-size=\"11\" fill=\"{colour}\">{p50:.0}</text>"
-            ),
-        );
-    }
+    let Some(spread) = Spread::of(row.each_ms.clone()) else {
+        return;
+    };
+    let (from, to, p50) = (x(spread.p50), x(spread.p95), spread.p50);
+    let (y1, y2, label_x) = (y - 15.0, y + 15.0, to.max(from) + 8.0);
+    add(
+        svg,
+        format_args!(
+            "<line class=\"{class}\" x1=\"{from:.1}\" x2=\"{to:.1}\" y1=\"{y}\" y2=\"{y}\"/>\n\
+             <line class=\"{class}\" x1=\"{from:.1}\" x2=\"{from:.1}\" y1=\"{y1}\" y2=\"{y2}\" stroke-width=\"3\"/>\n\
+             <text class=\"{class} figure\" x=\"{label_x:.1}\" y=\"{text_y}\">{p50:.0} ms</text>"
+        ),
+    );
 }

@@ -8,15 +8,16 @@ use anyhow::{Context, Result};
 use futures::future::{join_all, try_join_all};
 use offline_openai::ServerHandle;
 use voxpool_bench::process::Usage;
+use voxpool_bench::progress::Progress;
 
 use crate::call::{Arrival, Caller};
 use crate::figures::{SettingFigures, SideFigures};
 use crate::livekit::LiveKit;
-use crate::progress::Progress;
+
 use crate::side::Side;
 
 /// How long a worker is left alone before it counts as idle, and how long it is then watched.
-const SETTLE: Duration = Duration::from_secs(8);
+pub(crate) const SETTLE: Duration = Duration::from_secs(8);
 const IDLE: Duration = Duration::from_secs(10);
 /// How long the callers of the first round are silent while the worker is watched.
 const LISTENING: Duration = Duration::from_secs(10);
@@ -88,7 +89,7 @@ impl Bench<'_> {
         setting: &Setting,
         idle: &SideFigures,
     ) -> Result<SettingFigures> {
-        let connections_before = self.services.stats().connections.accepted;
+        let mut connections = vec![self.services.stats().connections.accepted];
         let mut arrivals = Vec::new();
         let mut answers = Vec::new();
         let mut listening = None;
@@ -110,15 +111,16 @@ impl Bench<'_> {
             )
             .await?;
             tokio::time::sleep(BETWEEN_ROUNDS).await;
+            connections.push(self.services.stats().connections.accepted);
         }
-        let connections = self.services.stats().connections.accepted - connections_before;
+        let connections: Vec<u64> = connections.windows(2).map(|it| it[1] - it[0]).collect();
         let listening = listening.context("a setting has at least one round")?;
         Ok(SettingFigures::new(
             setting.calls,
             &arrivals,
             (answers, buffered),
             (&listening, idle),
-            connections,
+            &connections,
         ))
     }
 
@@ -181,7 +183,7 @@ impl Bench<'_> {
         })
     }
 
-    fn note(&self, what: &str) {
+    pub(crate) fn note(&self, what: &str) {
         let name = self.side.kind.name();
         self.progress.note(&format!("{name}: {what}"));
     }

@@ -49,11 +49,12 @@ impl Side {
     pub(crate) async fn start(
         arguments: &Arguments,
         kind: Kind,
+        log: &str,
         livekit: &LiveKit,
         services: &ServerHandle,
     ) -> Result<Self> {
         let port = real_parts::free_port();
-        let log = arguments.output.join(format!("{}.log", kind.name()));
+        let log = arguments.output.join(format!("{log}.log"));
         let mut command = match kind {
             Kind::Voxpool => logged(&arguments.voxpool, &log)?,
             Kind::LivekitAgents => logged(&arguments.python, &log)?,

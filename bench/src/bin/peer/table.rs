@@ -1,6 +1,8 @@
 //! The results for people.
 
+use crate::arrivals::ArrivalFigures;
 use crate::figures::{Results, SettingFigures, Spread};
+use crate::interruptions::InterruptionFigures;
 
 #[expect(clippy::print_stdout, reason = "the figures are this program's output")]
 pub(crate) fn print(results: &Results) {
@@ -20,6 +22,27 @@ pub(crate) fn print(results: &Results) {
             .map(|it| usage(it.idle_memory_mib, it.idle_cpu_percent))
             .collect(),
     );
+    let interruptions = |what: &str, cell: fn(&InterruptionFigures) -> String| {
+        let cells = sides.iter().map(|it| it.interruptions.as_ref());
+        line(what, cells.map(|it| it.map_or_else(none, cell)).collect());
+    };
+    interruptions("caller's voice to the agent's silence", |it| {
+        spread(it.silent_ms)
+    });
+    interruptions("  the agent went on speaking", |it| {
+        format!("{} of {}", it.missed, it.interruptions)
+    });
+    println!("calls one after the other");
+    let arrivals = |what: &str, cell: fn(&ArrivalFigures) -> Option<Spread>| {
+        let cells = sides.iter().map(|it| it.arrivals.as_ref().and_then(cell));
+        line(what, cells.map(spread).collect());
+    };
+    arrivals("  dispatch to agent in the room, p50 / p95", |it| {
+        it.joined_ms
+    });
+    arrivals("  dispatch to greeting heard, p50 / p95", |it| {
+        it.greeting_ms
+    });
     let n_settings = sides.first().map_or(0, |side| side.settings.len());
     for index in 0..n_settings {
         let at: Vec<&SettingFigures> = sides
@@ -48,16 +71,21 @@ pub(crate) fn print(results: &Results) {
         row("  listening call: memory, CPU of a core", |it| {
             usage(it.memory_mib_per_call, it.cpu_percent_per_call)
         });
-        row("  connections opened per call", |it| {
-            format!("{:.2}", it.connections_per_call)
+        row("  connections per call, first round / later", |it| {
+            let (first, later) = (it.connections_per_call, it.connections_per_call_warm);
+            format!("{first:.2} / {later:.2}")
         });
     }
+}
+
+fn none() -> String {
+    "none".to_owned()
 }
 
 fn spread(spread: Option<Spread>) -> String {
     match spread {
         Some(spread) => format!("{:.0} / {:.0} ms", spread.p50, spread.p95),
-        None => "none".to_owned(),
+        None => none(),
     }
 }
 

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use offline_openai::{Delays, Fixed};
+use real_parts::tls::{Door, make_certificate};
 use serde::Serialize;
 use voxpool::cache::{Cache, CacheKey};
 use voxpool::pool::{PARALLEL_TIMEOUT, parallel_ai_calls};
-use voxpool_bench::tls::{Door, make_certificate};
 
 use self::background::background;
 use self::saves::{Saves, saves};
@@ -84,7 +84,7 @@ fn main() -> Result<ExitCode> {
 /// What a process trusts is read from its environment once: so this one starts another.
 fn trusting_a_new_certificate() -> Result<ExitCode> {
     let directory = tempfile::tempdir()?;
-    let certificate = make_certificate(directory.path())?;
+    let certificate = make_certificate(directory.path());
     let status = std::process::Command::new(std::env::current_exe()?)
         .args(std::env::args_os().skip(1))
         .arg("--certificates")
@@ -149,7 +149,7 @@ async fn open_door(certificates: &Path, fixed: Fixed) -> Result<(Door, impl Size
         ..offline_openai::Config::default()
     };
     let (address, server) = offline_openai::Server::bind(config).await?;
-    Ok((Door::open(certificates, address).await?, server))
+    Ok((Door::open(certificates, address).await, server))
 }
 
 /// Connections opened for [`CALLS`] calls one after the other, and how long half of them took at most.

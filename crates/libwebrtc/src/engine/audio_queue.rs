@@ -2,12 +2,14 @@
 //!
 //! A short gap (up to 100 ms) is not filled: the peer's jitter buffer bridges a packet that comes
 //! late better than silence in the middle of a word. After that silence is sent, so that the
-//! stream goes on.
+//! stream goes on; the gap itself stays one, so that what comes after it is in time. Sound after
+//! silence begins with 20 ms, so that its first packet need not wait to be filled.
 //!
 //! Source of the policy: `webrtc-sys` 0.3.52, `src/audio_track.cpp` (10 missed frames, twice the
 //! queue).
 
 use std::{
+    cmp::Ordering,
     collections::VecDeque,
     sync::{Arc, Weak},
     time::Instant,
@@ -18,7 +20,7 @@ use tokio::sync::oneshot;
 
 use super::{
     audio_track::Sinks,
-    clock::{self, Tick},
+    clock::{self, TICK, Tick},
 };
 use crate::{RtcError, audio_frame::AudioFrame, audio_source::AudioSourceOptions};
 
@@ -32,6 +34,16 @@ struct Queue {
     waiting: Option<oneshot::Sender<()>>,
     empty_ticks: u32,
     frame: Vec<i16>,
+}
+
+/// What a tick got out of the queue.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    /// Sound, or silence that goes on.
+    Frame,
+    /// The first silence after a gap.
+    AfterGap,
+    Nothing,
 }
 
 /// What is behind a `NativeAudioSource`.
@@ -161,31 +173,40 @@ impl AudioQueue {
     }
 
     /// 10 ms out of the queue into `frame`, or nothing while a gap is bridged.
-    fn take(&self, frame: &mut Vec<i16>) -> (bool, Option<oneshot::Sender<()>>) {
+    fn take(&self, frame: &mut Vec<i16>) -> (Taken, Option<oneshot::Sender<()>>) {
         let mut queue = self.queue.lock();
-        let mut has_sound = true;
+        let mut taken = Taken::Frame;
         frame.clear();
         if queue.pcm.len() >= self.frame_values {
-            queue.empty_ticks = 0;
-            frame.extend(queue.pcm.drain(..self.frame_values));
+            let is_onset = std::mem::take(&mut queue.empty_ticks) >= GAP_TICKS_MAX;
+            let whole = 2 * self.frame_values;
+            let values = match is_onset && queue.pcm.len() >= whole {
+                true => whole,
+                false => self.frame_values,
+            };
+            frame.extend(queue.pcm.drain(..values));
         } else {
             queue.empty_ticks += 1;
-            has_sound = queue.empty_ticks >= GAP_TICKS_MAX;
+            taken = match queue.empty_ticks.cmp(&GAP_TICKS_MAX) {
+                Ordering::Less => Taken::Nothing,
+                Ordering::Equal => Taken::AfterGap,
+                Ordering::Greater => Taken::Frame,
+            };
             frame.resize(self.frame_values, 0);
         }
         let has_room = queue.pcm.len() <= self.values_max;
-        (
-            has_sound,
-            if has_room { queue.waiting.take() } else { None },
-        )
+        (taken, if has_room { queue.waiting.take() } else { None })
     }
 }
 
 impl Tick for AudioQueue {
     fn tick(&self, now: Instant) -> bool {
         let mut frame = std::mem::take(&mut self.queue.lock().frame);
-        let (has_sound, room) = self.take(&mut frame);
-        if has_sound {
+        let (taken, room) = self.take(&mut frame);
+        if taken == Taken::AfterGap {
+            self.sinks.leave_out(TICK * (GAP_TICKS_MAX - 1));
+        }
+        if taken != Taken::Nothing {
             self.sinks
                 .deliver(now, &frame, self.sample_rate, self.channels);
         }
@@ -260,6 +281,20 @@ mod tests {
         assert!(waits.try_recv().is_ok());
         queue.tick(Instant::now());
         assert!(heard.0.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn sound_after_silence_begins_with_20_ms() {
+        let (queue, heard) = source(40);
+        for _ in 0..20 {
+            queue.tick(Instant::now());
+        }
+        queue.capture(&frame(vec![1; 32])).await.unwrap();
+        for values in [16, 24, 32] {
+            heard.0.lock().retain(|value| *value != 0);
+            queue.tick(Instant::now());
+            assert_eq!(*heard.0.lock(), vec![1; values]);
+        }
     }
 
     #[test]

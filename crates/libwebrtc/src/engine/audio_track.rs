@@ -9,16 +9,20 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 
 use super::{audio_queue::AudioQueue, receiver::RemoteAudio};
 
-/// Takes 10 ms of interleaved sound at a time, captured or played at `now`. Must not block.
+/// Takes 10 ms of interleaved sound at a time, or 20 ms where it begins, captured or played at `now`.
+/// Must not block.
 pub(crate) trait AudioSink: Send + Sync {
     fn on_frame(&self, now: Instant, pcm: &[i16], sample_rate: u32, channels: u32);
+
+    /// There was nothing for so long, and there will be no sound in its place.
+    fn on_gap(&self, _length: Duration) {}
 
     /// The rate and the channels that spare this sink a conversion, if it cares.
     fn preferred_format(&self) -> Option<(u32, u32)> {
@@ -48,6 +52,12 @@ impl Sinks {
     pub(crate) fn deliver(&self, now: Instant, pcm: &[i16], sample_rate: u32, channels: u32) {
         for sink in self.all().iter() {
             sink.on_frame(now, pcm, sample_rate, channels);
+        }
+    }
+
+    pub(crate) fn leave_out(&self, length: Duration) {
+        for sink in self.all().iter() {
+            sink.on_gap(length);
         }
     }
 }

@@ -133,7 +133,9 @@ impl FrameQueue {
 impl AudioSink for FrameQueue {
     fn on_frame(&self, _now: Instant, pcm: &[i16], sample_rate: u32, channels: u32) {
         if (sample_rate, channels) == (self.sample_rate, self.channels) {
-            self.push(self.frame(pcm.to_vec()));
+            for pcm in pcm.chunks((self.sample_rate / 100 * self.channels) as usize) {
+                self.push(self.frame(pcm.to_vec()));
+            }
             return;
         }
         for data in self.convert(pcm, sample_rate, channels) {

@@ -8,7 +8,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -80,6 +80,12 @@ impl AudioSink for Sink {
     fn on_frame(&self, now: Instant, pcm: &[i16], sample_rate: u32, channels: u32) {
         if let Some(sender) = self.0.upgrade() {
             sender.encode(now, pcm, sample_rate, channels);
+        }
+    }
+
+    fn on_gap(&self, length: Duration) {
+        if let Some(sender) = self.0.upgrade() {
+            sender.audio.lock().leave_out(length);
         }
     }
 }
@@ -210,6 +216,8 @@ impl Sender {
             sample_rate,
             channels,
             is_muted,
+            // No source hands on more than 10 ms for another reason.
+            is_onset: pcm.len() as u64 * 50 == u64::from(sample_rate) * u64::from(channels),
         };
         let failed = audio.encode_errors();
         let sent = audio.push(now, captured, |packet| {

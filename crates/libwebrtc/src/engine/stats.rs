@@ -175,7 +175,7 @@ fn fill_heard(inbound: &mut dictionaries::InboundRtpStreamStats, heard: &JitterS
     inbound.fec_packets_received = heard.packets_recovered_by_red + heard.packets_recovered_by_fec;
     inbound.jitter_buffer_delay = heard.delay_sum_s;
     inbound.jitter_buffer_target_delay = heard.target_delay_sum_s;
-    inbound.jitter_buffer_emitted_count = heard.samples_emitted;
+    inbound.jitter_buffer_emitted_count = heard.samples_delayed;
     inbound.total_samples_received = heard.samples_emitted;
     inbound.concealed_samples = heard.samples_concealed;
     inbound.silent_concealed_samples = heard.samples_concealed_silent;

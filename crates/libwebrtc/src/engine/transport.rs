@@ -59,6 +59,7 @@ async fn drive(connection: Arc<Connection>, mut incoming: Incoming) {
     loop {
         let turn = connection.turn(Instant::now(), &mut outbox);
         let links = connection.links();
+        links.until_writable(&outbox).await;
         for packet in outbox.drain(..) {
             if let Some(packet) = links.send(packet) {
                 connection.open_way(packet);

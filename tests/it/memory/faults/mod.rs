@@ -8,7 +8,6 @@ pub(crate) mod supabase;
 use std::time::Duration;
 
 use sqlx::{Executor, PgConnection};
-use tokio::runtime::Handle;
 use voxpool::error::{CallError, ErrorKind, Service};
 use voxpool::memory::{Config, MemoryAnswer, PostgresConfig, Store};
 use voxpool::pool::{self, BreakerState, ConnectionPool, ServiceStats};
@@ -24,6 +23,7 @@ pub(crate) fn pool() -> ConnectionPool {
     config.breaker.open = Duration::from_millis(200);
     config.breaker.open_max = Duration::from_secs(1);
     config.retries_max = 1;
+    config.cleanup_interval_min = Duration::ZERO;
     ConnectionPool::new(config).expect("a pool")
 }
 
@@ -123,24 +123,6 @@ async fn breaker_is_closed(
         let breaker = stats(pool, service).await.hosts[0].breaker?;
         assert!(breaker.opened >= 1);
         (breaker.state == BreakerState::Closed).then_some(())
-    })
-    .await;
-}
-
-/// Closes everything. Then no call is under way any more, and no connection of the service and no
-/// task is left beside the `tasks` of the test's own.
-async fn leaves_nothing(pool: ConnectionPool, service: Service, store: impl Store, tasks: usize) {
-    let seen = stats(&pool, service).await;
-    assert_eq!(seen.in_flight, 0);
-    pool.close().await;
-    eventually("no connection is left", async || {
-        let connections = stats(&pool, service).await.connections;
-        (connections.open == Some(0)).then_some(())
-    })
-    .await;
-    drop((store, pool));
-    eventually("no task is left", async || {
-        (Handle::current().metrics().num_alive_tasks() <= tasks).then_some(())
     })
     .await;
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use serde_json::json;
 use sqlx::Connection;
-use tokio::runtime::Handle;
 use voxpool::error::{ErrorKind, Service};
 use voxpool::memory::{OpenError, PostgresStore, SupabaseConfig, open};
 use voxpool::pool::Backend;
 
-use super::{Saver, breaker_is_closed, config, leaves_nothing, lock, pool, save_one, stats};
+use super::{Saver, breaker_is_closed, config, lock, pool, save_one, stats};
+use crate::common::left::leaves_nothing;
 use crate::common::postgres::{PASSWORD, PgBouncer, Postgres, shared};
 use crate::common::toxiproxy::Link;
 use crate::common::{eventually, within};
@@ -21,7 +21,6 @@ async fn postgres_is_killed_and_comes_back() {
     let mut server = Postgres::start().await;
     let database = server.database().await;
     let pool = pool();
-    let tasks = Handle::current().metrics().num_alive_tasks();
     let store = PostgresStore::new(&config(server.url(&database)), pool.clone()).unwrap();
     pool.register(Arc::new(store.clone()));
     let mut saver = Saver::new();
@@ -64,10 +63,7 @@ async fn postgres_is_killed_and_comes_back() {
     })
     .await;
     drop(store);
-    eventually("no task is left", async || {
-        (Handle::current().metrics().num_alive_tasks() <= tasks).then_some(())
-    })
-    .await;
+    leaves_nothing(pool).await;
 }
 
 #[tokio::test]
@@ -131,7 +127,8 @@ async fn a_wrong_password_is_said_once_and_never_shown() {
         assert!(!format!("{error:?}").contains("not-the-password"));
         let seen = stats(&pool, Service::Postgres).await;
         assert_eq!(seen.errors.get(kind.label()), Some(&1));
-        leaves_nothing(pool, Service::Postgres, store, 0).await;
+        drop(store);
+        leaves_nothing(pool).await;
     }
 }
 
@@ -152,7 +149,8 @@ async fn a_user_without_rights_is_told_so() {
     let error = save_one(&store, "k").await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unauthorized);
     assert!(why(&error).contains("no permission"), "{}", why(&error));
-    leaves_nothing(pool, Service::Postgres, store, 0).await;
+    drop(store);
+    leaves_nothing(pool).await;
 }
 
 #[tokio::test]
@@ -187,7 +185,8 @@ async fn a_missing_table_is_made_or_asked_for() {
     strict_pool.close().await;
     assert_eq!(strict.connections().open, Some(0));
     drop((strict, strict_pool));
-    leaves_nothing(pool, Service::Postgres, store, 0).await;
+    drop(store);
+    leaves_nothing(pool).await;
 }
 
 #[tokio::test]
@@ -254,7 +253,8 @@ async fn a_slow_postgres_is_a_timeout_and_then_works_again() {
     drop(locked.close().await);
     saver.until_back(&store).await;
     saver.check(&store).await;
-    leaves_nothing(pool, Service::Postgres, store, 0).await;
+    drop(store);
+    leaves_nothing(pool).await;
 }
 
 #[tokio::test]
@@ -288,7 +288,8 @@ async fn a_link_that_swallows_everything_costs_no_connection_for_good() {
     link.mend().await;
     saver.until_back(&store).await;
     saver.check(&store).await;
-    leaves_nothing(pool, Service::Postgres, store, 0).await;
+    drop(store);
+    leaves_nothing(pool).await;
 }
 
 #[tokio::test]
@@ -330,7 +331,8 @@ async fn when_all_connections_are_in_use_the_next_operation_is_told_so() {
         .unwrap();
     let found = told(&store, vec![get("alice")]).await;
     assert_eq!(found, ["waiting=v before=v"]);
-    leaves_nothing(pool, Service::Postgres, store, 0).await;
+    drop(store);
+    leaves_nothing(pool).await;
 }
 
 #[tokio::test]
@@ -359,7 +361,8 @@ async fn a_server_without_free_connections_is_unavailable_until_it_has_some() {
     let mut saver = Saver::new();
     saver.until_back(&store).await;
     saver.check(&store).await;
-    leaves_nothing(pool, Service::Postgres, store, 0).await;
+    drop(store);
+    leaves_nothing(pool).await;
 }
 
 #[tokio::test]

@@ -4,11 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::{Connection, Executor, SqliteConnection};
-use voxpool::error::ErrorKind;
-use voxpool::memory::{Config, SqliteStore};
-use voxpool::pool::Backend;
+use tokio_util::task::AbortOnDropHandle;
+use voxpool::error::{ErrorKind, Service};
+use voxpool::memory::{Config, SqliteStore, SupabaseConfig, open};
+use voxpool::pool::{Backend, Config as PoolConfig, ConnectionPool};
 
-use super::{Saver, pool, save_one};
+use super::{Saver, pool, save_one, stats};
+use crate::common::eventually;
+use crate::common::left::leaves_nothing;
 
 fn sqlite_config(path: &Path) -> Config {
     Config {
@@ -36,6 +39,90 @@ async fn a_file_that_cannot_be_used_is_named_with_its_setting() {
         let error = error.err().expect("that cannot be opened").to_string();
         assert!(error.starts_with("memory.sqlite_path: "), "{error}");
         assert!(error.contains(part), "{error}");
+    }
+}
+
+/// A way in which a file cannot be used, until somebody mends it.
+struct Trouble {
+    path: &'static str,
+    begin: fn(&Path),
+    mend: fn(&Path),
+    why: &'static str,
+}
+
+const TROUBLES: [Trouble; 3] = [
+    Trouble {
+        path: "missing/memory.db",
+        begin: |_| {},
+        mend: |file| std::fs::create_dir(file.parent().unwrap()).unwrap(),
+        why: "its folder is not there",
+    },
+    Trouble {
+        path: "memory.db",
+        begin: |file| std::fs::create_dir(file).unwrap(),
+        mend: |file| std::fs::remove_dir(file).unwrap(),
+        why: "cannot be opened",
+    },
+    Trouble {
+        path: "memory.db",
+        begin: |file| std::fs::write(file, "Dear database, ".repeat(1000)).unwrap(),
+        mend: |file| std::fs::remove_file(file).unwrap(),
+        why: "no SQLite database",
+    },
+];
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_at_the_start_is_used_when_it_can() {
+    for trouble in TROUBLES {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(trouble.path);
+        (trouble.begin)(&path);
+        let config = PoolConfig {
+            health_interval: Duration::from_millis(50),
+            ..PoolConfig::default()
+        };
+        let pool = ConnectionPool::new(config).unwrap();
+        let (settings, none) = (sqlite_config(&path), SupabaseConfig::default());
+        let opened = open(&settings, &none, &pool).await;
+        let store = opened.expect("that is no error").expect("a store");
+        let missing = async || pool.stats().await.missing.remove(&Service::Sqlite);
+        let why = missing().await.expect("the statistics say so");
+        assert!(why.contains(trouble.why), "{why}");
+        let error = save_one(&*store, "k").await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Rejected);
+        assert!(super::why(&error).starts_with("memory.sqlite_path: "));
+
+        (trouble.mend)(&path);
+        let monitored = pool.clone();
+        let monitor =
+            AbortOnDropHandle::new(tokio::spawn(async move { monitored.monitor().await }));
+        eventually("the file is opened, and nobody has asked", async || {
+            missing().await.is_none().then_some(())
+        })
+        .await;
+        drop(monitor);
+        let mut saver = Saver::new();
+        saver.one(&*store).await.unwrap();
+        saver.check(&*store).await;
+        let seen = stats(&pool, Service::Sqlite).await;
+        assert!(seen.errors["rejected"] >= 2, "{:?}", seen.errors);
+        drop(store);
+        leaves_nothing(pool).await;
+    }
+}
+
+#[tokio::test]
+async fn the_next_use_of_a_file_that_was_mended_finds_it() {
+    for trouble in TROUBLES {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(trouble.path);
+        (trouble.begin)(&path);
+        let store = SqliteStore::new(&sqlite_config(&path), pool());
+        save_one(&store, "k").await.unwrap_err();
+        (trouble.mend)(&path);
+        let mut saver = Saver::new();
+        saver.one(&store).await.unwrap();
+        saver.check(&store).await;
     }
 }
 

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use sqlx::Connection;
-use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 use voxpool::error::{ErrorKind, Service};
 use voxpool::memory::{SupabaseConfig, SupabaseStore, open};
 use voxpool::pool::ConnectionPool;
 use voxpool::redact::Pii;
 
-use super::{Saver, breaker_is_closed, config, leaves_nothing, lock, pool, save_one, stats};
+use super::{Saver, breaker_is_closed, config, lock, pool, save_one, stats};
+use crate::common::left::leaves_nothing;
 use crate::common::postgres::{Postgres, shared};
 use crate::common::postgrest::{
     ANON_KEY, CONNECTIONS, PUBLISHABLE_KEY, SECRET_KEY, SERVICE_ROLE_KEY, SUPABASE_SQL, Supabase,
@@ -46,7 +46,6 @@ pub(crate) async fn project_on(server: &Postgres) -> (String, Supabase) {
 async fn supabase_is_killed_and_comes_back() {
     let mut server = Postgres::start().await;
     let (_, mut api) = project_on(&server).await;
-    let tasks = Handle::current().metrics().num_alive_tasks();
     let pool = pool();
     let store = supabase(&api, SERVICE_ROLE_KEY, &pool);
     let mut saver = Saver::new();
@@ -64,13 +63,13 @@ async fn supabase_is_killed_and_comes_back() {
     saver.check(&store).await;
     let seen = stats(&pool, Service::Supabase).await;
     assert!(seen.errors["unavailable"] >= 2 && seen.errors["circuit_open"] >= 2);
-    leaves_nothing(pool, Service::Supabase, store, tasks).await;
+    drop(store);
+    leaves_nothing(pool).await;
 }
 
 #[tokio::test]
 async fn supabase_knows_the_older_and_the_newer_keys() {
     let (_, api) = project_on(shared().await).await;
-    let tasks = Handle::current().metrics().num_alive_tasks();
     let pool = pool();
     for key in [SERVICE_ROLE_KEY, SECRET_KEY] {
         let store = supabase(&api, key, &pool);
@@ -101,7 +100,8 @@ async fn supabase_knows_the_older_and_the_newer_keys() {
     let refused = wrong_keys.len() + closed_keys.len();
     assert_eq!(seen.errors["unauthorized"], refused as u64);
     let store = supabase(&api, wrong_keys[0], &pool);
-    leaves_nothing(pool, Service::Supabase, store, tasks).await;
+    drop(store);
+    leaves_nothing(pool).await;
 }
 
 #[tokio::test]
@@ -142,7 +142,6 @@ async fn a_project_without_the_functions_says_what_to_run() {
     let server = shared().await;
     let database = server.database().await;
     let api = Supabase::start(server, &database).await;
-    let tasks = Handle::current().metrics().num_alive_tasks();
     let pool = pool();
     let store = supabase(&api, SERVICE_ROLE_KEY, &pool);
     let error = save_one(&store, "k").await.unwrap_err();
@@ -159,14 +158,14 @@ async fn a_project_without_the_functions_says_what_to_run() {
     saver.until_back(&store).await;
     saver.check(&store).await;
     assert!(stats(&pool, Service::Supabase).await.errors["rejected"] >= 1);
-    leaves_nothing(pool, Service::Supabase, store, tasks).await;
+    drop(store);
+    leaves_nothing(pool).await;
 }
 
 #[tokio::test]
 async fn a_slow_supabase_is_a_timeout_and_then_works_again() {
     let server = shared().await;
     let (database, api) = project_on(server).await;
-    let tasks = Handle::current().metrics().num_alive_tasks();
     let pool = pool();
     let store = supabase(&api, SERVICE_ROLE_KEY, &pool);
     let mut saver = Saver::new();
@@ -179,14 +178,14 @@ async fn a_slow_supabase_is_a_timeout_and_then_works_again() {
     drop(locked.close().await);
     saver.until_back(&store).await;
     saver.check(&store).await;
-    leaves_nothing(pool, Service::Supabase, store, tasks).await;
+    drop(store);
+    leaves_nothing(pool).await;
 }
 
 #[tokio::test]
 async fn a_supabase_out_of_connections_says_so_and_then_works_again() {
     let server = shared().await;
     let (database, api) = project_on(server).await;
-    let tasks = Handle::current().metrics().num_alive_tasks();
     let pool = pool();
     let mut patient = config(String::new());
     (patient.timeout, patient.attempt_timeout) = (MINUTE, MINUTE);
@@ -224,7 +223,8 @@ async fn a_supabase_out_of_connections_says_so_and_then_works_again() {
     assert!(why.contains("no database connection left"), "{why}");
     saver.until_back(&store).await;
     saver.check(&store).await;
-    leaves_nothing(pool, Service::Supabase, store, tasks).await;
+    drop(store);
+    leaves_nothing(pool).await;
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     audio_level::AudioLevel,
+    clock::TICK,
     opus_encode::{EncoderSettings, OpusEncoder, PACKET_MS},
     pcm::{PcmFormat, RTP_CLOCK_HZ},
     red::RedPacker,
@@ -16,6 +17,8 @@ use super::{
 };
 
 const TICKS_PER_PACKET: u32 = RTP_CLOCK_HZ / 1000 * PACKET_MS as u32;
+/// RTP ticks of the 10 ms that a source gives at a time.
+const TICKS_PER_FRAME: u32 = RTP_CLOCK_HZ / 100;
 /// A source silent for longer has paused: its timestamps jump, so that the other side keeps its
 /// delay. Shorter gaps are uneven delivery.
 const PAUSE: Duration = Duration::from_millis(150);
@@ -65,6 +68,8 @@ pub(crate) struct CapturedAudio<'a> {
     pub(crate) channels: u32,
     /// Silence is sent in its place, so that a muted track keeps flowing.
     pub(crate) is_muted: bool,
+    /// Sound begins: 20 ms at once.
+    pub(crate) is_onset: bool,
 }
 
 /// The sending half of one audio stream.
@@ -87,6 +92,8 @@ pub(crate) struct AudioSend {
     toc: u8,
     /// When the source's next sound is due.
     due: Option<Instant>,
+    /// RTP ticks by which the last onset came before its time.
+    lead: u32,
     /// Packets that libopus could not encode.
     encode_errors: u64,
 }
@@ -109,6 +116,7 @@ impl AudioSend {
             silent_packets: 0,
             toc: 0,
             due: None,
+            lead: 0,
             encode_errors: 0,
         }
     }
@@ -147,6 +155,20 @@ impl AudioSend {
         }
     }
 
+    /// Leaves out `length`, in whole steps of 10 ms: the source gave nothing meanwhile, and time went on.
+    /// Without this everything after it would look late to the other side, which would keep it longer.
+    pub(crate) fn leave_out(&mut self, length: Duration) {
+        let samples_10ms = self.encoder.as_ref().map(|e| e.format().samples_10ms());
+        let n_pending = self.pending.len() / samples_10ms.unwrap_or(usize::MAX);
+        self.pause();
+        self.due = self.due.map(|due| due + length);
+        // Whole steps, so that timestamps stay on the grid receivers expect.
+        let steps = (length.as_millis() / 10) as u32 + n_pending as u32;
+        let ticks = steps.wrapping_mul(TICKS_PER_FRAME);
+        let lead = std::mem::take(&mut self.lead).min(ticks);
+        self.timestamp = self.timestamp.wrapping_add(ticks - lead);
+    }
+
     /// Takes sound captured at `now` and gives each packet it completes to `send`.
     ///
     /// # Errors
@@ -168,6 +190,9 @@ impl AudioSend {
             None => self.pending.extend_from_slice(captured.pcm),
         }
         let samples = format.samples_10ms() * (PACKET_MS / 10);
+        if captured.is_onset {
+            self.begin_packet(format.samples_10ms());
+        }
         let mut used = 0;
         while self.pending.len() - used >= samples {
             self.encode(used..used + samples, captured.is_muted, &mut send);
@@ -184,14 +209,25 @@ impl AudioSend {
         let due = self.due.unwrap_or(now);
         let pause = now.saturating_duration_since(due);
         if pause > PAUSE {
-            self.pause();
-            // Whole steps of 10 ms, so that timestamps stay on the grid receivers expect.
-            let steps = (pause.as_millis() / 10) as u32;
-            self.timestamp = self
-                .timestamp
-                .wrapping_add(steps.wrapping_mul(RTP_CLOCK_HZ / 100));
+            self.leave_out(pause);
         }
         self.due = Some((due.max(now) + length).min(now + AHEAD_MAX));
+    }
+
+    /// Sound begins, with 20 ms at once, after what is pending: it gets a packet of its own, which leaves
+    /// now. Where the silence before was not sent, the packet takes the place of its last 10 ms, so that
+    /// it is as late as every other; else it is early, until the next gap.
+    fn begin_packet(&mut self, samples_10ms: usize) {
+        let n_silent = self.pending.len().saturating_sub(2 * samples_10ms);
+        let is_unsent = self.silent_packets > SILENCE_WHOLE_PACKETS && self.marker;
+        match (is_unsent, n_silent) {
+            (true, 0) => self.timestamp = self.timestamp.wrapping_sub(TICKS_PER_FRAME),
+            (true, _) => drop(self.pending.drain(..n_silent)),
+            (false, _) => self.lead += TICKS_PER_FRAME,
+        }
+        if is_unsent {
+            self.due = self.due.map(|due| due - TICK);
+        }
     }
 
     /// Makes encoder and converter fit the captured sound.

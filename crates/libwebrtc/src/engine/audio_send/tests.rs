@@ -19,6 +19,7 @@ const RED: SendFormat = SendFormat {
 
 #[derive(Debug, Clone, PartialEq)]
 struct Sent {
+    at: Instant,
     payload_type: u8,
     sequence: u64,
     timestamp: u32,
@@ -48,36 +49,41 @@ impl Source {
     }
 
     fn push(&mut self, send: &mut AudioSend, frames_10ms: usize) -> Vec<Sent> {
+        (0..frames_10ms).flat_map(|_| self.give(send, 1)).collect()
+    }
+
+    /// Gives so many frames at once.
+    fn give(&mut self, send: &mut AudioSend, frames_10ms: usize) -> Vec<Sent> {
         let mut sent = Vec::new();
-        for _ in 0..frames_10ms {
-            let n = self.rate as usize / 100;
-            let sample = |k: usize| {
-                let t = (self.frame * n + k) as f64 / f64::from(self.rate);
-                (8000.0 * (TAU * 440.0 * t).sin()) as i16
-            };
-            let pcm: Vec<i16> = (0..n)
-                .flat_map(|k| vec![sample(k); self.channels as usize])
-                .collect();
-            let captured = CapturedAudio {
-                pcm: &pcm,
-                sample_rate: self.rate,
-                channels: self.channels,
-                is_muted: self.is_muted,
-            };
-            let keep = |p: OutgoingAudio<'_>| {
-                sent.push(Sent {
-                    payload_type: p.payload_type,
-                    sequence: p.sequence,
-                    timestamp: p.timestamp,
-                    marker: p.marker,
-                    level: p.level,
-                    payload: p.payload.to_vec(),
-                });
-            };
-            send.push(self.now, captured, keep).unwrap();
-            self.now += Duration::from_millis(10);
-            self.frame += 1;
-        }
+        let n = self.rate as usize / 100;
+        let sample = |k: usize| {
+            let t = (self.frame * n + k) as f64 / f64::from(self.rate);
+            (8000.0 * (TAU * 440.0 * t).sin()) as i16
+        };
+        let pcm: Vec<i16> = (0..n * frames_10ms)
+            .flat_map(|k| vec![sample(k); self.channels as usize])
+            .collect();
+        let captured = CapturedAudio {
+            pcm: &pcm,
+            sample_rate: self.rate,
+            channels: self.channels,
+            is_muted: self.is_muted,
+            is_onset: frames_10ms == 2,
+        };
+        let keep = |p: OutgoingAudio<'_>| {
+            sent.push(Sent {
+                at: self.now,
+                payload_type: p.payload_type,
+                sequence: p.sequence,
+                timestamp: p.timestamp,
+                marker: p.marker,
+                level: p.level,
+                payload: p.payload.to_vec(),
+            });
+        };
+        send.push(self.now, captured, keep).unwrap();
+        self.now += Duration::from_millis(10);
+        self.frame += frames_10ms;
         sent
     }
 }
@@ -183,6 +189,69 @@ fn timestamps_jump_over_a_pause_but_not_over_uneven_delivery() {
     );
 }
 
+/// How late packets leave, in ms beside the first one: when they are sent against what they say.
+fn lateness_ms(sent: &[Sent]) -> Vec<i64> {
+    let late = |p: &Sent| {
+        let ticks = p.timestamp.wrapping_sub(sent[0].timestamp);
+        (p.at - sent[0].at).as_millis() as i64 - i64::from(ticks / 48)
+    };
+    sent.iter().map(late).collect()
+}
+
+#[test]
+fn what_was_left_out_makes_nothing_late() {
+    let mut send = AudioSend::new(RED, 0, 0);
+    let mut source = Source::new(24_000, 1);
+    let mut sent = Vec::new();
+    for frames in [30, 31, 40] {
+        sent.extend(source.push(&mut send, frames));
+        source.now += Duration::from_millis(90);
+        send.leave_out(Duration::from_millis(90));
+    }
+    sent.extend(source.push(&mut send, 4));
+    let late = lateness_ms(&sent);
+    assert!(late.iter().all(|ms| *ms == 0), "{late:?}");
+}
+
+#[test]
+fn the_first_packet_after_silence_leaves_with_its_first_frame_and_is_in_time() {
+    let format = SendFormat { dtx: true, ..RED };
+    let mut send = AudioSend::new(format, 0, 0);
+    let mut source = Source::new(24_000, 1);
+    let mut sent = source.push(&mut send, 40);
+    for silent_frames in [100, 101, 105] {
+        source.is_muted = true;
+        sent.extend(source.push(&mut send, silent_frames));
+        source.is_muted = false;
+        let first = source.give(&mut send, 2);
+        assert_eq!((first.len(), first[0].marker), (1, true));
+        assert!(first[0].level.minus_dbov < 30, "all of it is sound");
+        sent.extend(first);
+        let rest = source.push(&mut send, 20);
+        assert_eq!(rest.len(), 10);
+        sent.extend(rest);
+    }
+    let late = lateness_ms(&sent);
+    assert!(late.iter().all(|ms| *ms == 0), "{late:?}");
+}
+
+#[test]
+fn a_gap_takes_back_what_an_onset_was_early() {
+    let mut send = AudioSend::new(RED, 0, 0);
+    let mut source = Source::new(24_000, 1);
+    let mut sent = source.push(&mut send, 40);
+    for _ in 0..3 {
+        sent.extend(source.give(&mut send, 2));
+        sent.extend(source.push(&mut send, 18));
+        source.now += Duration::from_millis(90);
+        send.leave_out(Duration::from_millis(90));
+        sent.extend(source.push(&mut send, 40));
+    }
+    let late = lateness_ms(&sent);
+    assert!(late.iter().all(|ms| (-10..=0).contains(ms)), "{late:?}");
+    assert_eq!(late.last(), Some(&0));
+}
+
 #[test]
 fn bursts_at_the_right_pace_are_no_pause() {
     let mut send = AudioSend::new(OPUS, 0, 0);
@@ -229,6 +298,7 @@ fn nothing_is_sent_for_sound_without_a_format() {
             sample_rate,
             channels,
             is_muted: false,
+            is_onset: false,
         };
         send.push(Instant::now(), captured, |_| panic!("sent"))
             .unwrap();

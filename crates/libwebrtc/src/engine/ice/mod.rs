@@ -13,7 +13,7 @@ mod relay;
 mod server;
 mod tcp;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use str0m::net::{Protocol, Transmit};
 use tokio::{net::UdpSocket, sync::mpsc};
@@ -22,6 +22,9 @@ pub(crate) use gather::Gathering;
 
 /// Packets that may wait between a task and the driver; about a second of one call.
 const QUEUE_PACKETS_MAX: usize = 128;
+
+/// How long packets may wait for a socket; those of a busy one are lost.
+const WRITABLE_WITHIN: Duration = Duration::from_millis(20);
 
 /// A socket that the driver reads itself.
 pub(crate) struct HostSocket {
@@ -107,6 +110,18 @@ impl Links {
         self.tasks = Arc::default();
     }
 
+    /// Waits until the sockets can take packets. A new one is not known to until the runtime has heard
+    /// so from the system, and a first STUN request that it refuses is sent again 250 ms later.
+    pub(crate) async fn until_writable(&self, packets: &[Transmit]) {
+        let sends = |host: &&Arc<HostSocket>| packets.iter().any(|it| it.source == host.local);
+        for host in self.hosts.iter().filter(sends) {
+            let ready = tokio::time::timeout(WRITABLE_WITHIN, host.udp.writable()).await;
+            if ready.is_err() {
+                log::trace!("{} takes no packets", host.local);
+            }
+        }
+    }
+
     /// Sends a packet, or loses it, as networks do. Gives it back if there is no way (yet).
     pub(crate) fn send(&self, packet: Transmit) -> Option<Transmit> {
         let Transmit {
@@ -138,5 +153,42 @@ impl Links {
             log::trace!("a packet to {destination} is lost: the way is busy");
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn socket() -> HostSocket {
+        let udp = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
+        let local = udp.local_addr().expect("it is bound");
+        HostSocket { local, udp }
+    }
+
+    #[tokio::test]
+    async fn the_first_packet_of_a_new_socket_is_not_lost() {
+        let peer = socket().await;
+        let new = socket().await;
+        let source = new.local;
+        let packet = || Transmit {
+            proto: Protocol::Udp,
+            source,
+            destination: peer.local,
+            contents: vec![7; 20].into(),
+        };
+        let packets = [packet(), packet()];
+        let (mut links, _incoming) = Links::new();
+        links.add_host(new);
+        links.until_writable(&packets).await;
+        for packet in packets {
+            assert!(links.send(packet).is_none());
+        }
+        let mut buffer = [0; 64];
+        for _ in 0..2 {
+            let received = peer.udp.recv_from(&mut buffer);
+            let received = tokio::time::timeout(Duration::from_secs(5), received).await;
+            assert_eq!(received.expect("it arrives").expect("loopback").0, 20);
+        }
     }
 }

@@ -11,8 +11,8 @@ const SMOOTHING: f64 = 16.0;
 /// Packets after a change before the next one.
 const PACKETS_BETWEEN: u32 = 4;
 /// The wait may lie so far above or below the target without anything being done.
-const ABOVE_MS: f64 = 15.0;
-const BELOW_MS: f64 = 6.0;
+const ABOVE_MS: f64 = 10.0;
+const BELOW_MS: f64 = 4.0;
 /// Above by so much, catching up matters more than the finest sound.
 const FAR_ABOVE_MS: f64 = 100.0;
 /// How well sound must repeat itself to be stretched there…
@@ -25,7 +25,7 @@ const LIKENESS_MIN: f64 = 0.4;
 const LIKENESS_FAR: f64 = 0.6;
 /// Most that one stretch changes: the longest lag there is.
 const STRETCH_MS_MAX: f64 = 15.0;
-const PULL_MS: f64 = 10.0;
+pub(super) const PULL_MS: f64 = 10.0;
 
 /// Running estimate of the wait.
 #[derive(Debug, Clone, Copy, Default)]
@@ -127,7 +127,7 @@ impl JitterBuffer {
 
     /// From arrival of a packet to the end of its sound, as it is now.
     pub(super) fn delay_ms(&self) -> f64 {
-        if self.phase == Phase::Playing && self.wait.measured > 0 {
+        if self.has_delay() {
             return self.wait.wait_ms + self.packet_ms();
         }
         let there = |(first, last): (i64, i64)| ms_of_ticks(last - first);
@@ -135,6 +135,11 @@ impl JitterBuffer {
         first
             .zip(self.packets.last().map(|p| p.end()))
             .map_or(0.0, there)
+    }
+
+    /// Whether what is played now lay here for a time that is known.
+    pub(super) fn has_delay(&self) -> bool {
+        self.phase == Phase::Playing && self.wait.measured > 0
     }
 
     fn note_stretch(&mut self, frames: usize, sign: f64) {

@@ -16,10 +16,10 @@ const MEMORY_PACKETS: f64 = 500.0;
 const PRIOR_PACKETS: f64 = 50.0;
 /// Age at which the fastest packet is forgotten (after one to two of these).
 const YARDSTICK_MS: f64 = 2_000.0;
-/// On top of the relative delay: a pull takes 10 ms at a time, and threads are late by some.
-const MARGIN_MS: f64 = 15.0;
+/// On top of the relative delay, which is rounded up: a pull takes 10 ms at a time.
+const MARGIN_MS: f64 = 10.0;
 /// Bounds of the target delay.
-const TARGET_MS: (f64, f64) = (40.0, 200.0);
+const TARGET_MS: (f64, f64) = (35.0, 200.0);
 /// Least wait, whatever the length of a packet.
 const WAIT_MS_MIN: f64 = 15.0;
 
@@ -124,9 +124,9 @@ mod tests {
 
     #[test]
     fn the_target_follows_the_spread_of_arrivals() {
-        assert_eq!(target_after(500, &[0.0]), 40.0);
+        assert_eq!(target_after(500, &[0.0]), 35.0);
         let uneven = target_after(500, &[0.0, 30.0, 10.0, 58.0]);
-        assert!((90.0..=100.0).contains(&uneven), "{uneven}");
+        assert!((85.0..=95.0).contains(&uneven), "{uneven}");
         assert_eq!(target_after(500, &[0.0, 400.0]), 200.0);
     }
 
@@ -138,7 +138,7 @@ mod tests {
             let late = if n == 100 { 90.0 } else { 0.0 };
             estimator.observe(media + late, media, true);
         }
-        assert_eq!(estimator.target_ms(20.0), 40.0);
+        assert_eq!(estimator.target_ms(20.0), 35.0);
     }
 
     #[test]
@@ -157,8 +157,8 @@ mod tests {
     #[test]
     fn long_packets_add_their_own_length() {
         let estimator = DelayEstimator::new();
-        assert_eq!(estimator.target_ms(60.0), 80.0);
-        assert_eq!(estimator.wait_ms(60.0), 20.0);
-        assert_eq!(estimator.wait_ms(2.5), 37.5);
+        assert_eq!(estimator.target_ms(60.0), 75.0);
+        assert_eq!(estimator.wait_ms(60.0), 15.0);
+        assert_eq!(estimator.wait_ms(2.5), 32.5);
     }
 }

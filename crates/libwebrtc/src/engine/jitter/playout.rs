@@ -6,7 +6,9 @@
 use std::time::Instant;
 
 use super::{
-    Cursor, JitterBuffer, Phase, ms_of_ticks,
+    Cursor, JitterBuffer, Phase,
+    control::PULL_MS,
+    ms_of_ticks,
     packets::Packet,
     pcm_queue::{JOIN_LATE, JOIN_LOST, Join},
 };
@@ -100,8 +102,7 @@ impl JitterBuffer {
             return Step::Play;
         }
         if missing == 0 || gap > GAP_TICKS_MAX {
-            let waited_ms = now_ms - first.arrival_ms;
-            let is_due = waited_ms >= self.delay.wait_ms(self.packet_ms());
+            let is_due = has_waited(first, now_ms, self.delay.wait_ms(self.packet_ms()));
             return if is_due { Step::Play } else { Step::Pause };
         }
         let ticks = self.lost_packet_ticks(gap, missing);
@@ -127,7 +128,7 @@ impl JitterBuffer {
             .last()
             .map_or(0, |last| last.end() - first.timestamp);
         ms_of_ticks(there) >= self.delay.target_ms(packet_ms) * share
-            || now_ms - first.arrival_ms >= self.delay.wait_ms(packet_ms) * share
+            || has_waited(first, now_ms, self.delay.wait_ms(packet_ms) * share)
     }
 
     /// Length of each of `missing` packets that leave a gap.
@@ -270,6 +271,11 @@ impl JitterBuffer {
     fn count_emitted(&mut self, frames: usize) {
         let seconds = frames as f64 / 1e3;
         self.stats.samples_emitted += frames as u64;
+        // Neither silence nor made-up sound has waited.
+        if !self.has_delay() {
+            return;
+        }
+        self.stats.samples_delayed += frames as u64;
         self.stats.delay_sum_s += self.delay_ms() * seconds;
         self.stats.target_delay_sum_s += self.delay.target_ms(self.packet_ms()) * seconds;
     }
@@ -277,6 +283,11 @@ impl JitterBuffer {
     pub(super) fn packet_ms(&self) -> f64 {
         ms_of_ticks(i64::from(self.packet_ticks))
     }
+}
+
+/// Whether a packet that sound begins with has waited for so long, to the nearest pull.
+fn has_waited(packet: &Packet, now_ms: f64, wait_ms: f64) -> bool {
+    now_ms - packet.arrival_ms >= wait_ms - PULL_MS / 2.0
 }
 
 /// How the next sound is joined on after so much was lost.

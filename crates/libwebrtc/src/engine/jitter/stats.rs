@@ -29,7 +29,9 @@ pub(crate) struct JitterStats {
     /// From the arrival of a packet to the end of its sound: as it is, and as it should be.
     pub(crate) delay_ms: f64,
     pub(crate) target_delay_ms: f64,
-    /// Sums over all samples emitted of the two above, in seconds.
+    /// Samples emitted that came out of packets on time, and sums of the two above over these, in
+    /// seconds.
+    pub(crate) samples_delayed: u64,
     pub(crate) delay_sum_s: f64,
     pub(crate) target_delay_sum_s: f64,
 }

@@ -93,6 +93,7 @@ impl Call {
                 sample_rate: 48_000,
                 channels: 1,
                 is_muted: false,
+                is_onset: false,
             };
             send.push(start + at, captured, |p| {
                 let sent = Sent {

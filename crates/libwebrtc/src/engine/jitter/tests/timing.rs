@@ -61,7 +61,8 @@ fn clocks_that_differ_cause_stretches_and_no_clicks() {
     for drift_ppm in [-200, 200] {
         let mut call = Call::new(240, |_| ms(10.0));
         call.drift_ppm = drift_ppm;
-        let heard = call.run();
+        // A sender whose clock is fast is done earlier.
+        let heard = play(call.packets(), 48_000, 239);
         heard.assert_clean();
         let stats = heard.stats;
         assert_eq!(stats.samples_concealed, 0, "{stats:?}");
@@ -142,6 +143,7 @@ fn comfort_noise_in_dtx_is_not_concealment() {
             sample_rate: 48_000,
             channels: 1,
             is_muted: false,
+            is_onset: false,
         };
         send.push(start + at, captured, |p| {
             // What other senders do, and ours does not: see `audio_send`.
@@ -165,6 +167,58 @@ fn comfort_noise_in_dtx_is_not_concealment() {
     assert_eq!(heard.stats.packets_lost, 0);
     // Where DTX begins the buffer cannot know that nothing will come.
     assert!(heard.stats.samples_concealed <= 48_000, "{:?}", heard.stats);
+}
+
+/// A voice that speaks for 600 ms every 4 s, as `AudioQueue` hands it on: nothing for 90 ms, then
+/// silence.
+fn speaks_now_and_then(leaves_out_gaps: bool) -> JitterStats {
+    let format = SendFormat {
+        opus_payload_type: 111,
+        red: None,
+        dtx: true,
+    };
+    let mut send = AudioSend::new(format, 0, 0);
+    let start = Instant::now();
+    let mut packets = Vec::new();
+    for n in 0..2_000_u64 {
+        let place = n % 400;
+        match place {
+            60..69 => continue,
+            69 if leaves_out_gaps => send.leave_out(Duration::from_millis(90)),
+            _ => {}
+        }
+        let pcm = match place {
+            0..60 => sine(n as usize * 480, 480, 48_000, HZ, 1),
+            _ => vec![0; 480],
+        };
+        let captured = CapturedAudio {
+            pcm: &pcm,
+            sample_rate: 48_000,
+            channels: 1,
+            is_muted: false,
+            is_onset: false,
+        };
+        let at = Duration::from_millis(n * 10);
+        send.push(start + at, captured, |p| {
+            let sent = Sent {
+                ssrc: 1,
+                payload_type: p.payload_type,
+                sequence: p.sequence,
+                timestamp: p.timestamp,
+                payload: p.payload.to_vec(),
+            };
+            packets.push((at, sent));
+        })
+        .unwrap();
+    }
+    play(packets, 48_000, 20).stats
+}
+
+#[test]
+fn pauses_between_answers_do_not_look_like_a_slow_path() {
+    let target_ms = |leaves_out_gaps| speaks_now_and_then(leaves_out_gaps).target_delay_ms;
+    assert_eq!(target_ms(true), 35.0);
+    assert!(target_ms(false) > 100.0, "what it is for");
 }
 
 #[test]

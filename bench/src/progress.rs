@@ -3,19 +3,21 @@
 use std::io::{IsTerminal, Write};
 
 /// Writes to standard error if that is a terminal.
-pub(crate) struct Progress {
+pub struct Progress {
     is_watched: bool,
 }
 
 impl Progress {
-    pub(crate) fn new() -> Self {
+    /// Looks whether anybody watches.
+    #[expect(clippy::new_without_default, reason = "it depends on the terminal")]
+    pub fn new() -> Self {
         Self {
             is_watched: std::io::stderr().is_terminal(),
         }
     }
 
     /// In place of the last note.
-    pub(crate) fn note(&self, text: &str) {
+    pub fn note(&self, text: &str) {
         if self.is_watched {
             // A terminal that is gone is no reason to stop.
             write!(std::io::stderr(), "\r\x1b[K{text}").ok();
@@ -23,7 +25,7 @@ impl Progress {
     }
 
     /// Takes the last note away.
-    pub(crate) fn done(&self) {
+    pub fn done(&self) {
         self.note("");
     }
 }

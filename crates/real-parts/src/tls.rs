@@ -6,7 +6,6 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Context, Result, ensure};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -21,9 +20,8 @@ const CERTIFICATE: &str = "certificate.pem";
 /// Makes a key and a certificate for 127.0.0.1 in `directory`, and returns the certificate's file:
 /// what clients have to trust.
 ///
-/// # Errors
-/// Without the `openssl` program.
-pub fn make_certificate(directory: &Path) -> Result<PathBuf> {
+/// Panics without the `openssl` program.
+pub fn make_certificate(directory: &Path) -> PathBuf {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
         .args(["-pkeyopt", "ec_paramgen_curve:prime256v1"])
@@ -34,9 +32,9 @@ pub fn make_certificate(directory: &Path) -> Result<PathBuf> {
         .current_dir(directory)
         .stderr(Stdio::null())
         .status()
-        .context("openssl cannot be run: install it")?;
-    ensure!(made.success(), "openssl could not make a certificate");
-    Ok(directory.join(CERTIFICATE))
+        .expect("openssl cannot be run: install it");
+    assert!(made.success(), "openssl could not make a certificate");
+    directory.join(CERTIFICATE)
 }
 
 /// The door, for as long as the runtime lives.
@@ -49,19 +47,23 @@ pub struct Door {
 impl Door {
     /// Opens a door to `server` with the key and certificate in `directory`.
     ///
-    /// # Errors
-    /// When they cannot be read, or no port is free.
-    pub async fn open(directory: &Path, server: SocketAddr) -> Result<Self> {
-        let certificate = CertificateDer::from_pem_file(directory.join(CERTIFICATE))?;
-        let key = PrivateKeyDer::from_pem_file(directory.join(KEY))?;
+    /// Panics when they cannot be read, or no port is free.
+    pub async fn open(directory: &Path, server: SocketAddr) -> Self {
+        let certificate = CertificateDer::from_pem_file(directory.join(CERTIFICATE));
+        let certificate = certificate.expect("a certificate was made");
+        let key = PrivateKeyDer::from_pem_file(directory.join(KEY)).expect("a key was made");
         let provider = Arc::new(aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
+            .with_safe_default_protocol_versions()
+            .expect("aws-lc-rs has the suites of TLS 1.2 and 1.3")
             .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)?;
+            .with_single_cert(vec![certificate], key)
+            .expect("the key belongs to the certificate");
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
+        let listener = TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("loopback has free ports");
+        let address = listener.local_addr();
+        let address = address.expect("a bound socket has an address");
         let accepted = Arc::<AtomicU64>::default();
         let counter = Arc::clone(&accepted);
         tokio::spawn(async move {
@@ -70,7 +72,7 @@ impl Door {
                 tokio::spawn(pass(acceptor.clone(), outside, server));
             }
         });
-        Ok(Self { address, accepted })
+        Self { address, accepted }
     }
 
     /// Connections so far.

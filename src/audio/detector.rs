@@ -1,0 +1,226 @@
+//! What a session hears voices with: Silero's network, and two things that it is bad at.
+//!
+//! The network notices the end of a voice two or three chunks late, and takes a breath after speech for
+//! more of it. Both are plain to see in the sound: what is far below the voice is none any more, and a
+//! breath has no pitch. Measured by `make bench-vad`; see ARCHITECTURE.md for the figures.
+
+use silero::{CHUNK, Silero};
+
+use super::vad::{Vad, WINDOW_SAMPLES};
+
+/// A window so much quieter than the voice before it is silence: 35 dB, as a ratio of amplitudes.
+const SILENT_RATIO: f32 = 0.0178;
+/// How the level of a voice fades from memory, for each window: 2.7 dB in a second.
+const LEVEL_DECAY: f32 = 0.995;
+/// Likelihood from which the level of a window is a voice's.
+const VOICE: f32 = 0.5;
+/// Likelihood from which a window may be a voice's.
+const PERHAPS: f32 = 0.35;
+/// Windows below that after which the next voice must show its pitch again: 240 ms.
+const FORGET_WINDOWS: u32 = 15;
+/// Windows after which a sound that may be a voice is one without a pitch (a whisper): 600 ms. Few
+/// breaths last as long.
+const WHISPER_WINDOWS: u32 = 37;
+
+/// Judges windows of a call's sound.
+#[derive(Default)]
+pub struct VoiceDetector {
+    network: Network,
+    pitch: Pitch,
+    /// Of the voice that was heard last, as the root mean square of its loudest windows.
+    level: f32,
+    is_confirmed: bool,
+    /// Windows in a row that may be a voice's and have no pitch.
+    n_pitchless: u32,
+    /// Windows in a row that are no voice's.
+    n_silent: u32,
+}
+
+impl VoiceDetector {
+    /// A detector that has heard nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether a sound that may be a voice is one: it has shown a pitch, or lasts.
+    fn confirm(&mut self, probability: f32) {
+        if probability < PERHAPS {
+            self.n_pitchless = 0;
+            self.n_silent += 1;
+            self.is_confirmed &= self.n_silent < FORGET_WINDOWS;
+            return;
+        }
+        self.n_silent = 0;
+        if !self.is_confirmed {
+            self.n_pitchless += 1;
+            self.is_confirmed = self.n_pitchless > WHISPER_WINDOWS || self.pitch.is_heard();
+        }
+    }
+}
+
+impl Vad for VoiceDetector {
+    fn probability(&mut self, window: &[i16; WINDOW_SAMPLES]) -> f32 {
+        let probability = self.network.probability(window);
+        self.pitch.push(window);
+        let level = self.pitch.level();
+        if probability >= VOICE {
+            self.level = level.max(self.level * LEVEL_DECAY);
+        }
+        self.confirm(probability);
+        match self.is_confirmed && level >= self.level * SILENT_RATIO {
+            true => probability,
+            false => 0.0,
+        }
+    }
+
+    fn reset(&mut self) {
+        *self = Self::new();
+    }
+}
+
+/// The network by windows. Every second one completes the chunk that it judges; the window in between is
+/// judged as the one before it.
+struct Network {
+    silero: Silero,
+    chunk: [f32; CHUNK],
+    n_filled: usize,
+    probability: f32,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            silero: Silero::default(),
+            chunk: [0.0; CHUNK],
+            n_filled: 0,
+            probability: 0.0,
+        }
+    }
+}
+
+impl Network {
+    fn probability(&mut self, window: &[i16; WINDOW_SAMPLES]) -> f32 {
+        for (into, sample) in self.chunk[self.n_filled..].iter_mut().zip(window) {
+            *into = f32::from(*sample) / 32_768.0;
+        }
+        self.n_filled += WINDOW_SAMPLES;
+        if self.n_filled == CHUNK {
+            self.n_filled = 0;
+            self.probability = self.silero.judge(&self.chunk);
+        }
+        self.probability
+    }
+}
+
+/// Whether a sound repeats itself as a voice does, 80 to 400 times a second.
+struct Pitch {
+    past: [f32; 2 * WINDOW_SAMPLES],
+}
+
+/// Samples of a period of 400 Hz and of 80 Hz.
+const PERIODS: std::ops::Range<usize> = 40..200;
+/// How much alike two periods of a voice are: 1 is the same, 0 nothing in common.
+const ALIKE: f32 = 0.45;
+
+impl Default for Pitch {
+    fn default() -> Self {
+        Self {
+            past: [0.0; 2 * WINDOW_SAMPLES],
+        }
+    }
+}
+
+impl Pitch {
+    fn push(&mut self, window: &[i16; WINDOW_SAMPLES]) {
+        self.past.copy_within(WINDOW_SAMPLES.., 0);
+        for (into, sample) in self.past[WINDOW_SAMPLES..].iter_mut().zip(window) {
+            *into = f32::from(*sample);
+        }
+    }
+
+    /// The root mean square of the last window.
+    fn level(&self) -> f32 {
+        let window = &self.past[WINDOW_SAMPLES..];
+        (product(window, window) / WINDOW_SAMPLES as f32).sqrt()
+    }
+
+    fn is_heard(&self) -> bool {
+        let now = &self.past[PERIODS.end..];
+        let energy = product(now, now);
+        PERIODS.into_iter().any(|period| {
+            let before = &self.past[PERIODS.end - period..][..now.len()];
+            let scale = (energy * product(before, before)).sqrt();
+            product(now, before) > ALIKE * scale
+        })
+    }
+}
+
+/// The sum of products, eight at a time as processors like it.
+fn product(a: &[f32], b: &[f32]) -> f32 {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let mut sums = [0.0; 8];
+    for (a, b) in a.iter().zip(b) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f32>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use std::f32::consts::TAU;
+
+    use super::super::vad::SAMPLE_RATE_HZ;
+    use super::*;
+
+    /// The share of windows in the second half of `samples` that are judged to be voice.
+    fn voiced_share(samples: &[i16]) -> f32 {
+        let mut vad = VoiceDetector::new();
+        let (windows, _) = samples.as_chunks::<WINDOW_SAMPLES>();
+        let judged: Vec<bool> = windows
+            .iter()
+            .map(|window| vad.probability(window) > 0.5)
+            .collect();
+        let half = &judged[judged.len() / 2..];
+        half.iter().filter(|is_voice| **is_voice).count() as f32 / half.len() as f32
+    }
+
+    /// Two seconds of a vowel: a 120 Hz buzz through three formants, in syllables of 250 ms.
+    fn vowels() -> Vec<i16> {
+        let rate = SAMPLE_RATE_HZ as f32;
+        (0..32_000)
+            .map(|n| {
+                let t = n as f32 / rate;
+                let syllable = (TAU * 2.0 * t).sin().abs();
+                let pitch = 120.0 + 10.0 * (TAU * 3.0 * t).sin();
+                let voice: f32 = (1..30)
+                    .map(|harmonic| {
+                        let hz = pitch * harmonic as f32;
+                        let gain: f32 = [700.0, 1200.0, 2600.0]
+                            .iter()
+                            .map(|formant| 1.0 / (1.0 + ((hz - formant) / 120.0_f32).powi(2)))
+                            .sum();
+                        gain * (TAU * hz * t).sin()
+                    })
+                    .sum();
+                (voice * syllable * 4000.0) as i16
+            })
+            .collect()
+    }
+
+    #[test]
+    fn silence_is_no_voice() {
+        assert_eq!(voiced_share(&[0; 32_000]), 0.0);
+    }
+
+    #[test]
+    fn a_voice_like_buzz_is_voice_and_a_steady_tone_is_not() {
+        let tone: Vec<i16> = (0..32_000)
+            .map(|n| (6000.0 * (TAU * 1000.0 * n as f32 / SAMPLE_RATE_HZ as f32).sin()) as i16)
+            .collect();
+        assert!(voiced_share(&vowels()) > 0.5, "{}", voiced_share(&vowels()));
+        assert!(voiced_share(&tone) < 0.1, "{}", voiced_share(&tone));
+    }
+}
