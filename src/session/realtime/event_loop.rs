@@ -103,8 +103,10 @@ impl RealtimeSession {
             end: None,
         };
         call.room.set_agent_state(AgentState::Listening);
+        // The user's frames come more often than a step: it has a time, not a delay.
+        let mut stepped = Instant::now();
         loop {
-            let step = call.step();
+            let next_step = stepped + call.step();
             let event = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => Event::Shutdown,
@@ -118,7 +120,10 @@ impl RealtimeSession {
                     Event::Room(event.unwrap_or(RoomEvent::Disconnected))
                 }
                 never = call.player.play() => match never {},
-                () = tokio::time::sleep(step) => Event::Step,
+                () = tokio::time::sleep_until(next_step) => {
+                    stepped = Instant::now();
+                    Event::Step
+                }
             };
             call.on_event(event);
             if let Some(end) = call.end.take() {

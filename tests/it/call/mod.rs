@@ -27,7 +27,7 @@ use voxpool::audio::AudioFrame;
 use voxpool::cache::Cache;
 use voxpool::memory::{Memories, Store};
 use voxpool::pool::{ConnectionPool, EndpointConfig};
-use voxpool::session::realtime::RealtimeModel;
+use voxpool::session::realtime::{self as realtime_model, RealtimeModel};
 use voxpool::session::{Agent, Greeting, GreetingCache, MadeWith, Settings};
 use voxpool::tools::{CleanupConnectionPool, ClientToolConfig, GetConnectionPoolStats, ToolSet};
 use voxpool::tts::Tts;
@@ -39,6 +39,19 @@ use crate::common::running::{RunningWorker, quick};
 use crate::common::{eventually, within};
 use crate::pool::stages::{Options, Stages};
 use caller::Caller;
+
+/// A model that hears and speaks.
+fn speaker(
+    pool: &ConnectionPool,
+    services: &ServerHandle,
+    config: &realtime_model::Config,
+) -> RealtimeModel {
+    let shared = EndpointConfig {
+        base_url: services.base_url(),
+        ..EndpointConfig::default()
+    };
+    RealtimeModel::new(pool, &shared, config, "").expect("a model")
+}
 
 /// Everything of a call but the caller.
 struct House {
@@ -142,13 +155,9 @@ impl House {
             client_tools: Vec::new(),
             send_dtmf: false,
             session_methods: Vec::new(),
-            realtime: options().realtime.map(|config| {
-                let shared = EndpointConfig {
-                    base_url: services.base_url(),
-                    ..EndpointConfig::default()
-                };
-                RealtimeModel::new(&pool, &shared, &config, "").expect("a model")
-            }),
+            realtime: options()
+                .realtime
+                .map(|config| speaker(&pool, &services, &config)),
         };
         change(&mut profile);
         let mut jobs = AgentJobs::new(profile, shared);

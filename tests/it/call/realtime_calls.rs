@@ -7,7 +7,8 @@ use voxpool::memory::{Store, VolatileStore};
 use voxpool::session::Greeting;
 use voxpool::session::realtime::{Config, TurnDetection};
 
-use super::{Caller, House, leaves_nothing};
+use super::{Caller, House};
+use crate::common::left::leaves_nothing;
 use crate::pool::stages::Options;
 
 impl House {
@@ -62,7 +63,7 @@ async fn a_caller_is_greeted_heard_answered_and_remembered_in_the_next_call() {
     hang_up(john).await;
     let pool = house.pool.clone();
     house.close().await;
-    leaves_nothing(&pool).await;
+    leaves_nothing(pool).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
