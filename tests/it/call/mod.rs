@@ -140,7 +140,6 @@ impl House {
                 Arc::new(CleanupConnectionPool(overview)),
             ]),
         };
-        let rpc_tools = voxpool::agent::Config::default().rpc_tools;
         let shared = Services {
             pool: ours.pool,
             endpoints: Vec::new(),
@@ -150,7 +149,7 @@ impl House {
             name: String::new(),
             agent,
             settings: Settings::default(),
-            rpc_tools,
+            rpc_tools: voxpool::agent::Config::default().rpc_tools,
             tools: vec!["*".to_owned()],
             client_tools: Vec::new(),
             send_dtmf: false,
@@ -160,12 +159,12 @@ impl House {
                 .map(|config| speaker(&pool, &services, &config)),
         };
         change(&mut profile);
-        let mut jobs = AgentJobs::new(profile, shared);
         let memories = store.map(|store| memory::memories(store, &services.base_url(), &pool));
-        if let Some(memories) = &memories {
-            jobs = jobs.with_memories(memories.clone());
-        }
-        let jobs = Arc::new(jobs);
+        let jobs = AgentJobs::new(profile, shared);
+        let jobs = Arc::new(match &memories {
+            Some(memories) => jobs.with_memories(memories.clone()),
+            None => jobs,
+        });
         let server = LiveKit::start().await;
         let worker = RunningWorker::registered(server.server_config(), quick(""), jobs).await;
         Self {
