@@ -1,6 +1,7 @@
 //! A recording as browsers and telephones make it, as plain sound: Opus or AAC in WebM, Ogg or MP4.
 
 use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use opus::Channels;
@@ -24,6 +25,9 @@ pub enum Unreadable {
     /// Neither WebM nor Ogg nor MP4, or broken.
     #[error("it is no WebM, Ogg or MP4 recording, or a broken one ({0})")]
     Container(#[source] Error),
+    /// It says of itself what cannot be.
+    #[error("it is damaged")]
+    Damaged,
     /// There is no sound in it.
     #[error("it has no sound in it")]
     Silent,
@@ -43,6 +47,12 @@ pub fn decode(
     sample_rate_hz: u32,
     max: Duration,
 ) -> Result<AudioFrame, Unreadable> {
+    // Some damaged MP4 makes symphonia 0.6 panic (a subtraction in its table of samples).
+    let read = AssertUnwindSafe(|| read(recording, sample_rate_hz, max));
+    catch_unwind(read).unwrap_or(Err(Unreadable::Damaged))
+}
+
+fn read(recording: Vec<u8>, sample_rate_hz: u32, max: Duration) -> Result<AudioFrame, Unreadable> {
     let source = MediaSourceStream::new(Box::new(Cursor::new(recording)), Default::default());
     let mut container = symphonia::default::get_probe()
         .probe(&Hint::new(), source, Default::default(), Default::default())
