@@ -225,7 +225,7 @@ fn without_speculation_transcription_waits_for_the_end_of_speech() {
 }
 
 #[test]
-fn a_turn_with_many_pauses_is_guessed_at_so_often() {
+fn the_fourth_pause_of_a_turn_is_not_guessed_at() {
     check_with(
         Config::default(),
         "1064 start 64
