@@ -1,6 +1,6 @@
 //! The transcripts that are on their way, and the words that are heard meanwhile.
 
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -13,12 +13,23 @@ use crate::error::{CallError, ErrorKind, Service};
 use crate::stt::{Hearing, Stt};
 use crate::turn::RequestId;
 
+/// Unwanted requests that may end by themselves; of more the oldest is dropped, which closes it.
+const UNWANTED_MAX: usize = 2;
+
 /// Requests to the speech-to-text service: a handful at most, polled by the session's loop.
 #[derive(Default)]
 pub(super) struct Transcriptions {
-    running: Vec<(RequestId, BoxFuture<'static, Result<String, Failure>>)>,
+    running: Vec<Running>,
     /// Listens while the user speaks, if the service can.
     live: Option<Box<dyn Hearing>>,
+}
+
+struct Running {
+    request: RequestId,
+    answer: BoxFuture<'static, Result<String, Failure>>,
+    /// Whether it has a connection of the pool to itself, which breaking it off would cost.
+    has_connection: bool,
+    is_wanted: bool,
 }
 
 /// What a transcriber has to say.
@@ -69,12 +80,30 @@ impl Transcriptions {
                     error,
                 })
         });
-        self.running.push((request, answer.boxed()));
+        self.running.push(Running {
+            request,
+            answer: answer.boxed(),
+            has_connection: self.live.is_none(),
+            is_wanted: true,
+        });
     }
 
-    /// Drops the request, which closes it.
+    /// Nobody waits for the answer any more: it will not be heard of.
+    ///
+    /// The sound has been sent and what comes back is short, so the request is left to end by itself:
+    /// to break it off over HTTP/1.1 is to close its connection, and the next pause would open another.
     pub(super) fn cancel(&mut self, request: RequestId) {
-        self.running.retain(|(id, _)| *id != request);
+        let cancelled = self.running.iter_mut().find(|it| it.request == request);
+        if let Some(cancelled) = cancelled {
+            cancelled.is_wanted = false;
+        }
+        self.running.retain(|it| it.is_wanted || it.has_connection);
+        let is_unwanted = |it: &Running| !it.is_wanted;
+        if self.running.iter().filter(|it| is_unwanted(it)).count() > UNWANTED_MAX
+            && let Some(oldest) = self.running.iter().position(is_unwanted)
+        {
+            self.running.remove(oldest);
+        }
     }
 
     /// The next words or answer; waits for ever while nobody speaks and nothing is asked.
@@ -87,20 +116,138 @@ impl Transcriptions {
             {
                 return Poll::Ready(Heard::Words(words));
             }
-            let ready = self
-                .running
-                .iter_mut()
-                .enumerate()
-                .find_map(|(place, (_, answer))| match answer.poll_unpin(context) {
-                    Poll::Ready(answer) => Some((place, answer)),
-                    Poll::Pending => None,
-                });
-            match ready {
-                Some((place, answer)) => {
-                    Poll::Ready(Heard::Answer(self.running.swap_remove(place).0, answer))
+            while let Some((place, answer)) = self.poll_answer(context) {
+                let ended = self.running.remove(place);
+                if ended.is_wanted {
+                    return Poll::Ready(Heard::Answer(ended.request, answer));
                 }
-                None => Poll::Pending,
             }
+            Poll::Pending
         })
+    }
+
+    fn poll_answer(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Option<(usize, Result<String, Failure>)> {
+        let mut running = self.running.iter_mut().enumerate();
+        running.find_map(|(place, it)| match it.answer.poll_unpin(context) {
+            Poll::Ready(answer) => Some((place, answer)),
+            Poll::Pending => None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    type Answers = Arc<Mutex<Vec<oneshot::Sender<String>>>>;
+
+    /// Answers when the test does; a sender of a request that was dropped is closed.
+    #[derive(Clone, Default)]
+    struct Service {
+        answers: Answers,
+        is_live: bool,
+    }
+
+    impl Service {
+        fn ask(&self) -> BoxFuture<'static, Result<String, CallError>> {
+            let (answer, words) = oneshot::channel();
+            self.answers.lock().unwrap().push(answer);
+            async move { Ok(words.await.unwrap()) }.boxed()
+        }
+
+        fn is_closed(&self, request: usize) -> bool {
+            self.answers.lock().unwrap()[request].is_closed()
+        }
+
+        /// Answers what was asked first and not answered yet.
+        fn answer(&self, words: &str) {
+            let answer = self.answers.lock().unwrap().remove(0);
+            answer.send(words.to_owned()).unwrap();
+        }
+    }
+
+    impl Stt for Service {
+        fn transcribe(&self, _: AudioFrame) -> BoxFuture<'static, Result<String, CallError>> {
+            self.ask()
+        }
+
+        fn listen(&self) -> Option<Box<dyn Hearing>> {
+            self.is_live.then(|| Box::new(self.clone()) as _)
+        }
+    }
+
+    impl Hearing for Service {
+        fn hear(&self, _: &AudioFrame) {}
+
+        fn transcribe(&self, _: AudioFrame) -> BoxFuture<'static, Result<String, CallError>> {
+            self.ask()
+        }
+
+        fn poll_words(&mut self, _: &mut Context<'_>) -> Poll<String> {
+            Poll::Pending
+        }
+    }
+
+    fn sound() -> AudioFrame {
+        AudioFrame {
+            samples: vec![1; 160],
+            sample_rate_hz: 16_000,
+        }
+    }
+
+    /// So many requests to `service`, numbered from 0.
+    fn asked(service: &Service, requests: u32) -> Transcriptions {
+        let mut transcriptions = Transcriptions::default();
+        transcriptions.open(service, &sound());
+        for request in 0..requests {
+            let stall_max = Duration::from_secs(10);
+            transcriptions.start(RequestId(request), service, sound(), stall_max);
+        }
+        transcriptions
+    }
+
+    #[tokio::test]
+    async fn an_unwanted_request_ends_by_itself_and_is_not_heard_of() {
+        let service = Service::default();
+        let mut transcriptions = asked(&service, 2);
+        transcriptions.cancel(RequestId(0));
+        assert!(!service.is_closed(0), "its connection would be lost");
+        service.answer("my name is");
+        service.answer("my name is john");
+        let Heard::Answer(request, words) = transcriptions.next().await else {
+            panic!("nobody listens");
+        };
+        assert_eq!(request, RequestId(1));
+        assert!(words.is_ok_and(|words| words == "my name is john"));
+        assert!(transcriptions.running.is_empty());
+    }
+
+    #[tokio::test]
+    async fn of_many_unwanted_requests_the_oldest_are_closed() {
+        let service = Service::default();
+        let mut transcriptions = asked(&service, 4);
+        for request in [2, 0, 1] {
+            transcriptions.cancel(RequestId(request));
+        }
+        let closed = [0, 1, 2, 3].map(|request| service.is_closed(request));
+        assert_eq!(closed, [true, false, false, false]);
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_of_a_listener_is_dropped_at_once() {
+        let service = Service {
+            is_live: true,
+            ..Service::default()
+        };
+        let mut transcriptions = asked(&service, 1);
+        transcriptions.cancel(RequestId(0));
+        assert!(service.is_closed(0));
     }
 }

@@ -75,11 +75,26 @@ impl Recordings {
     }
 }
 
-/// All conditions, with these people in each.
-pub fn all(utterances: &[Utterance], recordings: &Recordings) -> Vec<Scene> {
-    let speaking = |name: &str, add: &mut dyn FnMut(&mut [f64])| mix(name, utterances, 0.0, add);
+/// All conditions, with these people in each. Another `seed` makes another noise of the same kind.
+pub fn all(utterances: &[Utterance], recordings: &Recordings, seed: u64) -> Vec<Scene> {
+    let mut scenes = speaking(utterances, recordings, seed);
     let alone_seconds = PIECE_SECONDS * (1 + recordings.music.len()) as f64;
-    let alone = |name: &str, add: &mut dyn FnMut(&mut [f64])| mix(name, &[], alone_seconds, add);
+    let alone =
+        |name: &str, add: &mut dyn FnMut(&mut [f64])| mix(name, &[], alone_seconds, seed, add);
+    scenes.push(alone("music alone, loud", &mut |bed| {
+        add(bed, 0, &music(bed.len(), &recordings.music, seed), 0.0);
+    }));
+    scenes.push(alone("keyboard and breath alone", &mut |bed| {
+        typing(bed, &recordings.keys, seed);
+        breaths(bed, seed);
+    }));
+    scenes
+}
+
+/// The conditions in which somebody speaks.
+pub fn speaking(utterances: &[Utterance], recordings: &Recordings, seed: u64) -> Vec<Scene> {
+    let speaking =
+        |name: &str, add: &mut dyn FnMut(&mut [f64])| mix(name, utterances, 0.0, seed, add);
     let mut scenes = vec![speaking("clean", &mut |_| {})];
     for snr_db in [10.0, 5.0] {
         let name = format!("room noise, {snr_db} dB");
@@ -87,31 +102,29 @@ pub fn all(utterances: &[Utterance], recordings: &Recordings) -> Vec<Scene> {
             add(
                 bed,
                 0,
-                &noise::pink(bed.len(), &mut Random::new(1)),
+                &noise::pink(bed.len(), &mut Random::new(seed + 1)),
                 -snr_db,
             );
         }));
         let name = format!("babble, {snr_db} dB");
         scenes.push(speaking(&name, &mut |bed| {
-            add(bed, 0, &babble(bed.len(), utterances), -snr_db);
+            add(bed, 0, &babble(bed.len(), utterances, seed), -snr_db);
         }));
     }
     scenes.push(speaking("fan, 5 dB", &mut |bed| {
-        add(bed, 0, &noise::fan(bed.len(), &mut Random::new(2)), -5.0);
+        add(
+            bed,
+            0,
+            &noise::fan(bed.len(), &mut Random::new(seed + 2)),
+            -5.0,
+        );
     }));
-    scenes.push(speaking("breath", &mut breaths));
+    scenes.push(speaking("breath", &mut |bed| breaths(bed, seed)));
     scenes.push(speaking("keyboard", &mut |bed| {
-        typing(bed, &recordings.keys)
+        typing(bed, &recordings.keys, seed);
     }));
     scenes.push(speaking("music, 10 dB", &mut |bed| {
-        add(bed, 0, &music(bed.len(), &recordings.music), -10.0);
-    }));
-    scenes.push(alone("music alone, loud", &mut |bed| {
-        add(bed, 0, &music(bed.len(), &recordings.music), 0.0);
-    }));
-    scenes.push(alone("keyboard and breath alone", &mut |bed| {
-        typing(bed, &recordings.keys);
-        breaths(bed);
+        add(bed, 0, &music(bed.len(), &recordings.music, seed), -10.0);
     }));
     scenes
 }
@@ -121,9 +134,10 @@ fn mix(
     name: &str,
     utterances: &[Utterance],
     seconds_min: f64,
+    seed: u64,
     add_noise: &mut dyn FnMut(&mut [f64]),
 ) -> Scene {
-    let mut random = Random::new(11);
+    let mut random = Random::new(seed + 11);
     let mut gap = || (random.between(GAP_SECONDS.0, GAP_SECONDS.1) * RATE) as usize;
     let mut places = Vec::new();
     let mut n_samples = gap().max((seconds_min * RATE) as usize);
@@ -131,7 +145,7 @@ fn mix(
         places.push(n_samples);
         n_samples += utterance.samples.len() + gap();
     }
-    let mut bed = noise::pink(n_samples, &mut Random::new(3));
+    let mut bed = noise::pink(n_samples, &mut Random::new(seed + 3));
     bed.iter_mut()
         .for_each(|sample| *sample *= SPEECH_RMS * db(QUIET_DB));
     let mut speech = Vec::new();
@@ -165,8 +179,8 @@ fn add(bed: &mut [f64], at: usize, sound: &[f64], level_db: f64) {
 }
 
 /// Breaths every one to three seconds, as a headset has them.
-fn breaths(bed: &mut [f64]) {
-    let mut random = Random::new(4);
+fn breaths(bed: &mut [f64], seed: u64) {
+    let mut random = Random::new(seed + 4);
     let mut at = 0;
     loop {
         at += (random.between(1.0, 3.0) * RATE) as usize;
@@ -179,8 +193,8 @@ fn breaths(bed: &mut [f64]) {
 }
 
 /// Quick typing in bursts, half of the keys recorded where there are recordings.
-fn typing(bed: &mut [f64], keys: &[Vec<f64>]) {
-    let mut random = Random::new(5);
+fn typing(bed: &mut [f64], keys: &[Vec<f64>], seed: u64) {
+    let mut random = Random::new(seed + 5);
     let mut at = 0;
     loop {
         let is_burst_over = random.unit() < 0.08;
@@ -203,9 +217,9 @@ fn typing(bed: &mut [f64], keys: &[Vec<f64>]) {
 }
 
 /// Pieces one after the other: one made here, then those that are recorded.
-fn music(n_samples: usize, recorded: &[Vec<f64>]) -> Vec<f64> {
+fn music(n_samples: usize, recorded: &[Vec<f64>], seed: u64) -> Vec<f64> {
     let n_piece = (PIECE_SECONDS * RATE) as usize;
-    let mut pieces = vec![noise::music(n_piece, &mut Random::new(6))];
+    let mut pieces = vec![noise::music(n_piece, &mut Random::new(seed + 6))];
     // Their beginnings are soft.
     pieces.extend(recorded.iter().map(|piece| {
         let from = (piece.len() / 4).min(piece.len().saturating_sub(n_piece));
@@ -216,8 +230,8 @@ fn music(n_samples: usize, recorded: &[Vec<f64>]) -> Vec<f64> {
 }
 
 /// Twenty people who talk all the time, none of them to us.
-fn babble(n_samples: usize, utterances: &[Utterance]) -> Vec<f64> {
-    let mut random = Random::new(7);
+fn babble(n_samples: usize, utterances: &[Utterance], seed: u64) -> Vec<f64> {
+    let mut random = Random::new(seed + 7);
     let mut sum = vec![0.0; n_samples];
     for _ in 0..20 {
         let mut at = 0;

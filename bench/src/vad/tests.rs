@@ -72,7 +72,7 @@ async fn voices_are_found_and_nothing_else_is_taken_for_one() {
         "only {} were usable",
         utterances.len()
     );
-    let problems: Vec<String> = scene::all(&utterances, &Recordings::default())
+    let problems: Vec<String> = scene::all(&utterances, &Recordings::default(), 0)
         .iter()
         // Babble of so few sentences has words of its own.
         .filter(|scene| !scene.name.starts_with("babble"))

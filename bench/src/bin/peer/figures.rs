@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use offline_openai::{EndpointStats, EndpointsStats, StatsSnapshot};
 use serde::Serialize;
 
 use crate::arrivals::ArrivalFigures;
@@ -62,6 +63,9 @@ pub(crate) struct SettingFigures {
     pub(crate) connections_per_call: f64,
     /// The same in later rounds.
     pub(crate) connections_per_call_warm: f64,
+    pub(crate) transcriptions_per_turn: Requests,
+    pub(crate) chats_per_turn: Requests,
+    pub(crate) speeches_per_turn: Requests,
     /// Each greeting that was heard.
     pub(crate) greetings_ms: Vec<f64>,
     /// Each answer that was heard.
@@ -74,9 +78,14 @@ impl SettingFigures {
         arrivals: &[Arrival],
         (answers, buffered): (Vec<Option<Duration>>, Vec<Duration>),
         (listening, idle): (&Watched, &SideFigures),
-        connections: &[u64],
+        services: &[StatsSnapshot],
     ) -> Self {
         let turns = answers.len();
+        let connections = between(services, |it| it.connections.accepted);
+        let per_turn = |of: fn(&EndpointsStats) -> &EndpointStats| Requests {
+            made: sum(services, |it| of(&it.endpoints).requests) / turns as f64,
+            broken_off: sum(services, |it| of(&it.endpoints).cancelled) / turns as f64,
+        };
         let answers_ms: Vec<f64> = answers.into_iter().flatten().map(millis).collect();
         let joined = arrivals.iter().filter_map(|it| it.joined).map(millis);
         let greeting = arrivals.iter().filter_map(|it| it.greeting).map(millis);
@@ -98,9 +107,31 @@ impl SettingFigures {
             cpu_percent_per_call: per_call(listening.cpu_percent - idle.idle_cpu_percent),
             connections_per_call: per_call(connections.first().copied().unwrap_or_default() as f64),
             connections_per_call_warm: per_call(warm as f64) / rounds_warm.max(1) as f64,
+            transcriptions_per_turn: per_turn(|it| &it.transcriptions),
+            chats_per_turn: per_turn(|it| &it.chat),
+            speeches_per_turn: per_turn(|it| &it.speech),
             answers_ms,
         }
     }
+}
+
+/// What the services were asked, as they count it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Requests {
+    pub(crate) made: f64,
+    /// Of those, given up before they were answered.
+    pub(crate) broken_off: f64,
+}
+
+/// How much a count grew in each round.
+fn between(services: &[StatsSnapshot], count: impl Fn(&StatsSnapshot) -> u64) -> Vec<u64> {
+    let rounds = services.windows(2);
+    rounds.map(|it| count(&it[1]) - count(&it[0])).collect()
+}
+
+/// How much it grew in all of them.
+fn sum(services: &[StatsSnapshot], count: impl Fn(&StatsSnapshot) -> u64) -> f64 {
+    between(services, count).iter().sum::<u64>() as f64
 }
 
 /// Where measurements lie.

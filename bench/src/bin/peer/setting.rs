@@ -89,7 +89,7 @@ impl Bench<'_> {
         setting: &Setting,
         idle: &SideFigures,
     ) -> Result<SettingFigures> {
-        let mut connections = vec![self.services.stats().connections.accepted];
+        let mut services = vec![self.services.stats()];
         let mut arrivals = Vec::new();
         let mut answers = Vec::new();
         let mut listening = None;
@@ -111,16 +111,15 @@ impl Bench<'_> {
             )
             .await?;
             tokio::time::sleep(BETWEEN_ROUNDS).await;
-            connections.push(self.services.stats().connections.accepted);
+            services.push(self.services.stats());
         }
-        let connections: Vec<u64> = connections.windows(2).map(|it| it[1] - it[0]).collect();
         let listening = listening.context("a setting has at least one round")?;
         Ok(SettingFigures::new(
             setting.calls,
             &arrivals,
             (answers, buffered),
             (&listening, idle),
-            &connections,
+            &services,
         ))
     }
 

@@ -1,30 +1,24 @@
 //! The results for people.
 
 use crate::arrivals::ArrivalFigures;
-use crate::figures::{Results, SettingFigures, Spread};
+use crate::figures::{Requests, Results, SettingFigures, SideFigures, Spread};
 use crate::interruptions::InterruptionFigures;
 
+/// One row: what, and a cell for each side.
 #[expect(clippy::print_stdout, reason = "the figures are this program's output")]
+fn line(what: &str, cells: impl Iterator<Item = String>) {
+    let cells: String = cells.map(|cell| format!("{cell:>24}")).collect();
+    println!("{what:44}{cells}");
+}
+
 pub(crate) fn print(results: &Results) {
-    let line = |what: &str, cells: Vec<String>| {
-        let cells: String = cells.iter().map(|cell| format!("{cell:>24}")).collect();
-        println!("{what:44}{cells}");
-    };
     let sides = &results.sides;
-    line(
-        "",
-        sides.iter().map(|it| it.side.name().to_owned()).collect(),
-    );
-    line(
-        "idle worker: memory, CPU of a core",
-        sides
-            .iter()
-            .map(|it| usage(it.idle_memory_mib, it.idle_cpu_percent))
-            .collect(),
-    );
+    line("", sides.iter().map(|it| it.side.name().to_owned()));
+    let idle = |it: &SideFigures| usage(it.idle_memory_mib, it.idle_cpu_percent);
+    line("idle worker: memory, CPU of a core", sides.iter().map(idle));
     let interruptions = |what: &str, cell: fn(&InterruptionFigures) -> String| {
         let cells = sides.iter().map(|it| it.interruptions.as_ref());
-        line(what, cells.map(|it| it.map_or_else(none, cell)).collect());
+        line(what, cells.map(|it| it.map_or_else(none, cell)));
     };
     interruptions("caller's voice to the agent's silence", |it| {
         spread(it.silent_ms)
@@ -32,10 +26,10 @@ pub(crate) fn print(results: &Results) {
     interruptions("  the agent went on speaking", |it| {
         format!("{} of {}", it.missed, it.interruptions)
     });
-    println!("calls one after the other");
+    line("calls one after the other", std::iter::empty());
     let arrivals = |what: &str, cell: fn(&ArrivalFigures) -> Option<Spread>| {
         let cells = sides.iter().map(|it| it.arrivals.as_ref().and_then(cell));
-        line(what, cells.map(spread).collect());
+        line(what, cells.map(spread));
     };
     arrivals("  dispatch to agent in the room, p50 / p95", |it| {
         it.joined_ms
@@ -49,33 +43,51 @@ pub(crate) fn print(results: &Results) {
             .iter()
             .filter_map(|it| it.settings.get(index))
             .collect();
-        let row = |what: &str, cell: fn(&SettingFigures) -> String| {
-            line(what, at.iter().map(|setting| cell(setting)).collect());
-        };
-        println!("{} calls at once", at[0].calls);
-        row("  dispatch to agent in the room, p50 / p95", |it| {
-            spread(it.joined_ms)
-        });
-        row("  dispatch to greeting heard, p50 / p95", |it| {
-            spread(it.greeting_ms)
-        });
-        row("  end of speech to answer heard, p50 / p95", |it| {
-            spread(it.answer_ms)
-        });
-        row("    of that in the caller's jitter buffer", |it| {
-            spread(it.buffered_ms)
-        });
-        row("  turns missed", |it| {
-            format!("{} of {}", it.turns_missed, it.turns)
-        });
-        row("  listening call: memory, CPU of a core", |it| {
-            usage(it.memory_mib_per_call, it.cpu_percent_per_call)
-        });
-        row("  connections per call, first round / later", |it| {
-            let (first, later) = (it.connections_per_call, it.connections_per_call_warm);
-            format!("{first:.2} / {later:.2}")
-        });
+        setting(&at);
     }
+}
+
+/// So many calls at once, of each side.
+fn setting(at: &[&SettingFigures]) {
+    let row = |what: &str, cell: fn(&SettingFigures) -> String| {
+        line(what, at.iter().map(|setting| cell(setting)));
+    };
+    let heading = format!("{} calls at once", at[0].calls);
+    line(&heading, std::iter::empty());
+    row("  dispatch to agent in the room, p50 / p95", |it| {
+        spread(it.joined_ms)
+    });
+    row("  dispatch to greeting heard, p50 / p95", |it| {
+        spread(it.greeting_ms)
+    });
+    row("  end of speech to answer heard, p50 / p95", |it| {
+        spread(it.answer_ms)
+    });
+    row("    of that in the caller's jitter buffer", |it| {
+        spread(it.buffered_ms)
+    });
+    row("  turns missed", |it| {
+        format!("{} of {}", it.turns_missed, it.turns)
+    });
+    row("  listening call: memory, CPU of a core", |it| {
+        usage(it.memory_mib_per_call, it.cpu_percent_per_call)
+    });
+    row("  connections per call, first round / later", |it| {
+        let (first, later) = (it.connections_per_call, it.connections_per_call_warm);
+        format!("{first:.2} / {later:.2}")
+    });
+    row("  requests per turn, STT / LLM / TTS", |it| {
+        stages(it, |it| it.made)
+    });
+    row("    of those broken off", |it| {
+        stages(it, |it| it.broken_off)
+    });
+}
+
+fn stages(setting: &SettingFigures, figure: fn(&Requests) -> f64) -> String {
+    let (stt, llm) = (&setting.transcriptions_per_turn, &setting.chats_per_turn);
+    let [stt, llm, tts] = [stt, llm, &setting.speeches_per_turn].map(figure);
+    format!("{stt:.2} / {llm:.2} / {tts:.2}")
 }
 
 fn none() -> String {

@@ -7,7 +7,7 @@ use voxpool_bench::vad::figures::Figures;
 use crate::Results;
 
 const WIDTH: f64 = 900.0;
-const LEFT: f64 = 250.0;
+const LEFT: f64 = 270.0;
 const RIGHT: f64 = 30.0;
 const TOP: f64 = 70.0;
 const ROW: f64 = 40.0;

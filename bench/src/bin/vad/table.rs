@@ -7,11 +7,12 @@ use crate::Results;
 #[expect(clippy::print_stdout, reason = "the figures are this program's output")]
 pub(crate) fn print(results: &Results) {
     println!(
-        "{} synthetic and {} recorded utterances in each condition; ms from the truth: p50 / p95",
-        results.utterances_synthetic, results.utterances_recorded
+        "{} synthetic and {} recorded utterances in each condition, {} in those held out; ms from \
+         the truth: p50 / p95",
+        results.utterances_synthetic, results.utterances_recorded, results.utterances_held_out
     );
     println!(
-        "{:26}{:15}{:>14}{:>14}{:>14}{:>14}{:>7}{:>5}{:>6}{:>7}{:>9}{:>8}{:>7}",
+        "{:34}{:15}{:>14}{:>14}{:>14}{:>14}{:>7}{:>5}{:>6}{:>7}{:>9}{:>8}{:>7}",
         "",
         "",
         "start decided",
@@ -28,12 +29,12 @@ pub(crate) fn print(results: &Results) {
     );
     for condition in &results.conditions {
         println!(
-            "{:26}{}",
+            "{:34}{}",
             condition.name,
             line("voxpool", &condition.voxpool)
         );
         println!(
-            "{:26}{}",
+            "{:34}{}",
             "",
             line("livekit-agents", &condition.livekit_agents)
         );
