@@ -10,6 +10,7 @@
 //! - [`process`]: what the worker uses meanwhile.
 //! - [`vad`]: the detector of voices, measured.
 //! - [`progress`]: what goes on, for whoever watches.
+//! - [`svg`]: pictures of times.
 //! - [`report`]: the dialogue as it goes, and the line of JSON at the end.
 
 pub mod hearing;
@@ -19,6 +20,7 @@ pub mod report;
 pub mod room;
 pub mod script;
 pub mod server;
+pub mod svg;
 pub mod transcript;
 pub mod vad;
 pub mod voice;

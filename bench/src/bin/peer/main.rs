@@ -43,7 +43,7 @@ const DELAYS: Delays = Delays {
 };
 /// How long every answer sounds: it only has to be heard.
 const ANSWER: Duration = Duration::from_millis(600);
-/// What is answered; one sentence, so that it is spoken by one request.
+/// What is answered. It is spoken by two requests: as far as the comma, and the rest.
 const REPLY: &str = "That is a good question, and I know the answer.";
 
 /// What callers say, in turn. Each ends on another sound, as a detector of voices sees it.
