@@ -16,7 +16,11 @@ const LEVEL_DECAY: f32 = 0.995;
 const VOICE: f32 = 0.5;
 /// Likelihood from which a window may be a voice's.
 const PERHAPS: f32 = 0.35;
-/// Windows below that after which the next voice must show its pitch again: 240 ms.
+/// Sound below this, as a root mean square of 16 bit samples, is nobody's voice: 66 dB below full scale.
+const QUIET: f32 = 16.0;
+/// Windows of it after which the network would only say the same again: 256 ms.
+const QUIET_WINDOWS: u32 = 16;
+/// Windows below [`PERHAPS`] after which the next voice must show its pitch again: 240 ms.
 const FORGET_WINDOWS: u32 = 15;
 /// Windows after which a sound that may be a voice is one without a pitch (a whisper): 600 ms. Few
 /// breaths last as long.
@@ -60,9 +64,9 @@ impl VoiceDetector {
 
 impl Vad for VoiceDetector {
     fn probability(&mut self, window: &[i16; WINDOW_SAMPLES]) -> f32 {
-        let probability = self.network.probability(window);
         self.pitch.push(window);
         let level = self.pitch.level();
+        let probability = self.network.probability(window, level);
         if probability >= VOICE {
             self.level = level.max(self.level * LEVEL_DECAY);
         }
@@ -80,10 +84,14 @@ impl Vad for VoiceDetector {
 
 /// The network by windows. Every second one completes the chunk that it judges; the window in between is
 /// judged as the one before it.
+///
+/// Most of a call its line is quiet: somebody else speaks, or the microphone is off. The network has
+/// settled by then, and rests until there is something to judge.
 struct Network {
     silero: Silero,
     chunk: [f32; CHUNK],
     n_filled: usize,
+    n_quiet: u32,
     probability: f32,
 }
 
@@ -93,13 +101,21 @@ impl Default for Network {
             silero: Silero::default(),
             chunk: [0.0; CHUNK],
             n_filled: 0,
+            n_quiet: 0,
             probability: 0.0,
         }
     }
 }
 
 impl Network {
-    fn probability(&mut self, window: &[i16; WINDOW_SAMPLES]) -> f32 {
+    fn probability(&mut self, window: &[i16; WINDOW_SAMPLES], level: f32) -> f32 {
+        self.n_quiet = match level < QUIET {
+            true => self.n_quiet.saturating_add(1),
+            false => 0,
+        };
+        if self.n_quiet > QUIET_WINDOWS && self.n_filled == 0 {
+            return 0.0;
+        }
         for (into, sample) in self.chunk[self.n_filled..].iter_mut().zip(window) {
             *into = f32::from(*sample) / 32_768.0;
         }
@@ -208,6 +224,24 @@ mod tests {
                 (voice * syllable * 4000.0) as i16
             })
             .collect()
+    }
+
+    /// Speech after a long quiet is noticed in the same window as after a short one: in the quiet the
+    /// network only rests.
+    #[test]
+    fn a_network_that_has_rested_hears_a_voice_as_soon() {
+        let onset = |quiet: usize| {
+            let mut vad = VoiceDetector::new();
+            let sound = [vec![3; quiet * WINDOW_SAMPLES], vowels()].concat();
+            let (windows, _) = sound.as_chunks::<WINDOW_SAMPLES>();
+            let mut judged = windows.iter().map(|window| vad.probability(window));
+            judged.position(|probability| probability > 0.5).unwrap() - quiet
+        };
+        let soon = onset(8);
+        for quiet in [16, 17, 18, 200, 2_001] {
+            let late = onset(quiet);
+            assert!(late.abs_diff(soon) <= 2, "{late} windows, not {soon}");
+        }
     }
 
     #[test]

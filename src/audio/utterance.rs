@@ -6,6 +6,8 @@ use super::AudioFrame;
 use super::vad::SAMPLE_RATE_HZ;
 
 /// Keeps the last moments while nobody speaks and everything from there on while somebody does.
+///
+/// While nobody speaks it moves what it keeps only once in a while, and so holds up to twice as much.
 pub struct UtteranceBuffer {
     samples: Vec<i16>,
     prefix_samples: usize,
@@ -27,16 +29,18 @@ impl UtteranceBuffer {
     /// Adds 16 kHz mono sound. A full buffer loses its oldest sound; see [`Self::is_full`].
     pub fn push(&mut self, samples: &[i16]) {
         self.samples.extend_from_slice(samples);
-        let keep = if self.is_open {
-            self.max_samples
-        } else {
-            self.prefix_samples
-        };
-        self.keep_last(keep);
+        if self.is_open {
+            self.keep_last(self.max_samples);
+        } else if self.samples.len() > 2 * self.prefix_samples {
+            self.keep_last(self.prefix_samples);
+        }
     }
 
     /// Speech began: keep everything from here on, and the prefix before it.
     pub fn open(&mut self) {
+        if !self.is_open {
+            self.keep_last(self.prefix_samples);
+        }
         self.is_open = true;
     }
 
@@ -101,6 +105,18 @@ mod tests {
         assert_eq!(sound.samples.len(), 8_100);
         assert_eq!(sound.samples[0], 2);
         assert_eq!(sound.samples[8_099], 3);
+    }
+
+    #[test]
+    fn whenever_speech_begins_exactly_the_prefix_comes_before_it() {
+        for n_frames in [49, 50, 51, 99, 100, 101, 175] {
+            let mut buffer = buffer();
+            let samples: Vec<i16> = (0..n_frames * 160).collect();
+            samples.chunks(160).for_each(|frame| buffer.push(frame));
+            buffer.open();
+            let kept = &samples[samples.len().saturating_sub(8_000)..];
+            assert_eq!(buffer.so_far().samples, kept, "{n_frames} frames");
+        }
     }
 
     #[test]
