@@ -30,6 +30,9 @@ const EXIT_INTERRUPTED: u8 = 130;
 /// Lines that were typed ahead and wait; the reader waits when it is full.
 const LINES_MAX: usize = 16;
 
+/// How often a person sees for how long the agent has been at work.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+
 /// Events that may wait for the session.
 const EVENTS_MAX: usize = 4;
 
@@ -59,6 +62,7 @@ pub async fn run(
     conversation.tell(RoomEvent::UserJoined(user)).await;
     let mut lines = lines();
     let mut session = std::pin::pin!(session.fuse());
+    let mut progress = tokio::time::interval(PROGRESS_EVERY);
     conversation.prompt_if_idle()?;
     let end = loop {
         tokio::select! {
@@ -66,6 +70,7 @@ pub async fn run(
             Some(shown) = shown.recv() => conversation.show(shown)?,
             end = &mut session => break end,
             Some(_) = stops.next() => shutdown.cancel(),
+            _ = progress.tick(), if conversation.is_at_work() => conversation.show_progress()?,
             line = lines.recv(), if !conversation.is_answering => conversation.on_line(line).await?,
         }
     };
@@ -147,6 +152,15 @@ impl Conversation {
         Ok(())
     }
 
+    /// Whether the agent is to be heard of and has not said anything yet.
+    fn is_at_work(&self) -> bool {
+        self.has_begun && self.is_answering && self.first_words.is_none()
+    }
+
+    fn show_progress(&mut self) -> std::io::Result<()> {
+        self.terminal.waiting(self.asked.elapsed())
+    }
+
     fn show(&mut self, shown: Shown) -> std::io::Result<()> {
         match shown {
             Shown::State(AgentState::Listening) if self.is_answering && self.has_begun => {
@@ -157,7 +171,11 @@ impl Conversation {
                 }
                 self.terminal.prompt()
             }
-            Shown::State(AgentState::Thinking | AgentState::Speaking) => {
+            Shown::State(AgentState::Thinking) => {
+                self.has_begun = true;
+                self.show_progress()
+            }
+            Shown::State(AgentState::Speaking) => {
                 self.has_begun = true;
                 Ok(())
             }

@@ -13,6 +13,8 @@ const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
 const RED: &str = "\x1b[31m";
 const PLAIN: &str = "\x1b[0m";
+/// To the beginning of the line, and nothing in it.
+const CLEAR: &str = "\r\x1b[2K";
 
 /// Characters of a tool's arguments and answer that are shown.
 const TOOL_CHARS_MAX: usize = 120;
@@ -27,6 +29,8 @@ pub(super) struct Terminal {
     is_interactive: bool,
     /// Whether the line that is written to has something in it.
     is_in_line: bool,
+    /// Whether the line says that the agent is at work.
+    is_waiting: bool,
 }
 
 impl Terminal {
@@ -37,6 +41,7 @@ impl Terminal {
             err: Box::new(std::io::stderr()),
             is_interactive: std::io::stdin().is_terminal() && std::io::stdout().is_terminal(),
             is_in_line: false,
+            is_waiting: false,
         }
     }
 
@@ -49,6 +54,20 @@ impl Terminal {
             return Ok(());
         }
         self.write(&format!("{BOLD}you:{PLAIN} "))
+    }
+
+    /// That the agent is at work, and for how long. The next thing that is written takes its place.
+    pub(super) fn waiting(&mut self, time: Duration) -> std::io::Result<()> {
+        if !self.is_interactive || self.is_in_line {
+            return Ok(());
+        }
+        let line = match time.as_secs() {
+            0 => format!("{DIM}  …{PLAIN}"),
+            seconds => format!("{DIM}  … {seconds} s{PLAIN}"),
+        };
+        self.write(&line)?;
+        self.is_waiting = true;
+        Ok(())
     }
 
     pub(super) fn words(&mut self, words: &str) -> std::io::Result<()> {
@@ -83,6 +102,7 @@ impl Terminal {
 
     pub(super) fn error(&mut self, error: &str) -> std::io::Result<()> {
         self.end_of_words()?;
+        self.write("")?;
         let line = match self.is_interactive {
             true => format!("{RED}{}{PLAIN}\n", printable(error)),
             false => format!("voxpool: {}\n", printable(error)),
@@ -93,6 +113,7 @@ impl Terminal {
 
     /// Leaves the cursor at the beginning of a line.
     pub(super) fn finish(&mut self) -> std::io::Result<()> {
+        self.write("")?;
         self.is_in_line |= self.is_interactive;
         self.end_of_words()
     }
@@ -103,6 +124,9 @@ impl Terminal {
     }
 
     fn write(&mut self, text: &str) -> std::io::Result<()> {
+        if std::mem::take(&mut self.is_waiting) {
+            self.out.write_all(CLEAR.as_bytes())?;
+        }
         self.out.write_all(text.as_bytes())?;
         self.out.flush()
     }
@@ -156,6 +180,7 @@ mod tests {
             err: Box::new(err.clone()),
             is_interactive,
             is_in_line: false,
+            is_waiting: false,
         };
         let call = ToolCall {
             id: "1".to_owned(),
@@ -167,6 +192,8 @@ mod tests {
             is_error: false,
         };
         terminal.prompt().unwrap();
+        terminal.waiting(Duration::ZERO).unwrap();
+        terminal.waiting(Duration::from_millis(2_100)).unwrap();
         terminal.words("Let me").unwrap();
         terminal.words(" look.\x1b[2J").unwrap();
         terminal.tool(&call, &output).unwrap();
@@ -190,7 +217,8 @@ mod tests {
     fn a_person_sees_tools_and_latencies_dim() {
         let (out, err) = conversation(true);
         let lines: Vec<&str> = out.lines().collect();
-        assert!(lines[0].ends_with("Let me look.[2J"), "{out}");
+        let waiting = format!("{DIM}  …{PLAIN}{CLEAR}{DIM}  … 2 s{PLAIN}{CLEAR}Let me look.[2J");
+        assert!(lines[0].ends_with(&waiting), "{out}");
         assert!(lines[1].starts_with(DIM), "{out}");
         assert!(lines[1].contains("recall {\"about\": \"name\"} → xxx"));
         assert!(lines[1].chars().count() < 200, "cut short: {out}");

@@ -32,7 +32,7 @@ impl Conversation {
     /// Nobody is there until the same one is back, or another one joins.
     pub(super) fn on_user_gone(&mut self) {
         self.greet_by = None;
-        self.prepared = None;
+        self.drop_prepared();
         self.forget_user();
     }
 

@@ -283,7 +283,7 @@ impl Conversation {
                     };
                     self.transcriptions.open(&*self.core.agent.stt, &nothing);
                 }
-                TurnOutput::CancelTranscription(request) => self.transcriptions.cancel(request),
+                TurnOutput::CancelTranscription(request) => self.cancel_transcription(request),
                 TurnOutput::Prepare(text) => self.prepare(text),
                 TurnOutput::Pause => self.pause(now),
                 TurnOutput::Resume => self.resume(),

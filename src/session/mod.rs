@@ -42,7 +42,7 @@ pub use greeting_cache::{GreetingCache, MadeWith};
 pub use handle::{ReplyRequest, SessionHandle, SpeechEnd, SpeechHandle, SpeechOptions, Words};
 pub use links::Links;
 pub use methods::SessionMethod;
-pub use report::TurnObserver;
+pub use report::{SpeculationEnd, TurnObserver};
 
 use crate::audio::vad::Vad;
 use crate::error::CallError;

@@ -9,8 +9,33 @@ use crate::turn::Turn;
 pub trait TurnObserver: Send + Sync {
     /// A turn is over.
     fn turn_ended(&self, turn: &Turn);
-    /// A reply that was prepared before its turn was over became the answer, or was dropped.
-    fn speculation_ended(&self, is_used: bool);
+    /// Work that was begun before its turn was over came to its end.
+    fn speculation_ended(&self, end: SpeculationEnd);
+}
+
+/// What became of work on an answer that was begun at a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpeculationEnd {
+    /// The reply became the answer.
+    Used,
+    /// A reply was in the making when the user went on.
+    Dropped,
+    /// The user went on before their words were known; they are asked for again.
+    Unheard,
+}
+
+impl SpeculationEnd {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Used, Self::Dropped, Self::Unheard];
+
+    /// The label in metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Used => "used",
+            Self::Dropped => "dropped",
+            Self::Unheard => "unheard",
+        }
+    }
 }
 
 /// One line per turn.

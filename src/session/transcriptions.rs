@@ -88,15 +88,16 @@ impl Transcriptions {
         });
     }
 
-    /// Nobody waits for the answer any more: it will not be heard of.
+    /// Nobody waits for the answer any more: it will not be heard of. Returns whether it was on its way.
     ///
     /// The sound has been sent and what comes back is short, so the request is left to end by itself:
     /// to break it off over HTTP/1.1 is to close its connection, and the next pause would open another.
-    pub(super) fn cancel(&mut self, request: RequestId) {
-        let cancelled = self.running.iter_mut().find(|it| it.request == request);
-        if let Some(cancelled) = cancelled {
-            cancelled.is_wanted = false;
-        }
+    pub(super) fn cancel(&mut self, request: RequestId) -> bool {
+        let is_cancelled = |it: &&mut Running| it.is_wanted && it.request == request;
+        let Some(cancelled) = self.running.iter_mut().find(is_cancelled) else {
+            return false;
+        };
+        cancelled.is_wanted = false;
         self.running.retain(|it| it.is_wanted || it.has_connection);
         let is_unwanted = |it: &Running| !it.is_wanted;
         if self.running.iter().filter(|it| is_unwanted(it)).count() > UNWANTED_MAX
@@ -104,6 +105,7 @@ impl Transcriptions {
         {
             self.running.remove(oldest);
         }
+        true
     }
 
     /// The next words or answer; waits for ever while nobody speaks and nothing is asked.
@@ -217,7 +219,8 @@ mod tests {
     async fn an_unwanted_request_ends_by_itself_and_is_not_heard_of() {
         let service = Service::default();
         let mut transcriptions = asked(&service, 2);
-        transcriptions.cancel(RequestId(0));
+        assert!(transcriptions.cancel(RequestId(0)));
+        assert!(!transcriptions.cancel(RequestId(0)), "that is done");
         assert!(!service.is_closed(0), "its connection would be lost");
         service.answer("my name is");
         service.answer("my name is john");

@@ -9,6 +9,7 @@ use super::apology::copy;
 use super::event_loop::{Conversation, Core};
 use super::handle::{Ending, SpeechEnd};
 use super::reply::{Failure, Making, Reply, ReplyEvent, ReplyId};
+use super::report::SpeculationEnd;
 use super::speeches::Waiting;
 use super::spoken::SpokenLog;
 use super::writing::Source;
@@ -17,8 +18,8 @@ use crate::error::CallError;
 use crate::redact::Pii;
 use crate::room::{AgentState, SegmentId, SessionEvent};
 use crate::turn::{
-    Commit, Priority, QueuedSpeech, ReplyOutcome, SessionTime, SpeechId, Timeline, Turn, TurnId,
-    TurnInput, TurnSource,
+    Commit, Priority, QueuedSpeech, ReplyOutcome, RequestId, SessionTime, SpeechId, Timeline, Turn,
+    TurnId, TurnInput, TurnSource,
 };
 
 /// Why a reply is given.
@@ -132,13 +133,20 @@ impl Conversation {
     /// The user went on: what was prepared is worth nothing.
     pub(super) fn drop_prepared(&mut self) {
         if self.prepared.take().is_some() {
-            self.speculation_ended(false);
+            self.speculation_ended(SpeculationEnd::Dropped);
         }
     }
 
-    fn speculation_ended(&self, is_used: bool) {
+    /// Nobody waits for these words any more.
+    pub(super) fn cancel_transcription(&mut self, request: RequestId) {
+        if self.transcriptions.cancel(request) {
+            self.speculation_ended(SpeculationEnd::Unheard);
+        }
+    }
+
+    fn speculation_ended(&self, end: SpeculationEnd) {
         if let Some(observer) = &self.links.observer {
-            observer.speculation_ended(is_used);
+            observer.speculation_ended(end);
         }
     }
 
@@ -154,9 +162,12 @@ impl Conversation {
         let said = ChatItem::User(commit.transcript.clone());
         self.add_to_chat(vec![said], commit.timeline);
         self.core.chat.keep_last(self.core.config.chat_items_max);
-        let prepared = self.prepared.take().filter(|_| commit.is_prepared);
+        if !commit.is_prepared {
+            self.drop_prepared();
+        }
+        let prepared = self.prepared.take();
         if prepared.is_some() {
-            self.speculation_ended(true);
+            self.speculation_ended(SpeculationEnd::Used);
         }
         let mut exchange = prepared.unwrap_or_else(|| {
             let source = Source::Chat(self.core.chat.clone());
@@ -351,7 +362,7 @@ impl Conversation {
 
     /// The session is over: what is being said ends here.
     pub(super) fn close(&mut self, now: SessionTime) {
-        self.prepared = None;
+        self.drop_prepared();
         self.interrupt(now);
         self.finish_user_segment(None);
     }

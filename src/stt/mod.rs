@@ -25,7 +25,7 @@ pub trait Stt: Send + Sync {
     /// Transcribes a whole utterance: 16 kHz mono PCM in, trimmed text out; empty when there was
     /// nothing to understand.
     ///
-    /// Cancel safety: dropping the future closes the request.
+    /// Cancel safety: dropping the future closes the request, and over HTTP/1.1 its connection with it.
     fn transcribe(&self, utterance: AudioFrame) -> BoxFuture<'static, Result<String, CallError>>;
 
     /// Begins to listen to an utterance while it is spoken; `None` for a service that is only asked

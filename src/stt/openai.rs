@@ -17,7 +17,7 @@ use crate::pool::{
     self, CallSpec, Candidate, ConnectionPool, Endpoint, EndpointConfig, EndpointError, Lease,
 };
 use crate::redact::Pii;
-use crate::units::seconds;
+use crate::units::{millis, seconds};
 
 const OPERATION: &str = "transcription";
 
@@ -51,6 +51,10 @@ pub struct Config {
     /// One attempt. Source: livekit-agents 1.7.0 `APIConnectOptions`, 10 s.
     #[serde(rename = "attempt_timeout_seconds", with = "seconds")]
     pub attempt_timeout: Duration,
+    /// Batch: a request that is not answered after this time gets a second one beside it, and the first
+    /// answer counts; 0 for never.
+    #[serde(rename = "hedge_after_ms", with = "millis")]
+    pub hedge_after: Duration,
     /// Longest wait for one of several services before the next one is asked. Source: livekit-agents
     /// 1.8.9, `attempt_timeout` of its `FallbackAdapter` for models, 5 s.
     #[serde(rename = "fallback_after_seconds", with = "seconds")]
@@ -99,6 +103,7 @@ impl Default for Config {
             api_key: Pii::default(),
             timeout: Duration::from_secs(10),
             attempt_timeout: Duration::from_secs(10),
+            hedge_after: Duration::ZERO,
             fallback_after: Duration::from_secs(5),
             fallback: Vec::new(),
         }
@@ -266,9 +271,13 @@ impl Stt for OpenAiStt {
             response_format: Some(AudioResponseFormat::Json),
             ..CreateTranscriptionRequest::default()
         };
-        let spec = CallSpec::openai(OPERATION, &self.endpoint, self.config.timeout)
+        let hedge_after = self.config.hedge_after;
+        let mut spec = CallSpec::openai(OPERATION, &self.endpoint, self.config.timeout)
             .attempt_timeout(self.config.attempt_timeout)
             .retries_max(self.retries_max);
+        if !hedge_after.is_zero() {
+            spec = spec.hedge_after(hedge_after);
+        }
         let (pool, endpoint) = (self.pool.clone(), self.endpoint.clone());
         async move {
             let attempt = move |lease| ask(lease, endpoint.clone(), request.clone());

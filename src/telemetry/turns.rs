@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::page::Page;
 use crate::redact::Pii;
-use crate::session::TurnObserver;
+use crate::session::{SpeculationEnd, TurnObserver};
 use crate::turn::{SessionTime, Timeline, Turn};
 
 /// Turns that are kept one by one.
@@ -73,8 +73,8 @@ struct Figures {
     stages: [Histogram; STAGES.len()],
     /// Turns by outcome and source.
     turns: BTreeMap<(&'static str, &'static str), u64>,
-    speculations_used: u64,
-    speculations_dropped: u64,
+    /// In the order of [`SpeculationEnd::ALL`].
+    speculations: [u64; SpeculationEnd::ALL.len()],
     recent: VecDeque<RecentTurn>,
     n_turns: u64,
 }
@@ -112,8 +112,7 @@ impl Default for TurnFigures {
         Self(Arc::new(Mutex::new(Figures {
             stages: STAGES.map(|_| Histogram::new(BUCKETS)),
             turns: BTreeMap::new(),
-            speculations_used: 0,
-            speculations_dropped: 0,
+            speculations: Default::default(),
             recent: VecDeque::new(),
             n_turns: 0,
         })))
@@ -155,12 +154,8 @@ impl TurnObserver for TurnFigures {
         figures.recent.push_back(recent);
     }
 
-    fn speculation_ended(&self, is_used: bool) {
-        let mut figures = self.lock();
-        match is_used {
-            true => figures.speculations_used += 1,
-            false => figures.speculations_dropped += 1,
-        }
+    fn speculation_ended(&self, end: SpeculationEnd) {
+        self.lock().speculations[end as usize] += 1;
     }
 }
 
@@ -201,12 +196,11 @@ impl Collector for TurnFigures {
         });
         let help = "Turns ended, by how the reply ended and where the user's words came from";
         page.counters("voice_agent_turns", help, turns.collect())?;
-        let speculations = [
-            ("used", figures.speculations_used),
-            ("dropped", figures.speculations_dropped),
-        ];
-        let speculations = speculations.map(|(outcome, count)| (vec![("outcome", outcome)], count));
-        let help = "Replies prepared before the turn was over, by whether they became the answer";
+        let speculations = SpeculationEnd::ALL.map(|end| {
+            let labels = vec![("outcome", end.label())];
+            (labels, figures.speculations[end as usize])
+        });
+        let help = "Work begun before the turn was over, by what became of it";
         page.counters("voice_agent_speculations", help, speculations.into())
     }
 }
@@ -247,9 +241,14 @@ mod tests {
     fn the_page_has_each_stage_and_counts_turns_by_outcome_and_source() {
         let figures = TurnFigures::default();
         figures.turn_ended(&turn("ann"));
-        figures.speculation_ended(true);
-        figures.speculation_ended(false);
-        figures.speculation_ended(false);
+        for end in [
+            SpeculationEnd::Used,
+            SpeculationEnd::Dropped,
+            SpeculationEnd::Dropped,
+            SpeculationEnd::Unheard,
+        ] {
+            figures.speculation_ended(end);
+        }
         let mut metrics = Metrics::default();
         metrics.register(Box::new(figures));
         let page = metrics.render();
@@ -263,6 +262,7 @@ mod tests {
             "voice_agent_turns_total{outcome=\"finished\",source=\"speech\"} 1",
             "voice_agent_speculations_total{outcome=\"used\"} 1",
             "voice_agent_speculations_total{outcome=\"dropped\"} 2",
+            "voice_agent_speculations_total{outcome=\"unheard\"} 1",
         ] {
             assert!(page.lines().any(|line| line == row), "{row} not in\n{page}");
         }

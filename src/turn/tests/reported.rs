@@ -1,5 +1,5 @@
 //! What users of other frameworks have reported about interruptions, each as a script of its own.
-//! What of it concerns the history of the conversation is tested in whole sessions.
+//! What of it concerns the history of the conversation is tested in whole sessions, too.
 
 use super::*;
 
@@ -121,6 +121,27 @@ fn a_reply_paused_before_it_is_heard_is_still_said() {
          3700 > resume
          3710 audible
          6000 done",
+    );
+}
+
+/// livekit/agents-js#1269: a reply was stopped before its first word was out, and its words were in the
+/// history all the same. It is interrupted before the next turn is answered, so that nothing of it can be
+/// taken for heard; what the history then has is tested in whole sessions (`pausing.rs`).
+#[test]
+fn a_reply_stopped_before_its_first_word_is_over_before_the_next_turn_is_answered() {
+    check(
+        "1000 start 0
+         1000 > open
+         2160 pause 160
+         2160 > transcribe 1
+         2260 words 1 tell me
+         2260 > prepare 'tell me'
+         2500 > commit 1 'tell me' prepared
+         2600 text no
+         2600 > interrupt
+         2600 > commit 2 'no'
+         2700 audible
+         4000 done",
     );
 }
 

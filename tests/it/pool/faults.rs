@@ -34,6 +34,25 @@ async fn a_failing_service_is_tried_three_times_more() {
 }
 
 #[tokio::test]
+async fn a_late_transcription_is_asked_for_a_second_time_and_the_first_answer_counts() {
+    let late = |n| match n {
+        0 => vec![Step::Stall],
+        _ => transcript("hello"),
+    };
+    let wire = Wire::start(late).await;
+    let mut options = Options::default();
+    options.stt.hedge_after = Duration::from_millis(50);
+    let stages = Stages::with(&wire.base_url, options);
+    assert_eq!(stages.transcribe().await.unwrap(), "hello");
+    assert_eq!(wire.requests(), 2);
+    let stats = stages.pool.stats().await;
+    let service = &stats.services[0];
+    assert_eq!((service.hedges, service.retries), (1, 0));
+    // The other one is over, too.
+    wire.closed(1).await;
+}
+
+#[tokio::test]
 async fn what_cannot_get_better_is_tried_once() {
     assert_eq!(fails(1, "401 No").await, (Err(ErrorKind::Unauthorized), 1));
     assert_eq!(fails(1, "400 Bad").await, (Err(ErrorKind::Rejected), 1));
