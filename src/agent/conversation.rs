@@ -64,15 +64,13 @@ impl Conversation {
         }
     }
 
-    /// Those of the methods that reach it: speech to speech has none.
+    /// The methods that reach it.
     pub(super) fn methods(&self, methods: &[SessionMethod]) -> Vec<RpcMethod> {
-        match &self.session {
-            AnySession::Stages(session) => {
-                let handle = session.handle();
-                methods.iter().map(|method| method.on(&handle)).collect()
-            }
-            AnySession::Realtime(_) => Vec::new(),
-        }
+        let handle = match &self.session {
+            AnySession::Stages(session) => session.handle(),
+            AnySession::Realtime(session) => session.handle(),
+        };
+        methods.iter().map(|method| method.on(&handle)).collect()
     }
 
     /// Holds it to its end. What is left to be remembered then is the recorder's, if there is one.

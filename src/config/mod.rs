@@ -173,13 +173,6 @@ impl Config {
                 "agent.mcp: there is no [[mcp]] with the name {name:?}"
             ));
         }
-        if self.realtime.enabled && !self.agent.session_methods.is_empty() {
-            problems.push(
-                "agent.session_methods: must be empty with realtime.enabled, which has no such \
-                 methods"
-                    .to_owned(),
-            );
-        }
         if profile == Profile::Production && self.needs_openai_key() {
             problems.push(
                 "openai.api_key: missing; set OPENAI_API_KEY, or OPENAI_BASE_URL for a server of \

@@ -7,7 +7,7 @@ use futures::stream::BoxStream;
 use tokio::sync::{mpsc, watch};
 
 use crate::audio::AudioFrame;
-use crate::turn::{Priority, QueuedSpeech, SpeechId};
+use crate::turn::{Priority, QueuedSpeech, ReplyOutcome, SpeechId};
 
 /// Wishes that wait for the session, which takes them at once unless it is overwhelmed.
 pub(super) const COMMANDS_MAX: usize = 32;
@@ -34,6 +34,14 @@ pub struct ReplyRequest {
     pub instructions: Option<String>,
     /// What the user is taken to have said; stays in the conversation.
     pub user_input: Option<String>,
+}
+
+impl ReplyRequest {
+    /// What the model is told for this once, if it is more than its `standing` instructions.
+    pub(super) fn told(&self, standing: &str) -> Option<String> {
+        let more = self.instructions.as_ref()?;
+        Some(format!("{standing}\n\n{more}"))
+    }
 }
 
 /// How something is said.
@@ -75,6 +83,16 @@ impl SpeechEnd {
             Self::Interrupted => "interrupted",
             Self::Failed => "failed",
             Self::Dropped => "dropped",
+        }
+    }
+}
+
+impl From<&ReplyOutcome> for SpeechEnd {
+    fn from(outcome: &ReplyOutcome) -> Self {
+        match outcome {
+            ReplyOutcome::Finished => Self::Finished,
+            ReplyOutcome::Interrupted => Self::Interrupted,
+            ReplyOutcome::Failed(_) => Self::Failed,
         }
     }
 }

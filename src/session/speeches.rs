@@ -78,12 +78,13 @@ impl Conversation {
     }
 
     fn reply_source(&mut self, request: ReplyRequest) -> Source {
+        let told = request.told(&self.core.chat.instructions);
         if let Some(text) = request.user_input {
             self.add_to_chat(vec![ChatItem::User(text)], Timeline::default());
         }
         let mut context = self.core.chat.clone();
-        if let Some(instructions) = request.instructions {
-            context.instructions = format!("{}\n\n{instructions}", context.instructions);
+        if let Some(told) = told {
+            context.instructions = told;
         }
         Source::Chat(context)
     }

@@ -333,11 +333,7 @@ impl Conversation {
             timeline.playout_ended = Some(now);
         }
         if let Some(ending) = exchange.ending {
-            ending.send_replace(Some(match outcome {
-                ReplyOutcome::Finished => SpeechEnd::Finished,
-                ReplyOutcome::Interrupted => SpeechEnd::Interrupted,
-                ReplyOutcome::Failed(_) => SpeechEnd::Failed,
-            }));
+            ending.send_replace(Some(SpeechEnd::from(&outcome)));
         }
         let position = self.core.output.position();
         let heard = match outcome {

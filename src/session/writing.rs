@@ -103,19 +103,15 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Plays words that have their sound; sound of another rate than the voice's is a failure.
+    /// Plays words that have their sound.
     async fn say_audio(
         &mut self,
         text: &str,
         frames: BoxStream<'static, AudioFrame>,
     ) -> Result<(), Failure> {
-        let rate = self.making.agent.tts.sample_rate_hz();
-        let frames = frames.map(move |frame| match frame.sample_rate_hz == rate {
-            true => Ok(frame),
-            false => Err(failure(Stage::Tts, ErrorKind::Malformed).error),
-        });
+        let frames = at_rate(frames, self.making.agent.tts.sample_rate_hz());
         let id = self.making.log(|log| log.add_sentence(text));
-        self.send(Some(id), frames.boxed()).await;
+        self.send(Some(id), frames).await;
         Ok(())
     }
 
@@ -264,6 +260,18 @@ impl Writer<'_> {
         // Nobody takes it when the speaking has failed, which is reported there.
         self.pieces.send(Piece { sentence, frames }).await.ok();
     }
+}
+
+/// A program's sound; of another rate than the voice's it is a failure.
+pub(super) fn at_rate(
+    frames: BoxStream<'static, AudioFrame>,
+    rate_hz: u32,
+) -> BoxStream<'static, Result<AudioFrame, CallError>> {
+    let checked = frames.map(move |frame| match frame.sample_rate_hz == rate_hz {
+        true => Ok(frame),
+        false => Err(failure(Stage::Tts, ErrorKind::Malformed).error),
+    });
+    checked.boxed()
 }
 
 /// The next item of a service's answer; a failure names its stage.

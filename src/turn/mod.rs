@@ -29,6 +29,7 @@ pub use config::{Away, Config, Limit, Speculation};
 pub use io::{Commit, RequestId, TurnInput, TurnOutput};
 pub use judge::{EndOfTurnJudge, TranscriptJudge};
 pub use machine::TurnMachine;
+pub(crate) use queue::SpeechQueue;
 pub use queue::{Priority, QueuedSpeech, SpeechId};
 pub use record::{ReplyOutcome, Timeline, Turn, TurnId, TurnSource};
 pub use time::SessionTime;

@@ -36,13 +36,13 @@ const WAITING_MAX: usize = 16;
 
 /// Highest priority first, and in order within one.
 #[derive(Debug, Default)]
-pub(super) struct SpeechQueue {
+pub(crate) struct SpeechQueue {
     waiting: VecDeque<QueuedSpeech>,
 }
 
 impl SpeechQueue {
     /// Adds one. Returns the one that there is no place for: the last of the lowest priority.
-    pub(super) fn push(&mut self, speech: QueuedSpeech) -> Option<SpeechId> {
+    pub(crate) fn push(&mut self, speech: QueuedSpeech) -> Option<SpeechId> {
         let place = self
             .waiting
             .partition_point(|waiting| waiting.priority >= speech.priority);
@@ -54,18 +54,18 @@ impl SpeechQueue {
     }
 
     /// The next one; only an urgent one while the user is taking a turn.
-    pub(super) fn pop(&mut self, is_user_turn: bool) -> Option<QueuedSpeech> {
+    pub(crate) fn pop(&mut self, is_user_turn: bool) -> Option<QueuedSpeech> {
         let next = self.waiting.front()?;
         let may_speak = !is_user_turn || next.priority == Priority::High;
         may_speak.then(|| self.waiting.pop_front()).flatten()
     }
 
-    pub(super) fn remove(&mut self, id: SpeechId) {
+    pub(crate) fn remove(&mut self, id: SpeechId) {
         self.waiting.retain(|waiting| waiting.id != id);
     }
 
     /// Empties the queue.
-    pub(super) fn take(&mut self) -> impl Iterator<Item = SpeechId> {
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = SpeechId> {
         std::mem::take(&mut self.waiting)
             .into_iter()
             .map(|speech| speech.id)

@@ -8,19 +8,21 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 
-use super::dialogue::{Action, Dialogue, Moment, Recorded};
+use super::dialogue::{Action, Dialogue, Moment, Recorded, Voiced};
 use super::line::{Line, Pending};
 use super::microphone::Microphone;
 use super::player::Player;
 use super::protocol::{self, ClientEvent};
-use super::{Config, Connected, RealtimeModel, apology, greeting};
+use super::voice::{self, Voice};
+use super::{Config, Connected, RealtimeModel, greeting};
 use crate::chat::{ToolCall, ToolOutput};
 use crate::error::CallError;
 use crate::memory::Briefing;
 use crate::room::{AudioOutput, RoomEvent, RoomOutput};
 use crate::session::briefing::BRIEFING_WITHIN;
+use crate::session::handle::Command;
 use crate::session::speech::Speech;
-use crate::session::{Agent, GreetingMode, Links, SessionEnd, report};
+use crate::session::{Agent, GreetingMode, Links, SessionEnd};
 use crate::turn::SessionTime;
 
 /// How often what was heard is looked at while the agent speaks, and the connection's age else.
@@ -45,6 +47,8 @@ pub(super) enum Event {
         recorded: Recorded,
         ends_with: Option<CallError>,
     },
+    Voice(Voiced),
+    Command(Command),
     Tool(ToolCall, ToolOutput),
     Briefing(Briefing),
     Step,
@@ -69,6 +73,10 @@ pub(super) struct Call {
     pub(super) spare: Pending<Result<Connected, CallError>>,
     pub(super) greeting: Pending<Result<Speech, CallError>>,
     pub(super) apology: Pending<Event>,
+    /// What a program lets the agent say, as the voice of `[tts]` speaks it.
+    pub(super) voice: Voice,
+    /// The longest silence of that voice.
+    pub(super) stall_max: Duration,
     /// The greeting that calls share.
     pub(super) kept: Option<Speech>,
     /// Until when a greeting waits for what is known of the user.
@@ -115,6 +123,13 @@ impl Call {
                 recorded,
                 ends_with,
             } => self.dialogue.apologise(at, recorded, ends_with),
+            Event::Voice(voiced) => {
+                if let Voiced::Failed(_) | Voiced::End = voiced {
+                    self.voice = None;
+                }
+                self.dialogue.on_voice(at, voiced);
+            }
+            Event::Command(command) => self.dialogue.on_command(at, command),
             Event::Lost => self.on_lost(at),
             Event::Tool(call, output) => self.dialogue.on_tool(at, call, output),
             Event::Briefing(briefing) => self.on_briefing(at, &briefing),
@@ -124,6 +139,9 @@ impl Call {
                 self.replace_line(at);
             }
             Event::Shutdown => self.end = Some(SessionEnd::Shutdown),
+        }
+        if self.has_greeted && self.end.is_none() {
+            self.dialogue.speak_next(at, &self.instructions);
         }
         self.act();
     }
@@ -159,7 +177,7 @@ impl Call {
             }
             RoomEvent::UserLeft { is_final: true } => self.end = Some(SessionEnd::UserLeft),
             RoomEvent::UserLeft { is_final: false } => {
-                self.dialogue.interrupt(at);
+                self.dialogue.user_left(at);
                 self.greet_by = None;
                 self.forget_user();
             }
@@ -268,7 +286,13 @@ impl Call {
             match action {
                 Action::Send(event) => self.send(&event),
                 Action::Play(samples) => self.player.push(&samples),
-                Action::Silence => self.player.clear(),
+                Action::Speak(words) => {
+                    self.voice = Some(voice::speak(&self.agent.tts, words, self.stall_max));
+                }
+                Action::Silence => {
+                    self.player.clear();
+                    self.voice = None;
+                }
                 Action::Run(call) => {
                     let output = self.agent.tools.call(&call);
                     let run = output.map(|output| (call, output));
@@ -283,7 +307,11 @@ impl Call {
                 Action::EndAgentWords(segment) => self.room.end_agent_transcript(segment),
                 Action::Tell(event) => self.room.session_event(event),
                 Action::Record(turn) => self.links.record(*turn),
-                Action::Trouble { error, is_final } => self.on_trouble(error, is_final),
+                Action::Trouble {
+                    stage,
+                    error,
+                    is_final,
+                } => self.on_trouble(stage, error, is_final),
                 Action::Reconnect(error) => {
                     tracing::debug!(%error, "the realtime service is asked anew");
                     self.model.failed(self.place, &error);
@@ -292,22 +320,6 @@ impl Call {
                 Action::End(error) => self.end = Some(SessionEnd::Failed(error)),
             }
         }
-    }
-
-    /// The user hears of it, and the session ends if it must.
-    fn on_trouble(&mut self, error: CallError, is_final: bool) {
-        report::failure(&error);
-        self.model.failed(self.place, &error);
-        let (agent, cause) = (self.agent.clone(), error.without_cause());
-        let ends_with = is_final.then_some(error);
-        let making = async move {
-            let recorded = apology::spoken(agent, cause, is_final).await;
-            Event::Apology {
-                recorded,
-                ends_with,
-            }
-        };
-        self.apology = Some(making.boxed());
     }
 
     fn config(&self) -> &Config {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, FuturesUnordered};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -14,9 +15,11 @@ use super::dialogue::{Dialogue, Limits};
 use super::line::{Line, Pending, pending};
 use super::microphone::Microphone;
 use super::player::Player;
+use super::voice::voiced;
 use super::{Connected, RealtimeModel, greeting};
 use crate::error::CallError;
 use crate::room::{AgentState, AudioOutput, RoomEvent, RoomOutput};
+use crate::session::handle::{COMMANDS_MAX, Command, SessionHandle, SpeechIds};
 use crate::session::speech::Speech;
 use crate::session::{Agent, Links, SessionEnd, Settings};
 
@@ -29,13 +32,16 @@ pub struct RealtimeSession {
     links: Links,
     connecting: BoxFuture<'static, Result<Connected, CallError>>,
     greeting: Pending<Result<Speech, CallError>>,
+    commands: mpsc::Receiver<Command>,
+    handle: SessionHandle,
 }
 
 impl RealtimeSession {
     /// Takes everything but the room; the connection is opened while the room is joined, from the
     /// first poll of [`RealtimeSession::run`] on. `output` plays at 24 kHz. Of `agent` the
-    /// instructions, the greeting and the tools are used, and the voice of `tts` for apologies; of
-    /// `settings` the limits of a session and when the user counts as away.
+    /// instructions, the greeting and the tools are used, and the voice of `tts` for apologies and
+    /// for what programs let it say; of `settings` the limits of a session and when the user counts
+    /// as away.
     pub fn prepare(
         model: RealtimeModel,
         agent: Agent,
@@ -45,6 +51,7 @@ impl RealtimeSession {
     ) -> Self {
         let connecting = model.connect(Duration::ZERO);
         let greeting = greeting::kept(&model, &agent);
+        let (commands_in, commands) = mpsc::channel(COMMANDS_MAX);
         Self {
             model,
             agent,
@@ -53,7 +60,14 @@ impl RealtimeSession {
             links,
             connecting,
             greeting,
+            commands,
+            handle: SessionHandle::new(commands_in, SpeechIds::default()),
         }
+    }
+
+    /// For programs that have something to say in this conversation.
+    pub fn handle(&self) -> SessionHandle {
+        self.handle.clone()
     }
 
     fn limits(&self) -> Limits {
@@ -79,6 +93,7 @@ impl RealtimeSession {
         shutdown: CancellationToken,
     ) -> SessionEnd {
         let limits = self.limits();
+        let mut commands = self.commands;
         let mut call = Call {
             dialogue: Dialogue::new(limits),
             instructions: self.agent.instructions.clone(),
@@ -92,6 +107,8 @@ impl RealtimeSession {
             spare: None,
             greeting: self.greeting,
             apology: None,
+            voice: None,
+            stall_max: self.settings.session.stall_max,
             kept: None,
             greet_by: None,
             is_known: false,
@@ -116,6 +133,8 @@ impl RealtimeSession {
                 greeting = pending(&mut call.greeting) => Event::Greeting(greeting),
                 apology = pending(&mut call.apology) => apology,
                 Some(briefing) = call.links.next_briefing() => Event::Briefing(briefing),
+                Some(command) = commands.recv() => Event::Command(command),
+                voiced = voiced(&mut call.voice), if call.player.has_room() => Event::Voice(voiced),
                 event = room_events.next() => {
                     Event::Room(event.unwrap_or(RoomEvent::Disconnected))
                 }

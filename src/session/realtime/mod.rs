@@ -4,7 +4,7 @@
 //! wire. The connection is one of the pool's, and this call's alone, as it holds the conversation.
 //! When it is lost or old the next one is told of what was said, and so is the service that takes over
 //! when one is in trouble. `greeting` keeps the first words for later calls, `apology` says what went
-//! wrong with the voice of `[tts]`.
+//! wrong with the voice of `[tts]`, and `voice` speaks with it what programs want to be said.
 //!
 //! **Invariants:** nothing in the loop waits for anything but events. The service is told how much
 //! of its speech was heard, and only that enters the history.
@@ -22,6 +22,7 @@ mod protocol;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod voice;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -14,6 +14,8 @@ use crate::room::AudioOutput;
 const CHUNK_SAMPLES: usize = RATE_HZ as usize / 25;
 /// What may wait: five minutes, longer than any answer. More is dropped.
 const WAITING_SAMPLES_MAX: usize = RATE_HZ as usize * 300;
+/// What the voice of `[tts]` may be ahead: 30 s.
+const VOICE_AHEAD_SAMPLES: usize = RATE_HZ as usize * 30;
 
 /// See the module.
 pub(super) struct Player {
@@ -35,6 +37,11 @@ impl Player {
     pub(super) fn push(&mut self, samples: &[i16]) {
         let n_free = WAITING_SAMPLES_MAX.saturating_sub(self.waiting.len());
         self.waiting.extend(samples.iter().take(n_free));
+    }
+
+    /// Whether the voice of `[tts]` may go on.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.len() < VOICE_AHEAD_SAMPLES
     }
 
     /// Drops all that was not heard.

@@ -6,14 +6,13 @@ use crate::chat::{ToolCall, ToolOutput};
 use crate::error::CallError;
 use crate::redact::Pii;
 use crate::room::SegmentId;
+use crate::session::handle::Ending;
+use crate::session::reply::Failure;
 use crate::text::heard_prefix;
-use crate::turn::{ReplyOutcome, SessionTime, Timeline, Turn, TurnId, TurnSource};
+use crate::turn::{ReplyOutcome, SessionTime, SpeechId, Timeline, Turn, TurnId, TurnSource};
 
 /// How long a character takes to say, for sound whose end is not known.
 const CHAR: Duration = Duration::from_millis(60);
-
-/// The item of what the service knows nothing of.
-const OURS: &str = "";
 
 /// A stretch of the model's speech: an item of the service.
 pub(super) struct Speech {
@@ -70,6 +69,11 @@ pub(super) struct OpenTurn {
     pub(super) speeches: Vec<Speech>,
     /// The response that is being made; empty when it was asked for and has not begun.
     pub(super) response: Option<String>,
+    /// What the model is told for this answer in place of its standing instructions.
+    pub(super) instructions: Option<String>,
+    pub(super) may_use_tools: bool,
+    /// Whether the voice of `[tts]` has more to say.
+    pub(super) is_voicing: bool,
     pub(super) n_rounds: u32,
     pub(super) running: Vec<ToolCall>,
     pub(super) ran: Vec<(ToolCall, ToolOutput)>,
@@ -83,9 +87,11 @@ pub(super) struct OpenTurn {
     /// When the service last did something for the answer.
     pub(super) progress: SessionTime,
     /// Why the answer broke off, until what was sent of it is heard.
-    pub(super) failure: Option<CallError>,
+    pub(super) failure: Option<Failure>,
     /// Why the session ends after this.
     pub(super) ends_with: Option<CallError>,
+    /// The wish of a program that this is, and who is told how it ended.
+    pub(super) asked: Option<(SpeechId, Ending)>,
 }
 
 impl OpenTurn {
@@ -99,6 +105,9 @@ impl OpenTurn {
             timeline: Timeline::default(),
             speeches: Vec::new(),
             response: None,
+            instructions: None,
+            may_use_tools: true,
+            is_voicing: false,
             n_rounds: 0,
             running: Vec::new(),
             ran: Vec::new(),
@@ -109,15 +118,25 @@ impl OpenTurn {
             progress: SessionTime::ZERO,
             failure: None,
             ends_with: None,
+            asked: None,
         }
     }
 
-    /// Words with their sound that the service knows nothing of.
-    pub(super) fn add_ours(&mut self, text: &str, begins: Duration, length: Duration) {
-        self.add_sound(OURS, begins, length);
-        self.add_words(OURS, text, false);
-        self.speech(OURS).is_ours = true;
+    /// Words that the service knows nothing of; their sound follows.
+    pub(super) fn begin_ours(&mut self, text: &str) {
         self.complete();
+        let item = format!("ours {}", self.speeches.len());
+        let speech = self.speech(&item);
+        speech.text.push_str(text);
+        speech.is_ours = true;
+    }
+
+    /// More sound of the words that began last.
+    pub(super) fn add_our_sound(&mut self, begins: Duration, length: Duration) {
+        let last = self.speeches.iter().rfind(|speech| speech.is_ours);
+        if let Some(item) = last.map(|speech| speech.item.clone()) {
+            self.add_sound(&item, begins, length);
+        }
     }
 
     /// More sound of an item, the first of which will be heard at `begins`.
@@ -160,9 +179,10 @@ impl OpenTurn {
         Some(delta)
     }
 
-    /// Whether the model has nothing more to do.
+    /// Whether the model and the voice have nothing more to do.
     pub(super) fn is_said(&self) -> bool {
-        self.response.is_none() && self.running.is_empty() && self.ran.is_empty()
+        let is_made = self.response.is_none() && !self.is_voicing;
+        is_made && self.running.is_empty() && self.ran.is_empty()
     }
 
     /// The record of the exchange.

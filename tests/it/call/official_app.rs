@@ -10,6 +10,7 @@ use voxpool::tools::ClientToolConfig;
 
 use super::House;
 use super::official::OfficialCaller;
+use super::realtime_calls::in_speech;
 use crate::pool::aimock::Aimock;
 use crate::pool::stages::Options;
 
@@ -135,13 +136,23 @@ async fn keys_that_the_agent_presses_arrive_at_the_callers_line() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_lets_the_agent_say_something_answer_and_be_silent() {
+    is_asked_by_an_app(Options::default).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_reaches_the_agent_in_speech_to_speech_too() {
+    is_asked_by_an_app(in_speech).await;
+}
+
+/// A call of either kind in which an app asks for everything.
+async fn is_asked_by_an_app(options: fn() -> Options) {
     let methods = [
         SessionMethod::Say,
         SessionMethod::GenerateReply,
         SessionMethod::Interrupt,
     ];
     let change = |profile: &mut Profile| profile.session_methods = methods.to_vec();
-    let house = House::build(None, Greeting::default(), None, Options::default, change).await;
+    let house = House::build(None, Greeting::default(), None, options, change).await;
     let mut caller = OfficialCaller::start(&house.server.url(), "announced");
     caller.reads(true, "How can I help").await;
     let text = json!({"text": "Your parcel is here.", "wait": true});

@@ -18,14 +18,18 @@ impl House {
             text: greeting.to_owned(),
             ..Greeting::default()
         };
-        let options = || Options {
-            realtime: Some(Config {
-                turn_detection: TurnDetection::ServerVad,
-                ..Config::default()
-            }),
-            ..Options::default()
-        };
-        Self::open_as(None, greeting, store, options).await
+        Self::open_as(None, greeting, store, in_speech).await
+    }
+}
+
+/// Speech to speech.
+pub(super) fn in_speech() -> Options {
+    Options {
+        realtime: Some(Config {
+            turn_detection: TurnDetection::ServerVad,
+            ..Config::default()
+        }),
+        ..Options::default()
     }
 }
 

@@ -6,6 +6,8 @@ use super::super::protocol::OPERATION;
 use super::{Action, Dialogue, Moment};
 use crate::error::{CallError, ErrorKind, Service};
 use crate::room::SessionEvent;
+use crate::session::apology::Stage;
+use crate::session::reply::Failure;
 
 impl Dialogue {
     /// The connection is gone; what it had sent is still heard.
@@ -25,6 +27,7 @@ impl Dialogue {
     fn lose(&mut self, at: Moment, error: CallError, tries_max: u32) {
         self.connected = None;
         self.is_user_speaking = false;
+        (self.speech_started, self.speech_ended) = (None, None);
         (self.n_asked, self.n_unwanted) = (0, 0);
         if let Some(turn) = &mut self.turn {
             let is_broken = turn.response.is_some();
@@ -32,13 +35,18 @@ impl Dialogue {
             self.is_owed = is_broken && is_known && turn.n_tries < tries_max;
             // They will never be known.
             turn.user_item = None;
-            turn.complete();
+            if !turn.is_voicing {
+                turn.complete();
+            }
             turn.response = self.is_owed.then(String::new);
             let had_tools = !turn.running.is_empty() || !turn.ran.is_empty();
             turn.running.clear();
             turn.ran.clear();
             if (is_broken || had_tools) && !self.is_owed {
-                turn.failure = Some(error);
+                turn.failure = Some(Failure {
+                    stage: Stage::Llm,
+                    error,
+                });
             }
             self.act(Action::CancelTools);
         }
@@ -55,7 +63,7 @@ impl Dialogue {
         self.connected = Some((at.now, age));
         self.is_known_lost = false;
         if std::mem::take(&mut self.is_owed) {
-            self.respond(at, None, true);
+            self.respond(at);
         }
     }
 
@@ -72,9 +80,26 @@ impl Dialogue {
         self.count_failure(error, is_told);
     }
 
-    /// The service failed the conversation.
-    pub(in super::super) fn on_failure(&mut self, error: CallError) {
-        self.count_failure(error, false);
+    /// The service failed the conversation, or the voice one of its sentences: the conversation goes
+    /// on without that one.
+    pub(in super::super) fn on_failure(&mut self, stage: Stage, error: CallError) {
+        match stage {
+            Stage::Tts => {
+                self.act(Action::Tell(SessionEvent::Error(error.to_string())));
+                self.trouble(stage, error, false);
+            }
+            Stage::Stt | Stage::Llm => self.count_failure(error, false),
+        }
+    }
+
+    /// The user is to hear of a failure.
+    pub(super) fn trouble(&mut self, stage: Stage, error: CallError, is_final: bool) {
+        self.is_apology_due = true;
+        self.act(Action::Trouble {
+            stage,
+            error,
+            is_final,
+        });
     }
 
     fn count_failure(&mut self, error: CallError, is_told: bool) {
@@ -86,7 +111,7 @@ impl Dialogue {
         }
         self.is_ending = is_final;
         if is_final || !is_told {
-            self.act(Action::Trouble { error, is_final });
+            self.trouble(Stage::Llm, error, is_final);
         }
     }
 }

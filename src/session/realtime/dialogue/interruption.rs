@@ -7,7 +7,7 @@ use crate::turn::ReplyOutcome;
 
 impl Dialogue {
     /// The user stops the agent, if it can be stopped.
-    pub(in super::super) fn interrupt(&mut self, at: Moment) {
+    pub(super) fn interrupt(&mut self, at: Moment) {
         if !self.is_deaf() {
             self.stop(at);
         }

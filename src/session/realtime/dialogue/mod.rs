@@ -10,18 +10,24 @@ mod interruption;
 mod ours;
 mod presence;
 mod service;
+mod speeches;
 mod tools;
+mod typed;
 
 use std::time::Duration;
 
 use self::history::Entry;
-pub(super) use self::ours::Recorded;
+pub(super) use self::ours::{Recorded, Voiced};
+use self::speeches::Speeches;
 use super::protocol::ClientEvent;
 use super::turn::OpenTurn;
 use crate::chat::{ChatItem, ToolCall};
 use crate::error::CallError;
 use crate::redact::Pii;
 use crate::room::{AgentState, SegmentId, SessionEvent, Usage, UserState};
+use crate::session::apology::Stage;
+use crate::session::handle::{SpeechEnd, Words};
+use crate::session::reply::Failure;
 use crate::turn::{Attention, ReplyOutcome, SessionTime, Turn, TurnId, TurnSource};
 
 /// When something happens: the session's time, and how much sound the output has played.
@@ -37,7 +43,9 @@ pub(super) enum Action {
     Send(ClientEvent),
     /// Play this sound after all earlier.
     Play(Vec<i16>),
-    /// Drop what was not played yet.
+    /// Speak this with the voice of `[tts]`.
+    Speak(Words),
+    /// Drop what was not played yet, and what the voice has to say.
     Silence,
     /// Run a tool.
     Run(ToolCall),
@@ -56,7 +64,11 @@ pub(super) enum Action {
     /// The exchange is over.
     Record(Box<Turn>),
     /// The user hears that something went wrong; the session ends if it must.
-    Trouble { error: CallError, is_final: bool },
+    Trouble {
+        stage: Stage,
+        error: CallError,
+        is_final: bool,
+    },
     /// The service does not answer: another connection, perhaps to another service.
     Reconnect(CallError),
     /// The session is over.
@@ -101,6 +113,11 @@ pub(super) struct Dialogue {
     attention: Attention,
     /// Since when there is a connection, and how old it was then.
     connected: Option<(SessionTime, Duration)>,
+    /// What programs want to be said.
+    speeches: Speeches,
+    is_user_there: bool,
+    /// Whether words about a failure are being made.
+    is_apology_due: bool,
     /// Whether the user is being told that it is over.
     is_ending: bool,
     /// Whether the user was told that there is no service.
@@ -135,6 +152,9 @@ impl Dialogue {
             is_user_speaking: false,
             attention: Attention::new(limits.away_after),
             connected: None,
+            speeches: Speeches::default(),
+            is_user_there: false,
+            is_apology_due: false,
             is_ending: false,
             is_known_lost: false,
             typed: Vec::new(),
@@ -183,24 +203,9 @@ impl Dialogue {
     pub(super) fn greet(&mut self, at: Moment, instructions: String, is_interruptible: bool) {
         let turn = self.begin(TurnId::default(), TurnSource::Agent);
         turn.is_interruptible = is_interruptible;
-        self.respond(at, Some(instructions), false);
-    }
-
-    /// The user typed something.
-    pub(super) fn typed(&mut self, at: Moment, text: String) {
-        if self.is_deaf() {
-            self.typed.push(text);
-            return;
-        }
-        self.interrupt(at);
-        self.is_here();
-        let item = ChatItem::User(text.clone());
-        self.act(Action::Send(ClientEvent::item(&item)));
-        let turn = self.begin_next(TurnSource::Text);
-        turn.transcript = text;
-        turn.timeline.committed = Some(at.now);
-        self.remember(item);
-        self.respond(at, None, true);
+        turn.instructions = Some(instructions);
+        turn.may_use_tools = false;
+        self.respond(at);
     }
 
     /// Time passed: shows what was heard, and closes an exchange that is over.
@@ -220,9 +225,9 @@ impl Dialogue {
         let Some(turn) = &mut self.turn else { return };
         if !turn.is_said() {
             self.notice_silence(at);
-        } else if let Some(error) = turn.failure.take() {
+        } else if let Some(Failure { stage, error }) = turn.failure.take() {
             self.finish(at, ReplyOutcome::Failed(error.without_cause()));
-            self.on_failure(error);
+            self.on_failure(stage, error);
         } else {
             let is_answer = turn.speeches.iter().any(|speech| !speech.is_ours);
             let ends_with = turn.ends_with.take();
@@ -237,25 +242,15 @@ impl Dialogue {
         }
     }
 
-    /// What was typed while the agent was not to be interrupted is answered now.
-    fn take_typed(&mut self, at: Moment) {
-        let typed = std::mem::take(&mut self.typed);
-        if !typed.is_empty() {
-            self.typed(at, typed.join("\n"));
-        }
-    }
-
-    fn respond(&mut self, at: Moment, instructions: Option<String>, may_use_tools: bool) {
-        if let Some(turn) = &mut self.turn {
-            turn.response = Some(String::new());
-            turn.n_tries += 1;
-            turn.progress = at.now;
-        }
+    /// Asks the service for the answer, or for it once more.
+    fn respond(&mut self, at: Moment) {
+        let Some(turn) = &mut self.turn else { return };
+        turn.response = Some(String::new());
+        turn.n_tries += 1;
+        turn.progress = at.now;
+        let asked = ClientEvent::respond(turn.instructions.clone(), turn.may_use_tools);
         self.n_asked += 1;
-        self.act(Action::Send(ClientEvent::respond(
-            instructions,
-            may_use_tools,
-        )));
+        self.act(Action::Send(asked));
         self.show(AgentState::Thinking);
     }
 
@@ -279,6 +274,9 @@ impl Dialogue {
         self.act(Action::EndAgentWords(turn.segment));
         if turn.timeline.playout_started.is_some() {
             turn.timeline.playout_ended = Some(at.now);
+        }
+        if let Some((_, ending)) = turn.asked.take() {
+            ending.send_replace(Some(SpeechEnd::from(&outcome)));
         }
         let heard = turn.heard_text(at.position);
         if !heard.trim().is_empty() {

@@ -1,4 +1,4 @@
-//! What the agent says without the service: a greeting that was kept, an apology.
+//! What the agent says without the service: a greeting that was kept, an apology, a program's words.
 
 use std::time::Duration;
 
@@ -6,6 +6,9 @@ use super::super::protocol::RATE_HZ;
 use super::{Action, Dialogue, Moment};
 use crate::error::CallError;
 use crate::room::AgentState;
+use crate::session::apology::Stage;
+use crate::session::handle::SpeechEnd;
+use crate::session::reply::Failure;
 use crate::session::speech::Speech;
 use crate::turn::{TurnId, TurnSource};
 
@@ -15,6 +18,16 @@ pub(in super::super) struct Recorded {
     pub(in super::super) text: String,
     /// At [`RATE_HZ`].
     pub(in super::super) samples: Vec<i16>,
+}
+
+/// What comes of words that the voice of `[tts]` speaks.
+pub(in super::super) enum Voiced {
+    /// The words of the sound that follows, and how many characters the voice was sent of them.
+    Sentence(String, u32),
+    /// At [`RATE_HZ`].
+    Sound(Vec<i16>),
+    Failed(CallError),
+    End,
 }
 
 impl From<Speech> for Recorded {
@@ -34,12 +47,52 @@ impl Dialogue {
     pub(in super::super) fn say(&mut self, at: Moment, recorded: Recorded, is_interruptible: bool) {
         let Recorded { text, samples } = recorded;
         self.stop(at);
-        let length = Duration::from_secs_f64(samples.len() as f64 / f64::from(RATE_HZ));
-        let begins = self.queued_until.max(at.position);
         let turn = self.begin(TurnId::default(), TurnSource::Agent);
         turn.is_interruptible = is_interruptible;
-        turn.add_ours(&text, begins, length);
-        turn.timeline.playout_started = Some(at.now);
+        turn.begin_ours(&text);
+        self.play_ours(at, samples);
+        if let Some(turn) = &mut self.turn {
+            turn.complete();
+        }
+    }
+
+    /// More of what the voice speaks.
+    pub(in super::super) fn on_voice(&mut self, at: Moment, voiced: Voiced) {
+        let Some(turn) = &mut self.turn else { return };
+        match voiced {
+            Voiced::Sentence(text, n_characters) => {
+                turn.begin_ours(&text);
+                let used = &mut self.usage.tts_characters;
+                *used = used.saturating_add(n_characters);
+            }
+            Voiced::Sound(samples) => {
+                turn.timeline.tts_first_audio.get_or_insert(at.now);
+                self.play_ours(at, samples);
+            }
+            Voiced::Failed(error) => {
+                turn.is_voicing = false;
+                turn.failure = Some(Failure {
+                    stage: Stage::Tts,
+                    error,
+                });
+            }
+            Voiced::End => {
+                turn.is_voicing = false;
+                turn.complete();
+            }
+        }
+        self.follow(at);
+    }
+
+    fn play_ours(&mut self, at: Moment, samples: Vec<i16>) {
+        let begins = self.queued_until.max(at.position);
+        let length = Duration::from_secs_f64(samples.len() as f64 / f64::from(RATE_HZ));
+        let Some(turn) = &mut self.turn else { return };
+        if samples.is_empty() {
+            return;
+        }
+        turn.add_our_sound(begins, length);
+        turn.timeline.playout_started.get_or_insert(at.now);
         self.queued_until = begins + length;
         self.act(Action::Play(samples));
         self.show(AgentState::Speaking);
@@ -53,9 +106,16 @@ impl Dialogue {
         recorded: Recorded,
         ends_with: Option<CallError>,
     ) {
+        self.is_apology_due = false;
         let is_last = ends_with.is_some();
         if !is_last && (self.turn.is_some() || self.is_user_speaking) {
             return;
+        }
+        if let Some(turn) = &mut self.turn
+            && let Some((_, ending)) = turn.asked.take()
+        {
+            // It waited for the service that is given up here.
+            ending.send_replace(Some(SpeechEnd::Failed));
         }
         self.say(at, recorded, !is_last);
         if let Some(turn) = &mut self.turn {

@@ -8,11 +8,20 @@ use crate::room::UserState;
 impl Dialogue {
     /// The user did something.
     pub(in super::super) fn is_here(&mut self) {
+        self.is_user_there = true;
         let was_away = self.attention.is_away();
         self.attention.notice_user();
         if was_away && !self.is_user_speaking {
             self.tell_user_state(UserState::Listening);
         }
+    }
+
+    /// Nobody is there to hear what is said or waits to be.
+    pub(in super::super) fn user_left(&mut self, at: Moment) {
+        self.is_user_there = false;
+        self.typed.clear();
+        self.speeches.clear();
+        self.stop(at);
     }
 
     /// Nobody speaks: after a while the user counts as away.

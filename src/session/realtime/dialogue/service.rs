@@ -10,6 +10,8 @@ use crate::chat::{ChatItem, ToolCall};
 use crate::error::CallError;
 use crate::redact::Pii;
 use crate::room::{AgentState, SessionEvent, UserState};
+use crate::session::apology::Stage;
+use crate::session::reply::Failure;
 use crate::turn::TurnSource;
 
 impl Dialogue {
@@ -211,7 +213,10 @@ impl Dialogue {
             failure => {
                 turn.response = None;
                 turn.complete();
-                turn.failure = failure;
+                turn.failure = failure.map(|error| Failure {
+                    stage: Stage::Llm,
+                    error,
+                });
                 self.go_on(at);
             }
         }
@@ -220,7 +225,7 @@ impl Dialogue {
     fn on_refused(&mut self, error: CallError, is_final: bool) {
         if is_final {
             self.act(Action::Tell(SessionEvent::Error(error.to_string())));
-            self.act(Action::Trouble { error, is_final });
+            self.trouble(Stage::Llm, error, is_final);
         } else {
             // Such as a cancellation of what was over already.
             tracing::debug!(%error, "the realtime service refused a request");

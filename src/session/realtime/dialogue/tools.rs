@@ -32,12 +32,12 @@ impl Dialogue {
             return;
         }
         turn.n_rounds += 1;
-        let may_use_tools = turn.n_rounds < rounds_max;
+        turn.may_use_tools = turn.n_rounds < rounds_max;
         let (calls, outputs) = turn.ran.drain(..).unzip();
         self.act(Action::Tell(SessionEvent::FunctionToolsExecuted {
             calls,
             outputs,
         }));
-        self.respond(at, None, may_use_tools);
+        self.respond(at);
     }
 }

@@ -1,6 +1,7 @@
 //! The dialogue by script: what the service sends and how much was heard, and what is done then.
 
 mod exchanges;
+mod speeches;
 mod trouble;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use super::protocol::{ClientEvent, parse};
 use crate::chat::ToolOutput;
 use crate::error::{CallError, ErrorKind, Service};
 use crate::room::{SessionEvent, UserState};
+use crate::session::handle::Words;
 use crate::turn::{ReplyOutcome, SessionTime, Turn};
 
 struct Script {
@@ -122,6 +124,8 @@ impl Script {
                     format!("{} {json}", kind.as_str().unwrap()).replace(" {}", "")
                 }
                 Action::Play(samples) => format!("play {}", samples.len() / 24),
+                Action::Speak(Words::Text(text)) => format!("speak: {text}"),
+                Action::Speak(_) => "speak".to_owned(),
                 Action::Silence => "silence".to_owned(),
                 Action::Run(call) => format!("run {}", call.name),
                 Action::CancelTools => "cancel tools".to_owned(),

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::redact::Pii;
+use crate::session::apology::Stage;
 
 fn recorded(text: &str, ms: usize) -> Recorded {
     Recorded {
@@ -60,7 +61,7 @@ fn a_lost_connection_costs_no_answer_and_too_many_failures_end_the_call() {
     assert!(done.contains(&"trouble false".to_owned()), "{done:?}");
     for expected in ["trouble false", "trouble true"] {
         let error = CallError::new(Service::OpenAi, "realtime", ErrorKind::Unavailable);
-        script.dialogue.on_failure(error);
+        script.dialogue.on_failure(Stage::Llm, error);
         assert_eq!(script.done(), [expected]);
     }
 }
