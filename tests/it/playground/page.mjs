@@ -301,11 +301,18 @@ async function talk(page, trouble) {
   await shot("before");
 
   // By keyboard alone: past the link that skips, to the two buttons.
-  await page.keyboard.press("Tab");
-  assert.equal(await page.evaluate(() => document.activeElement.className), "skip");
   const button = (name) => page.getByRole("button", { name });
-  await button("Microphone on").press("Enter");
-  await button("Start call").press("Enter");
+  const presses = async (key, focused) => {
+    await page.keyboard.press(key);
+    const at = await page.evaluate(() => document.activeElement.id || document.activeElement.className);
+    assert.equal(at, focused, `after ${key}`);
+  };
+  await presses("Tab", "skip");
+  await presses("Tab", "call");
+  await presses("Tab", "microphone");
+  await presses("Enter", "microphone");
+  await presses("Shift+Tab", "call");
+  await page.keyboard.press("Enter");
   await line("agent", /help/i);
   await state("Listening");
 
