@@ -8,7 +8,7 @@ const STYLE: &str = "\
 text { font-family: system-ui, sans-serif; font-size: 13px; fill: #1f2328 }
 .paper { fill: #ffffff } .quiet { fill: #59636e } .grid { stroke: #d8dee4 } .zero { stroke: #8c959f }
 .voxpool { fill: #0a6b4c; stroke: #0a6b4c } .livekit-agents { fill: #c4512d; stroke: #c4512d }
-text.voxpool, text.livekit-agents { stroke: none }
+text, tspan { stroke: none !important }
 circle { stroke: none; fill-opacity: 0.4 }
 .title { font-size: 18px; font-weight: 600 } .heading { font-weight: 600 }
 .figure { font-size: 12px; font-weight: 600 }
@@ -21,6 +21,8 @@ circle { fill-opacity: 0.55 }
 
 /// Where a row's label and a heading begin.
 const MARGIN: f64 = 20.0;
+/// Behind the end of the axis, for the figure of a row whose dots reach it.
+const FIGURE_WIDTH: f64 = 90.0;
 
 /// Adds to the text. Writing to a string cannot fail.
 fn add(svg: &mut String, arguments: std::fmt::Arguments<'_>) {
@@ -74,8 +76,8 @@ impl Scale {
                  <style>{STYLE}</style>\n\
                  <rect class=\"paper\" width=\"{width}\" height=\"{height}\"/>\n\
                  <text class=\"title\" x=\"{MARGIN}\" y=\"32\">{title}: \
-                 <tspan class=\"voxpool\" stroke=\"none\">voxpool</tspan> beside \
-                 <tspan class=\"livekit-agents\" stroke=\"none\">livekit-agents 1.8.9</tspan></text>"
+                 <tspan class=\"voxpool\">voxpool</tspan> beside \
+                 <tspan class=\"livekit-agents\">livekit-agents 1.8.9</tspan></text>"
             ),
         );
         let mut y = 54.0;
@@ -121,7 +123,7 @@ impl Scale {
     fn x(&self, ms: f64) -> f64 {
         let share =
             (ms.clamp(self.from_ms, self.to_ms) - self.from_ms) / (self.to_ms - self.from_ms);
-        self.left + share * (self.width - self.left - 2.0 * MARGIN)
+        self.left + share * (self.width - self.left - FIGURE_WIDTH)
     }
 
     /// What the rows below are about.
@@ -147,11 +149,11 @@ impl Scale {
                 format_args!("<circle class=\"{side}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.5\"/>"),
             );
         }
-        if row.each_ms.is_empty() {
+        let Some(last_ms) = row.each_ms.iter().copied().reduce(f64::max) else {
             return;
-        }
+        };
         let (from, to, p50) = (self.x(row.p50_ms), self.x(row.p95_ms), row.p50_ms);
-        let (y1, y2, label_x) = (y - 15.0, y + 15.0, to.max(from) + 8.0);
+        let (y1, y2, label_x) = (y - 15.0, y + 15.0, self.x(last_ms) + 8.0);
         add(
             svg,
             format_args!(

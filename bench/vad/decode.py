@@ -15,6 +15,9 @@ RATE_HZ = 16_000
 MUSIC_SECONDS_MAX = 60
 """Of each piece; voices and keys are short."""
 
+FORMATS = {".g722": "g722", ".gsm": "gsm"}
+"""What says nothing of itself."""
+
 VOICES = {
     "en": "en_US_f_Allison/*.g722",
     "fr": "fr_CA_f_June/*.g722",
@@ -33,7 +36,7 @@ HELD_OUT = {
 def decode(source: Path, target: Path) -> None:
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
     pcm = bytearray()
-    with av.open(str(source)) as container:
+    with av.open(str(source), format=FORMATS.get(source.suffix)) as container:
         for frame in container.decode(audio=0):
             for part in resampler.resample(frame):
                 pcm += part.to_ndarray().tobytes()
@@ -53,7 +56,10 @@ def main() -> None:
         for voice, pattern in voices.items():
             # Top level only: below are letters and digits.
             for source in sorted(root.glob(f"asterisk/sounds/{pattern}")):
-                decode(source, output / folder / voice / f"{source.stem}.wav")
+                try:
+                    decode(source, output / folder / voice / f"{source.stem}.wav")
+                except av.error.InvalidDataError:
+                    print(f"{source}: skipped, nothing can be read of it", file=sys.stderr)
     for source in sorted(root.glob("asterisk/moh/*.g722")):
         decode(source, output / "music" / f"{source.stem}.wav")
     for source in sorted(root.glob("buckle/wav/*.wav")):

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::call::{Arrival, Caller};
 use crate::figures::{Spread, millis};
@@ -13,7 +13,7 @@ use crate::setting::Bench;
 const BETWEEN_CALLS: Duration = Duration::from_millis(200);
 
 /// How agents came, in milliseconds since the dispatch was asked for.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct ArrivalFigures {
     /// Until the caller sees the agent in the room.
     pub(crate) joined_ms: Option<Spread>,

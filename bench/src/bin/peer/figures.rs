@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use offline_openai::{EndpointStats, EndpointsStats, StatsSnapshot};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::arrivals::ArrivalFigures;
 use crate::call::Arrival;
@@ -12,13 +12,13 @@ use crate::setting::Watched;
 use crate::side::Kind;
 
 /// Everything that was measured.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Results {
     pub(crate) sides: Vec<SideFigures>,
 }
 
 /// Of one worker.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct SideFigures {
     pub(crate) side: Kind,
     pub(crate) idle_memory_mib: f64,
@@ -42,7 +42,7 @@ impl SideFigures {
 }
 
 /// Of so many calls at once. Times in milliseconds; absent where there was nothing to measure.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct SettingFigures {
     pub(crate) calls: usize,
     /// From the dispatch until the caller sees the agent in the room.
@@ -116,7 +116,7 @@ impl SettingFigures {
 }
 
 /// What the services were asked, as they count it.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Requests {
     pub(crate) made: f64,
     /// Of those, given up before they were answered.
@@ -135,7 +135,7 @@ fn sum(services: &[StatsSnapshot], count: impl Fn(&StatsSnapshot) -> u64) -> f64
 }
 
 /// Where measurements lie.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Spread {
     pub(crate) min: f64,
     pub(crate) p50: f64,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use futures::future::try_join_all;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use voxpool_bench::hearing::{Heard, Hearing, speech_start};
 use voxpool_bench::room::Call;
 
@@ -30,7 +30,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 const SILENT_WITHIN: Duration = Duration::from_secs(4);
 
 /// From the first sound of the caller's voice until nothing is heard of the agent.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct InterruptionFigures {
     pub(crate) silent_ms: Option<Spread>,
     pub(crate) calls: usize,

@@ -19,7 +19,7 @@ mod setting;
 mod side;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -100,6 +100,9 @@ struct Arguments {
     /// Folder of the logs, the figures as JSON and the plot.
     #[arg(long, default_value = "target/bench-peer")]
     output: PathBuf,
+    /// Measure nothing; show the figures of this file once more.
+    #[arg(long)]
+    show: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -117,6 +120,10 @@ async fn main() -> Result<()> {
         "--calls is one of {known:?}"
     );
     std::fs::create_dir_all(&arguments.output)?;
+    if let Some(file) = &arguments.show {
+        let json = std::fs::read(file).with_context(|| format!("{}", file.display()))?;
+        return show(&serde_json::from_slice(&json)?, &arguments.output);
+    }
     let mut sayings = Vec::with_capacity(SAYINGS.len());
     for saying in SAYINGS {
         sayings.push(voice::speak(saying).await?);
@@ -133,13 +140,19 @@ async fn main() -> Result<()> {
         }
     }
     progress.done();
-    table::print(&results);
     let json = arguments.output.join("results.json");
     std::fs::write(&json, serde_json::to_string_pretty(&results)?)?;
-    let svg = arguments.output.join("latency.svg");
-    std::fs::write(&svg, plot::svg(&results))?;
-    progress.note(&format!("{} and {}", json.display(), svg.display()));
-    Ok(())
+    progress.note(&format!("{} and latency.svg beside it", json.display()));
+    show(&results, &arguments.output)
+}
+
+/// The figures as a table, and as a plot in `folder`.
+fn show(results: &Results, folder: &Path) -> Result<()> {
+    table::print(results);
+    Ok(std::fs::write(
+        folder.join("latency.svg"),
+        plot::svg(results),
+    )?)
 }
 
 /// One side, with stand-ins of its own, so that its connections can be told.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use offline_openai::ServerHandle;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 use voxpool_bench::process::{Usage, tree_usage};
@@ -22,7 +22,7 @@ const INSTRUCTIONS: &str = "You are a friendly voice assistant on a call.";
 const GREETING: &str = "Hello, how can I help you today?";
 
 /// Which worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
     Voxpool,
