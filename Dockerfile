@@ -13,9 +13,13 @@ FROM debian:bookworm-slim
 RUN apt-get update \
   && apt-get install -y --no-install-recommends ca-certificates=2023* \
   && rm -rf /var/lib/apt/lists/* \
-  && useradd --system --uid 10001 --no-create-home voxpool
+  && useradd --system --user-group --uid 10001 --home-dir /data --no-create-home voxpool \
+  && install --directory --owner=voxpool --group=voxpool /data
 COPY --from=build /src/target/release/voxpool /usr/local/bin/voxpool
 USER 10001
+# What callers said (voxpool.db) is written here; voxpool.toml and .env are looked for here.
+WORKDIR /data
+VOLUME /data
 EXPOSE 8081
 # `docker stop` sends SIGTERM: the worker drains. Give it time with --stop-timeout.
 ENTRYPOINT ["voxpool"]

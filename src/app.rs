@@ -85,18 +85,24 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
     }
     let upkeep = join(jobs.prewarm(), jobs.monitor()).map(drop);
     let end = tokio::select! {
-        end = alongside(worker.run(stops), upkeep) => end,
-        broken = http.serve() => {
-            broken.context("the HTTP endpoint broke")?;
-            anyhow::bail!("the HTTP endpoint ended");
-        }
+        end = alongside(worker.run(stops), upkeep) => Ok(end),
+        ended = http.serve() => Err(without_endpoint(ended)),
     };
+    // Also then: what is queued of the memory is saved.
     jobs.close().await;
     // A developer's Ctrl-C is how a session ends; in production it is calls that were cut off.
-    Ok(match (end, profile) {
+    Ok(match (end?, profile) {
         (WorkerEnd::Stopped, Profile::Production) => ExitCode::FAILURE,
         _ => ExitCode::SUCCESS,
     })
+}
+
+/// Why the worker does not go on: nobody could tell any more how it is.
+fn without_endpoint(ended: std::io::Result<()>) -> anyhow::Error {
+    match ended {
+        Ok(()) => anyhow::anyhow!("the HTTP endpoint ended"),
+        Err(error) => anyhow::Error::new(error).context("the HTTP endpoint broke"),
+    }
 }
 
 /// The HTTP endpoint with everything it shows; the playground is for development only.

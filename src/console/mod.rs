@@ -69,7 +69,11 @@ pub async fn run(
             biased;
             Some(shown) = shown.recv() => conversation.show(shown)?,
             end = &mut session => break end,
-            Some(_) = stops.next() => shutdown.cancel(),
+            // The first ends the conversation, whose last words are still saved; the next does not wait.
+            Some(_) = stops.next() => match shutdown.is_cancelled() {
+                false => shutdown.cancel(),
+                true => break SessionEnd::Shutdown,
+            },
             _ = progress.tick(), if conversation.is_at_work() => conversation.show_progress()?,
             line = lines.recv(), if !conversation.is_answering => conversation.on_line(line).await?,
         }

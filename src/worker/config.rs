@@ -23,10 +23,11 @@ pub struct Config {
     /// Jobs are refused while the load of the machine is above this; 1 never refuses.
     pub load_threshold: f32,
     /// After the first SIGTERM or SIGINT running jobs may go on for this long; 0: no drain, the
-    /// first signal stops.
+    /// first signal ends them.
     #[serde(rename = "drain_timeout_seconds", with = "seconds")]
     pub drain_timeout: Duration,
-    /// A job that must end may take this long before it is cut off.
+    /// A job that must end may take this long before it is cut off, unless a further signal cuts it
+    /// off at once.
     #[serde(rename = "termination_grace_seconds", with = "seconds")]
     pub termination_grace: Duration,
     /// An accepted job must be assigned within this, else its slot is free again.

@@ -30,7 +30,8 @@ pub struct JobContext {
     pub asked_at: Instant,
     /// When it gave us the job.
     pub assigned_at: Instant,
-    /// Cancelled when the job must end: termination by the server, or the drain's deadline.
+    /// Cancelled when the job must end: termination by the server, the drain's
+    /// deadline, or a stop.
     pub shutdown: CancellationToken,
 }
 

@@ -59,9 +59,6 @@ use crate::redact::Pii;
 /// Source: livekit-agents 1.7 `worker.py`.
 const LOAD_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What running jobs get to leave their rooms when the worker stops at once.
-const STOP_GRACE: Duration = Duration::from_secs(1);
-
 /// How long a worker that is done waits until the server has read the last statuses.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -191,13 +188,10 @@ impl Worker {
             Event::JobEnded(job_id, end) => self.state.ended(job_id, end),
             Event::Stop(Stop::Drain) => {
                 let jobs = self.snapshot.borrow().active_jobs;
-                tracing::info!(jobs, "draining: no new jobs; a second signal stops at once");
+                tracing::info!(jobs, "draining: no new jobs; a second signal ends them");
                 self.state.drain(now)
             }
-            Event::Stop(Stop::Now) => {
-                tracing::info!("stopping");
-                self.state.stop(now, STOP_GRACE)
-            }
+            Event::Stop(Stop::Now) => self.state.stop(now),
             Event::Deadline => self.state.deadline(now),
             Event::Measure(due) => {
                 let cpu = self.cpu.as_mut().and_then(Cpu::busy);

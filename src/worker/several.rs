@@ -12,7 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Config, JobHandler, ServerConfig, Snapshot, Stop, Worker, WorkerEnd};
 
-/// Signals that a worker has not looked at yet: there are two that mean anything.
+/// Signals that a worker has not looked at yet: there are three that mean anything.
 const STOPS_MAX: usize = 8;
 
 /// The registrations of a process.

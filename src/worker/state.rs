@@ -52,6 +52,8 @@ pub(super) struct State {
     sequence: u64,
     was_available: bool,
     drain_until: Option<Duration>,
+    /// Whether all jobs were asked to end.
+    is_ending: bool,
     counts: Counts,
     trouble: Option<String>,
 }
@@ -86,6 +88,7 @@ impl State {
             sequence: 0,
             was_available: true,
             drain_until: None,
+            is_ending: false,
             counts: Counts::default(),
             trouble: None,
         }
@@ -252,6 +255,7 @@ impl State {
                 "the drain's time is over; jobs must end"
             );
             self.drain_until = None;
+            self.is_ending = true;
             actions.extend(self.end_all_by(now + self.config.termination_grace));
         }
         for (job_id, end_by) in &mut self.running {
@@ -287,13 +291,25 @@ impl State {
         vec![self.report()]
     }
 
-    /// Takes no more jobs and ends the running ones within `grace`.
-    pub(super) fn stop(&mut self, now: Duration, grace: Duration) -> Vec<Action> {
+    /// Takes no more jobs and asks the running ones to end: they have as long as after a termination.
+    /// If they were asked before, by a stop or by the end of the drain, they are cut off.
+    pub(super) fn stop(&mut self, now: Duration) -> Vec<Action> {
         self.admission.drain();
         self.admission.forget_reservations();
         self.drain_until = None;
+        let jobs = self.running.len();
+        let end_by = if std::mem::replace(&mut self.is_ending, true) {
+            tracing::warn!(jobs, "stopping at once: jobs are cut off");
+            now
+        } else {
+            tracing::info!(
+                jobs,
+                "stopping: jobs must end; a further signal cuts them off"
+            );
+            now + self.config.termination_grace
+        };
         let mut actions = vec![self.report()];
-        actions.extend(self.end_all_by(now + grace));
+        actions.extend(self.end_all_by(end_by));
         actions
     }
 

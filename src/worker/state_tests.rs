@@ -249,19 +249,47 @@ fn when_the_drains_time_is_over_jobs_are_asked_and_then_cut_off() {
 }
 
 #[test]
-fn a_stop_during_the_drain_shortens_it() {
+fn a_stop_during_the_drain_asks_jobs_to_end_and_leaves_them_the_time_of_a_termination() {
     let mut state = running(3, &["j"]);
     state.drain(SECOND);
     assert!(
         state
-            .stop(2 * SECOND, SECOND)
+            .stop(2 * SECOND)
             .contains(&Action::Cancel("j".to_owned()))
     );
-    assert!(
-        state
-            .deadline(3 * SECOND)
-            .contains(&Action::Abort("j".to_owned()))
-    );
+    assert_eq!(state.next_deadline(), Some(12 * SECOND));
+    assert_eq!(state.deadline(11 * SECOND), []);
+    assert_eq!(state.deadline(12 * SECOND), [Action::Abort("j".to_owned())]);
+}
+
+#[test]
+fn a_stop_cuts_off_jobs_that_were_asked_to_end_by_a_stop_or_by_the_end_of_the_drain() {
+    let asked_by_a_stop = |state: &mut State| {
+        state.stop(3600 * SECOND);
+    };
+    let asked_by_the_end_of_the_drain = |state: &mut State| {
+        state.drain(Duration::ZERO);
+        state.deadline(3600 * SECOND);
+    };
+    let asking: [fn(&mut State); 2] = [asked_by_a_stop, asked_by_the_end_of_the_drain];
+    for ask in asking {
+        let mut state = running(3, &["j"]);
+        ask(&mut state);
+        let now = 3601 * SECOND;
+        state.stop(now);
+        assert_eq!(state.next_deadline(), Some(now));
+        assert_eq!(state.deadline(now), [Action::Abort("j".to_owned())]);
+    }
+}
+
+#[test]
+fn a_first_stop_leaves_a_job_that_the_server_terminated_its_time() {
+    let mut state = running(3, &["j", "k"]);
+    let job_id = "j".to_owned();
+    state.message(SECOND, Incoming::Termination { job_id });
+    let actions = state.stop(2 * SECOND);
+    assert!(actions.contains(&Action::Cancel("k".to_owned())));
+    assert_eq!(state.next_deadline(), Some(11 * SECOND));
 }
 
 #[test]
@@ -289,6 +317,7 @@ enum Step {
     Pong(i64),
     Measure(f32),
     Drain,
+    Stop,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -308,6 +337,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0_i64..40).prop_map(Step::Pong),
         1 => (0.0_f32..1.0).prop_map(Step::Measure),
         1 => Just(Step::Drain),
+        1 => Just(Step::Stop),
     ]
 }
 
@@ -346,6 +376,7 @@ proptest! {
                 Step::Pong(ping) => state.message(now, Incoming::Pong(ping)),
                 Step::Measure(load) => state.measured(load),
                 Step::Drain => state.drain(now),
+                Step::Stop => state.stop(now),
             };
             while let Some(action) = (!actions.is_empty()).then(|| actions.remove(0)) {
                 match action {

@@ -7,7 +7,8 @@ use futures::stream::{BoxStream, StreamExt};
 pub enum Stop {
     /// Take no new jobs, let the running ones end by themselves within the drain's time.
     Drain,
-    /// End the running jobs now.
+    /// End the running jobs now. They may still take what a termination gives them, to save what was
+    /// said; told once more, the worker cuts them off.
     Now,
 }
 

@@ -1,16 +1,18 @@
 //! `voxpool console`: the real program, a piped conversation, the stand-in as its services.
 
 use std::process::Stdio;
+use std::time::Duration;
 
-use offline_openai::{Server, ServerHandle};
+use offline_openai::{Config, Delays, Server, ServerHandle};
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
-use crate::common::{free_port, within};
-use crate::program::voxpool;
+use crate::common::{eventually, free_port, within};
+use crate::memory::killed::values;
+use crate::program::{signal, voxpool};
 
 async fn stand_in() -> ServerHandle {
-    let (_, services) = Server::bind(offline_openai::Config::default())
+    let (_, services) = Server::bind(Config::default())
         .await
         .expect("the stand-in starts");
     services
@@ -107,4 +109,48 @@ async fn without_a_key_the_console_says_what_to_set() {
     let err = String::from_utf8_lossy(&output.stderr);
     assert!(err.contains("OPENAI_API_KEY"), "{err}");
     assert!(output.stdout.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_further_ctrl_c_does_not_wait_for_what_is_still_to_be_remembered() {
+    let config = Config {
+        delays: Delays {
+            llm_first_token: Duration::from_secs(5),
+            ..Delays::default()
+        },
+        ..Config::default()
+    };
+    let (_, services) = Server::bind(config).await.expect("the stand-in starts");
+    let url = services.base_url();
+    let directory = tempfile::tempdir().expect("a directory");
+    let variables = [("OPENAI_BASE_URL", url.as_str())];
+    let mut program = voxpool(&["console", "--identity", "john"], &variables, &directory)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut input = program.stdin.take().expect("it is piped");
+    input.write_all(b"my name is John\n").await.expect("read");
+    let mut lines = BufReader::new(program.stdout.take().expect("it is piped")).lines();
+    within("John is answered", async {
+        while let Some(line) = lines.next_line().await.expect("it writes") {
+            if line.contains("Nice to meet you") {
+                return;
+            }
+        }
+        panic!("no answer");
+    })
+    .await;
+    // One alone would wait for the model.
+    let status = eventually("it ends", async || {
+        let status = program.try_wait().expect("a child can be asked");
+        if status.is_none() {
+            signal(&program, "INT");
+        }
+        status
+    })
+    .await;
+    assert_eq!(status.code(), Some(130));
+    let left = values(&directory.path().join("voxpool.db")).await;
+    assert_eq!(left, Some(Vec::new()));
+    services.stop().await;
 }

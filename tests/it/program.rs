@@ -199,6 +199,15 @@ async fn check_says_what_is_wrong_with_each_service() {
     assert!(!out.contains(":wrong@"), "{out}");
 }
 
+/// Sends a signal to a process that was not waited for yet.
+pub(crate) fn signal(process: &Child, name: &str) {
+    let pid = process.id().unwrap().to_string();
+    let status = std::process::Command::new("kill")
+        .args(["-s", name, &pid])
+        .status();
+    assert!(status.unwrap().success());
+}
+
 /// A worker process, its log as it comes, and its HTTP endpoint.
 pub(crate) struct Started {
     process: Child,
@@ -241,7 +250,7 @@ impl Started {
     }
 
     /// The next line of the log with this in it.
-    async fn logged(&mut self, part: &str) -> String {
+    pub(crate) async fn logged(&mut self, part: &str) -> String {
         within(&format!("{part} is logged"), async {
             loop {
                 let line = self
@@ -264,11 +273,7 @@ impl Started {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.process.id().unwrap().to_string();
-        let status = std::process::Command::new("kill")
-            .args(["-s", name, &pid])
-            .status();
-        assert!(status.unwrap().success());
+        signal(&self.process, name);
     }
 
     pub(crate) async fn exit_code(mut self) -> i32 {

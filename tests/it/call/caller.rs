@@ -200,6 +200,14 @@ impl Caller {
             .clone()
     }
 
+    /// Waits until no agent is in the room.
+    pub(crate) async fn sees_the_agent_leave(&self) {
+        eventually("the agent leaves", async || {
+            self.agent().is_none().then_some(())
+        })
+        .await;
+    }
+
     pub(crate) fn agent(&self) -> Option<RemoteParticipant> {
         let participants = self.room.remote_participants();
         participants.into_values().next()

@@ -13,6 +13,7 @@ mod official_session;
 mod official_words;
 mod realtime;
 mod realtime_calls;
+mod shutdown;
 mod trouble;
 
 use std::sync::Arc;

@@ -22,7 +22,7 @@ async fn is_registered(port: &str) {
 }
 
 /// The values that the file holds, without the summary.
-async fn values(file: &Path) -> Option<Vec<String>> {
+pub(crate) async fn values(file: &Path) -> Option<Vec<String>> {
     let url = format!("sqlite://{}?mode=ro", file.display());
     let mut database = SqliteConnection::connect(&url).await.ok()?;
     let values = "SELECT value FROM voxpool_memories WHERE category <> 'PROFILE' ORDER BY value";

@@ -2,7 +2,7 @@
 
 mod contract;
 pub(crate) mod faults;
-mod killed;
+pub(crate) mod killed;
 mod merged;
 mod model;
 mod place;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use voxpool::worker::{Config, JobOutcome, Stop, WorkerEnd};
 
 use crate::common::jobs::{End, scripted, stubborn};
@@ -34,7 +35,7 @@ async fn a_drain_lets_the_running_job_end_and_takes_no_new_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_signal_stops_and_the_server_hears_of_the_job() {
+async fn a_second_signal_ends_the_job_a_third_cuts_it_off_and_the_server_hears_of_it() {
     let server = LiveKit::start().await;
     let (handler, mut jobs) = stubborn();
     let worker = RunningWorker::registered(server.server_config(), quick("a"), handler).await;
@@ -43,7 +44,12 @@ async fn a_second_signal_stops_and_the_server_hears_of_the_job() {
     worker.stop(Stop::Drain).await;
     worker.stop(Stop::Now).await;
     job.asked_to_end().await;
+    assert!(job.is_running(), "it has time to save what was said");
+    let asked = Instant::now();
+    worker.stop(Stop::Now).await;
     assert_eq!(worker.ended().await, WorkerEnd::Stopped);
+    let grace = Config::default().termination_grace;
+    assert!(asked.elapsed() < grace, "{:?}", asked.elapsed());
     assert_eq!(server.end_of_job(&job.context.id).await.0, "JS_FAILED");
 }
 
