@@ -14,7 +14,9 @@ pub struct Config {
     /// `false` makes a fresh HTTP client for each request, without kept connections: for
     /// measurements of what the pool is worth, and nothing else.
     pub enabled: bool,
-    /// Requests in flight to all hosts together; each takes at most one connection.
+    /// HTTP requests in flight that callers wait for, to all hosts together; each takes at most one
+    /// connection. Those of `background_max` come on top, and as many WebSockets in use as this for
+    /// each service and stage that has some.
     pub connections_max: usize,
     /// Requests in flight to one host, and idle connections kept to it.
     pub connections_per_host_max: usize,

@@ -2,10 +2,10 @@
 //! answer it carries.
 //!
 //! reqwest does not let anybody wrap its connections, so their end is not seen here; which of them
-//! are still open is read from the kernel's table when somebody asks (Linux; unknown elsewhere).
+//! are still open is read from the kernel's table (`socket_table.rs`) when somebody asks, at each
+//! look of the health monitor and when too many are remembered.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -13,9 +13,10 @@ use futures::future::BoxFuture;
 use hyper_util::client::legacy::connect::{Connection, HttpInfo};
 use serde::Serialize;
 
+use super::socket_table::{Key, established};
 use crate::error::Service;
 
-/// Connections remembered at most: far above what the permits allow to be open at once.
+/// Connections remembered before those that are gone are looked for: above what is open at once.
 const REMEMBERED_MAX: usize = 4096;
 
 /// Connections of one service or of all.
@@ -33,9 +34,6 @@ pub struct ConnectionStats {
     pub failed: u64,
 }
 
-/// Local and remote address: one connection.
-type Key = (SocketAddr, SocketAddr);
-
 /// The book of connections; clones share it.
 #[derive(Clone, Default)]
 pub(super) struct Ledger(Arc<Mutex<Book>>);
@@ -45,6 +43,8 @@ struct Book {
     all: Counts,
     services: HashMap<Service, Counts>,
     live: HashMap<Key, Option<Service>>,
+    /// How many of them were open at the last look.
+    open: usize,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -66,7 +66,8 @@ impl Ledger {
         self.carried(service, (info.local_addr(), info.remote_addr()));
     }
 
-    /// Notes a connection between these addresses, local and remote.
+    /// Notes a connection between these addresses, local and remote. Within a Tokio runtime, which
+    /// looks for those that are gone when there are too many.
     pub(super) fn opened(&self, key: Key) {
         let mut book = self.lock();
         book.all.opened += 1;
@@ -74,10 +75,19 @@ impl Ledger {
             // The system gave the same local port again, so the earlier connection is gone.
             book.close(previous);
         }
-        if book.live.len() >= REMEMBERED_MAX {
-            book.live.clear();
-        }
         book.live.insert(key, None);
+        if book.is_full() {
+            // Nobody else needs to look meanwhile.
+            book.open = book.live.len();
+            drop(book);
+            self.look();
+        }
+    }
+
+    /// Has those that are gone counted as closed, in the background. Within a Tokio runtime.
+    pub(super) fn look(&self) {
+        let ledger = self.clone();
+        tokio::task::spawn_blocking(move || ledger.observe());
     }
 
     fn failed(&self) {
@@ -101,27 +111,35 @@ impl Ledger {
     ///
     /// Reads files: not for the async runtime's threads.
     pub(super) fn observe(&self) -> (ConnectionStats, HashMap<Service, ConnectionStats>) {
-        self.reconcile(established().as_ref())
+        // One that opens while the table is read may not be in it.
+        let known = self.known();
+        self.reconcile(&known, established().as_ref())
     }
 
+    fn known(&self) -> Vec<Key> {
+        self.lock().live.keys().copied().collect()
+    }
+
+    /// Takes `known` connections that are not `established` as closed.
     fn reconcile(
         &self,
+        known: &[Key],
         established: Option<&HashSet<Key>>,
     ) -> (ConnectionStats, HashMap<Service, ConnectionStats>) {
         let mut book = self.lock();
-        if let Some(established) = established {
-            let gone: Vec<Key> = book
-                .live
-                .keys()
-                .filter(|key| !established.contains(key))
-                .copied()
-                .collect();
-            for key in gone {
-                if let Some(owner) = book.live.remove(&key) {
-                    book.close(owner);
+        match established {
+            Some(established) => {
+                for key in known.iter().filter(|key| !established.contains(key)) {
+                    if let Some(owner) = book.live.remove(key) {
+                        book.close(owner);
+                    }
                 }
             }
+            // Nobody is told how many are open or closed.
+            None if book.live.len() >= REMEMBERED_MAX => book.live.clear(),
+            None => {}
         }
+        book.open = book.live.len();
         let is_known = established.is_some();
         let open = |service: Option<Service>| {
             let is_of = |owner: &&Option<Service>| service.is_none() || **owner == service;
@@ -141,12 +159,22 @@ impl Ledger {
         (all, services)
     }
 
+    #[cfg(test)]
+    pub(super) fn n_remembered(&self) -> usize {
+        self.lock().live.len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Book> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Book {
+    /// Whether it is time to look: however many are really open, not at each that opens.
+    fn is_full(&self) -> bool {
+        self.live.len() >= REMEMBERED_MAX.max(2 * self.open)
+    }
+
     fn close(&mut self, owner: Option<Service>) {
         self.all.closed += 1;
         if let Some(service) = owner {
@@ -224,53 +252,12 @@ where
     }
 }
 
-/// The established TCP connections of this network namespace; `None` where there is no such table.
-fn established() -> Option<HashSet<Key>> {
-    let v4 = std::fs::read_to_string("/proc/self/net/tcp").ok()?;
-    let v6 = std::fs::read_to_string("/proc/self/net/tcp6").unwrap_or_default();
-    Some(parse_table(&v4).chain(parse_table(&v6)).collect())
-}
-
-/// Reads the kernel's socket table: one line per socket after a heading, with local address, remote
-/// address and state in the second to fourth column.
-///
-/// Source: Linux `Documentation/networking/proc_net_tcp.rst`; state 01 is ESTABLISHED.
-fn parse_table(table: &str) -> impl Iterator<Item = Key> {
-    table.lines().skip(1).filter_map(|line| {
-        let mut columns = line.split_ascii_whitespace().skip(1);
-        let (local, remote, state) = (columns.next()?, columns.next()?, columns.next()?);
-        (state == "01").then_some(())?;
-        Some((parse_address(local)?, parse_address(remote)?))
-    })
-}
-
-/// `0100007F:1F90`: words of the address in the machine's byte order, then the port as a number.
-fn parse_address(text: &str) -> Option<SocketAddr> {
-    let (address, port) = text.split_once(':')?;
-    let port = u16::from_str_radix(port, 16).ok()?;
-    let word = |index: usize| {
-        let digits = address.get(8 * index..8 * (index + 1))?;
-        Some(u32::from_str_radix(digits, 16).ok()?.to_ne_bytes())
-    };
-    let ip = match address.len() {
-        8 => IpAddr::V4(Ipv4Addr::from(word(0)?)),
-        32 => {
-            let mut bytes = [0; 16];
-            for (index, chunk) in bytes.chunks_exact_mut(4).enumerate() {
-                chunk.copy_from_slice(&word(index)?);
-            }
-            IpAddr::V6(Ipv6Addr::from(bytes))
-        }
-        _ => return None,
-    };
-    Some(SocketAddr::new(ip, port))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::{TcpListener, TcpStream};
+    use std::net::SocketAddr;
 
-    use proptest::prelude::*;
+    #[cfg(target_os = "linux")]
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -281,6 +268,13 @@ mod tests {
         )
     }
 
+    fn reconciled(
+        ledger: &Ledger,
+        established: Option<&HashSet<Key>>,
+    ) -> (ConnectionStats, HashMap<Service, ConnectionStats>) {
+        ledger.reconcile(&ledger.known(), established)
+    }
+
     #[test]
     fn a_connection_is_new_once_and_reused_ever_after() {
         let ledger = Ledger::default();
@@ -288,7 +282,7 @@ mod tests {
         for _ in 0..3 {
             ledger.carried(Service::OpenAi, key(1));
         }
-        let (all, services) = ledger.reconcile(Some(&HashSet::from([key(1)])));
+        let (all, services) = reconciled(&ledger, Some(&HashSet::from([key(1)])));
         assert_eq!((all.opened, all.reused, all.open), (1, 2, Some(1)));
         assert_eq!(services[&Service::OpenAi].opened, 1);
         assert_eq!(services[&Service::OpenAi].reused, 2);
@@ -300,7 +294,7 @@ mod tests {
         ledger.opened(key(1));
         ledger.opened(key(2));
         ledger.carried(Service::OpenAi, key(1));
-        let (all, services) = ledger.reconcile(Some(&HashSet::from([key(2)])));
+        let (all, services) = reconciled(&ledger, Some(&HashSet::from([key(2)])));
         assert_eq!((all.open, all.closed), (Some(1), Some(1)));
         assert_eq!(services[&Service::OpenAi].closed, Some(1));
     }
@@ -310,7 +304,7 @@ mod tests {
         let ledger = Ledger::default();
         ledger.opened(key(1));
         ledger.opened(key(1));
-        let (all, _) = ledger.reconcile(Some(&HashSet::from([key(1)])));
+        let (all, _) = reconciled(&ledger, Some(&HashSet::from([key(1)])));
         assert_eq!((all.opened, all.closed, all.open), (2, Some(1), Some(1)));
     }
 
@@ -318,36 +312,51 @@ mod tests {
     fn what_cannot_be_known_is_not_guessed() {
         let ledger = Ledger::default();
         ledger.opened(key(1));
-        let (all, _) = ledger.reconcile(None);
+        let (all, _) = reconciled(&ledger, None);
         assert_eq!((all.opened, all.open, all.closed), (1, None, None));
     }
 
     #[cfg(target_os = "linux")]
-    #[test]
-    fn the_kernels_table_shows_a_real_connection_until_it_is_closed() {
-        for host in ["127.0.0.1:0", "[::1]:0"] {
-            let Ok(listener) = TcpListener::bind(host) else {
-                continue; // no such address family on this machine
-            };
-            let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-            let key = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
-            assert!(established().unwrap().contains(&key), "{host} not found");
-            drop(stream);
-            assert!(!established().unwrap().contains(&key), "{host} still there");
+    #[tokio::test]
+    async fn too_many_make_those_that_are_gone_count_as_closed_and_no_others() {
+        let ledger = Ledger::default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let stream = stream.unwrap();
+        let open = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
+        ledger.opened(open);
+        ledger.carried(Service::OpenAi, open);
+        for n in 1..REMEMBERED_MAX {
+            ledger.opened(key(u16::try_from(n).unwrap()));
         }
+        while ledger.n_remembered() > 1 {
+            tokio::task::yield_now().await;
+        }
+        ledger.carried(Service::OpenAi, open);
+        let (all, services) = ledger.observe();
+        assert_eq!((all.opened, all.open), (REMEMBERED_MAX as u64, Some(1)));
+        assert_eq!(all.closed, Some(REMEMBERED_MAX as u64 - 1));
+        let service = services[&Service::OpenAi];
+        assert_eq!((service.opened, service.reused), (1, 1));
     }
 
-    proptest! {
-        #[test]
-        fn any_table_is_read_without_panic(table in "(?s).{0,400}") {
-            parse_table(&table).for_each(drop);
-        }
+    #[test]
+    fn one_that_opens_during_the_look_is_not_gone() {
+        let ledger = Ledger::default();
+        ledger.opened(key(1));
+        let known = ledger.known();
+        ledger.opened(key(2));
+        let (all, _) = ledger.reconcile(&known, Some(&HashSet::new()));
+        assert_eq!((all.open, all.closed), (Some(1), Some(1)));
+    }
 
-        #[test]
-        fn any_line_of_columns_is_read_without_panic(
-            columns in proptest::collection::vec("[0-9A-F:é]{0,40}", 0..6)
-        ) {
-            parse_table(&format!("heading\n{}", columns.join(" "))).for_each(drop);
+    #[test]
+    fn where_nothing_is_known_the_book_is_bounded_all_the_same() {
+        let ledger = Ledger::default();
+        for n in 1..=REMEMBERED_MAX {
+            ledger.carried(Service::OpenAi, key(u16::try_from(n).unwrap()));
         }
+        reconciled(&ledger, None);
+        assert_eq!(ledger.n_remembered(), 0);
     }
 }

@@ -2,12 +2,13 @@
 //! does, and notices when it is back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -138,7 +139,7 @@ impl Health {
 }
 
 /// Of what callers ask of an endpoint.
-fn key_of(endpoint: &Endpoint) -> Key {
+pub(super) fn key_of(endpoint: &Endpoint) -> Key {
     Key::of_callers(endpoint.service(), Some(Arc::clone(endpoint.host())))
 }
 
@@ -176,7 +177,8 @@ impl ConnectionPool {
     /// what calls go on without,
     /// and what the breaker would let a probe through to, so that no caller has to pay for finding
     /// out. A failure drops the idle connections to the service: what was stale is gone when it is
-    /// back. Each change is logged once. A check that takes its time delays no other.
+    /// back. Each change is logged once. A check that takes its time delays no other, and one that
+    /// panics is one that failed. Each look also counts connections that are gone as closed.
     ///
     /// Cancel safety: dropping the future ends the checks under way.
     pub async fn monitor(&self) {
@@ -192,6 +194,7 @@ impl ConnectionPool {
                     continue;
                 }
             }
+            self.0.shared.ledger.look();
             let now = Instant::now();
             let check_after = self.0.shared.config.health_check_after;
             for (key, target) in self.targets() {
@@ -290,10 +293,16 @@ impl ConnectionPool {
     }
 
     async fn check(&self, key: &Key, target: Target) {
-        let result = match &target {
-            Target::Endpoint(endpoint) => self.probe_as(endpoint, key.priority).await,
-            Target::Backend(backend) => backend.probe().await,
-        };
+        let asked = contained(async {
+            match &target {
+                Target::Endpoint(endpoint) => self.probe_as(endpoint, key.priority).await,
+                Target::Backend(backend) => backend.probe().await,
+            }
+        });
+        let result = asked.await.unwrap_or_else(|| {
+            let error = CallError::new(key.service, "health", ErrorKind::Unavailable);
+            Err(error.because("the check panicked"))
+        });
         if result
             .as_ref()
             .is_err_and(|e| e.kind == ErrorKind::CircuitOpen)
@@ -332,9 +341,21 @@ impl ConnectionPool {
         }
         match target {
             Target::Endpoint(_) => self.0.shared.http.drop_idle(),
-            Target::Backend(backend) => backend.cleanup().await,
+            Target::Backend(backend) => {
+                let cleanup = contained(async { backend.cleanup().await }).await;
+                if cleanup.is_none() {
+                    let service = error.service.label();
+                    tracing::error!(service, "dropping its idle connections panicked");
+                }
+            }
         }
     }
+}
+
+/// One task watches everything, beside the worker: a bug in one backend must not end it. `None`
+/// after a panic.
+async fn contained<T>(work: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(work).catch_unwind().await.ok()
 }
 
 fn report(host: Option<&str>, error: &CallError) {

@@ -163,6 +163,53 @@ async fn a_check_that_takes_its_time_delays_no_other() {
     assert_eq!(hung.0.load(Ordering::SeqCst), 1, "asked, and not twice");
 }
 
+/// A service whose client has a bug.
+struct Buggy;
+
+impl Backend for Buggy {
+    fn service(&self) -> Service {
+        Service::Redis
+    }
+
+    fn connections(&self) -> ConnectionStats {
+        ConnectionStats::default()
+    }
+
+    fn probe(&self) -> BoxFuture<'static, Result<(), CallError>> {
+        async { panic!("as the test wished") }.boxed()
+    }
+
+    fn cleanup(&self) -> BoxFuture<'static, ()> {
+        panic!("as the test wished")
+    }
+
+    fn close(&self) -> BoxFuture<'static, ()> {
+        async {}.boxed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_panics_has_failed_and_ends_no_other() {
+    let backend = backend();
+    backend.pool.register(Arc::new(Buggy));
+    monitored(&backend, 180).await;
+    let key = Key::of_callers(Service::Redis, None);
+    let check = backend.pool.0.health.last_check(&key).unwrap();
+    assert_eq!((check.result, check.checks), ("unavailable", 3));
+    assert_eq!(check.failures, 3);
+    assert_eq!(backend.attempts(), 1, "the other was asked, too");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(start_paused = true)]
+async fn connections_that_are_gone_are_noticed_although_nobody_asks() {
+    let backend = backend();
+    let ledger = &backend.pool.0.shared.ledger;
+    ledger.opened((([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into()));
+    monitored(&backend, 60).await;
+    assert_eq!(ledger.n_remembered(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_has_answered_is_not_asked() {
     let backend = backend();

@@ -1,5 +1,9 @@
-//! Places for requests in flight: so many in all, so many to one host; and beside them a few for
-//! work in the background, which therefore never makes a caller wait.
+//! Places for the HTTP requests in flight that callers wait for: so many to all hosts together, so
+//! many to one host.
+//!
+//! Outside of them are a few places for work in the background, which therefore never makes a caller
+//! wait; WebSockets once they are open, which each set limits for itself (`sockets.rs`); and backends
+//! (databases, Redis), which have pools of their own.
 //!
 //! reqwest opens as many connections as there are requests at once, so limiting requests limits
 //! connections. (Over HTTP/2 many requests share one, and the limit is stricter than it needs to be.)

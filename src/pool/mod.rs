@@ -36,6 +36,7 @@ mod proxy;
 mod recorder;
 mod retry;
 mod socket;
+mod socket_table;
 mod sockets;
 mod spec;
 mod sse;

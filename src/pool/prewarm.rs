@@ -7,6 +7,7 @@ use reqwest::StatusCode;
 
 use super::call::Lease;
 use super::endpoint::Endpoint;
+use super::health::key_of;
 use super::spec::{CallSpec, Priority};
 use super::{ConnectionPool, classify};
 use crate::error::{CallError, ErrorKind, Service};
@@ -15,7 +16,7 @@ use crate::error::{CallError, ErrorKind, Service};
 const MODELS_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 impl ConnectionPool {
-    /// Opens connections to each host of `endpoints`, unless one of its calls was answered so
+    /// Opens connections to each host of `endpoints`, except to those that answered a call so
     /// recently that they are still there. For the start of the process and of each job.
     ///
     /// Trouble is logged and is no reason to stop: the first call will meet it again and say so.
@@ -27,14 +28,8 @@ impl ConnectionPool {
         let Ok(_turn) = self.0.prewarming.try_lock() else {
             return;
         };
-        let is_warm = self
-            .recorder(Service::OpenAi)
-            .last_success()
-            .is_some_and(|answered| answered.elapsed() < self.0.shared.config.idle_timeout);
-        if is_warm {
-            return;
-        }
-        let hosts: HashMap<_, _> = endpoints.iter().map(|e| (e.host(), e)).collect();
+        let cold = endpoints.iter().filter(|endpoint| !self.is_warm(endpoint));
+        let hosts: HashMap<_, _> = cold.map(|e| (e.host(), e)).collect();
         let probes = hosts.values().flat_map(|endpoint| {
             (0..self.0.shared.config.prewarm_connections).map(|_| self.probe(endpoint))
         });
@@ -52,6 +47,16 @@ impl ConnectionPool {
             Some(error) => tracing::warn!(%error, "no connection could be opened ahead of calls"),
             None => {}
         }
+    }
+
+    /// Whether the connections of the last answer are still kept.
+    fn is_warm(&self, endpoint: &Endpoint) -> bool {
+        let gates = self.0.shared.gates.behind(&key_of(endpoint));
+        let answers = gates.iter().filter_map(|gate| gate.last_answer());
+        let idle_timeout = self.0.shared.config.idle_timeout;
+        answers
+            .max()
+            .is_some_and(|last| last.elapsed() < idle_timeout)
     }
 
     /// Asks an endpoint for something small (OpenAI's for its models): is it there, and does it

@@ -92,11 +92,6 @@ impl Recorder {
         self.lock().hedges += 1;
     }
 
-    /// When the service last answered.
-    pub(super) fn last_success(&self) -> Option<Instant> {
-        self.lock().last_success
-    }
-
     /// The numbers so far; `None` before the first call.
     pub(super) fn stats(
         &self,

@@ -1,7 +1,8 @@
 //! One WebSocket and the task that reads and writes it.
 //!
 //! The task answers pings, asks a silent peer whether it is there and notices at once when the peer
-//! is gone, also while nobody uses the connection.
+//! is gone, also while nobody uses the connection. When more is unread than may be, it only sends,
+//! until somebody reads; and it ends when nobody does for long.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,6 +13,8 @@ use http::header::{AUTHORIZATION, USER_AGENT};
 use reqwest::Url;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -25,11 +28,13 @@ use crate::error::{CallError, ErrorKind};
 
 /// Largest message taken: an event carries a few seconds of sound at most.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
-/// Messages that wait to be sent: some seconds of sound.
-const OUTGOING_MAX: usize = 512;
-/// Messages that wait to be read.
+/// Messages that wait to be sent: the longest conversation that a new connection is told of at once
+/// (`session.chat_items_max` is at most 10 000) and a minute of sound. Memory is taken as they come.
+const OUTGOING_MAX: usize = 12_000;
+/// Messages that wait to be read; one more is read to see that there is no place for it.
 const INCOMING_MAX: usize = 256;
-/// How often a silent peer is asked whether it is there, and when it counts as gone.
+/// How often a silent peer is asked whether it is there, and when it counts as gone; and so does a
+/// user of the connection who reads nothing although there is too much.
 const PING_AFTER: Duration = Duration::from_secs(20);
 const SILENCE_MAX: Duration = Duration::from_secs(45);
 /// A peer that does not take a message in this time is gone.
@@ -43,14 +48,20 @@ type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 pub(super) struct Socket {
     outgoing: mpsc::Sender<String>,
     incoming: mpsc::Receiver<String>,
+    task: AbortHandle,
     pub(super) opened: Instant,
     pub(super) addresses: (SocketAddr, SocketAddr),
 }
 
 impl Socket {
-    /// Sends a message; never waits. `false` when the connection is gone or takes nothing any more.
+    /// Sends a message; never waits. `false` when the connection is gone, and when it takes nothing
+    /// any more, which ends it: no message is missing in the middle.
     pub(super) fn send(&self, message: String) -> bool {
-        self.outgoing.try_send(message).is_ok()
+        let result = self.outgoing.try_send(message);
+        if let Err(TrySendError::Full(_)) = result {
+            self.task.abort();
+        }
+        result.is_ok()
     }
 
     /// The next message; `None` once the connection is closed.
@@ -133,10 +144,11 @@ impl Lease {
 fn start(stream: Stream, addresses: (SocketAddr, SocketAddr)) -> Socket {
     let (outgoing, outgoing_out) = mpsc::channel(OUTGOING_MAX);
     let (incoming, incoming_out) = mpsc::channel(INCOMING_MAX);
-    tokio::spawn(drive(stream, outgoing_out, incoming));
+    let task = tokio::spawn(drive(stream, outgoing_out, incoming));
     Socket {
         outgoing,
         incoming: incoming_out,
+        task: task.abort_handle(),
         opened: Instant::now(),
         addresses,
     }
@@ -149,6 +161,8 @@ async fn drive(
     incoming: mpsc::Sender<String>,
 ) {
     let (mut last_heard, mut last_ping) = (Instant::now(), Instant::now());
+    // What there was no place for; nothing more is read until there is one.
+    let mut unread = None;
     loop {
         let dead_at = last_heard + SILENCE_MAX;
         let ping_at = last_heard.max(last_ping) + PING_AFTER;
@@ -157,18 +171,28 @@ async fn drive(
                 Some(text) => Some(Message::text(text)),
                 None => break,
             },
-            received = stream.next() => {
+            received = stream.next(), if unread.is_none() => {
                 last_heard = Instant::now();
                 match received {
                     Some(Ok(Message::Text(text))) => {
-                        if incoming.send(text.as_str().to_owned()).await.is_err() {
-                            break;
+                        match incoming.try_send(text.as_str().to_owned()) {
+                            Ok(()) => {}
+                            Err(TrySendError::Full(text)) => unread = Some(text),
+                            Err(TrySendError::Closed(_)) => break,
                         }
                         None
                     }
                     Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                     Some(Ok(_)) => None,
                 }
+            }
+            place = incoming.reserve(), if unread.is_some() => {
+                last_heard = Instant::now();
+                match (place, unread.take()) {
+                    (Ok(place), Some(text)) => place.send(text),
+                    _ => break,
+                }
+                None
             }
             () = sleep_until(ping_at.min(dead_at)) => {
                 if Instant::now() >= dead_at {
@@ -188,3 +212,7 @@ async fn drive(
     // A peer that does not answer is left.
     timeout(CLOSE_TIMEOUT, stream.close(None)).await.ok();
 }
+
+#[cfg(test)]
+#[path = "socket_tests.rs"]
+mod tests;

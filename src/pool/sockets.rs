@@ -91,7 +91,7 @@ impl ConnectionPool {
     pub fn idle_sockets(&self) -> usize {
         self.all_socket_sets()
             .iter()
-            .map(|set| set.lock().len())
+            .map(|set| set.fresh().len())
             .sum()
     }
 
@@ -145,7 +145,7 @@ impl Sockets {
     /// Trouble is logged: the first use will meet it again and say so.
     pub async fn prewarm(&self) {
         let config = &self.0.pool.0.shared.config;
-        let n_open = self.0.lock().len() + self.in_use();
+        let n_open = self.0.fresh().len() + self.in_use();
         if !config.enabled || n_open > 0 {
             return;
         }
@@ -166,14 +166,8 @@ impl Sockets {
     /// The one that was used last, if it is young and open.
     fn kept(&self) -> Option<TakenSocket> {
         let place = Arc::clone(&self.0.places).try_acquire_owned().ok()?;
-        let mut idle = self.0.lock();
-        while let Some(mut socket) = idle.pop() {
-            if !self.0.is_old(&socket) && socket.refresh() {
-                drop(idle);
-                return Some(self.taken(socket, place));
-            }
-        }
-        None
+        let socket = self.0.fresh().pop()?;
+        Some(self.taken(socket, place))
     }
 
     async fn open(&self, lease: &Lease) -> Result<TakenSocket, CallError> {
@@ -219,8 +213,16 @@ async fn begin(lease: &Lease, socket: &mut Socket, opening: &Opening) -> Result<
 }
 
 impl Set {
-    fn is_old(&self, socket: &Socket) -> bool {
-        socket.opened.elapsed() >= self.plan.age_max
+    /// Whether it can be used (again); forgets what came while nobody listened.
+    fn is_good(&self, socket: &mut Socket) -> bool {
+        socket.opened.elapsed() < self.plan.age_max && socket.refresh()
+    }
+
+    /// Those that nobody uses; what is old or gone is no longer among them.
+    fn fresh(&self) -> MutexGuard<'_, Vec<Socket>> {
+        let mut idle = self.lock();
+        idle.retain_mut(|socket| self.is_good(socket));
+        idle
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Socket>> {
@@ -229,7 +231,8 @@ impl Set {
 }
 
 impl TakenSocket {
-    /// Sends a message; never waits. `false` when the connection is gone or takes nothing any more.
+    /// Sends a message; never waits. `false` when the connection is gone, and when it takes nothing
+    /// any more, which ends it.
     pub fn send(&self, message: String) -> bool {
         self.socket.send(message)
     }
@@ -249,10 +252,14 @@ impl TakenSocket {
     /// Keeps the connection for its next user, for one that left nothing unfinished on it.
     pub fn give_back(mut self) {
         let config = &self.set.pool.0.shared.config;
-        let is_good = !self.set.is_old(&self.socket) && self.socket.refresh();
+        let is_good = self.set.is_good(&mut self.socket);
         let mut idle = self.set.lock();
         if config.enabled && is_good && idle.len() < config.connections_per_host_max {
             idle.push(self.socket);
         }
     }
 }
+
+#[cfg(test)]
+#[path = "sockets_tests.rs"]
+mod tests;

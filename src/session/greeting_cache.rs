@@ -94,8 +94,8 @@ impl GreetingCache {
         };
         let (inner, made) = (Arc::downgrade(&self.0), key.clone());
         let task = tokio::spawn(async move {
-            making.make(&recorder, made.clone()).await;
-            Inner::forget(&inner, &made);
+            let forgetting = Forgetting { inner, key: made };
+            making.make(&recorder, forgetting.key.clone()).await;
         });
         let (listened, task) = (recording.clone(), AbortOnDropHandle::new(task));
         growing.insert(
@@ -130,12 +130,20 @@ impl Inner {
     fn growing(&self) -> MutexGuard<'_, HashMap<CacheKey, Growing>> {
         self.growing.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// The greeting is complete or has failed: whoever comes next asks the cache.
-    fn forget(inner: &Weak<Self>, key: &CacheKey) {
-        if let Some(inner) = inner.upgrade() {
+/// Within the task: the greeting is complete or has failed, also by a panic. Whoever comes next asks
+/// the cache.
+struct Forgetting {
+    inner: Weak<Inner>,
+    key: CacheKey,
+}
+
+impl Drop for Forgetting {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.upgrade() {
             // Dropped outside the lock: the task that ends here is in it.
-            let growing = inner.growing().remove(key);
+            let growing = inner.growing().remove(&self.key);
             drop(growing);
         }
     }

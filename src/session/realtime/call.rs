@@ -272,7 +272,7 @@ impl Call {
         }
     }
 
-    /// What cannot be sent goes with its connection, whose loss is the next event.
+    /// What cannot be sent goes with its connection, which ends then: its loss is the next event.
     fn send(&mut self, event: &ClientEvent) {
         if let Line::Open(socket) = &self.line
             && !socket.send(event.to_json())

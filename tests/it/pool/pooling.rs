@@ -122,6 +122,25 @@ async fn a_warmed_pool_opens_nothing_for_its_first_call() {
 }
 
 #[tokio::test]
+async fn each_host_is_warmed_whatever_another_has_answered() {
+    let (first, second) = (stand_in().await, stand_in().await);
+    let mut options = super::stages::Options::default();
+    options.stt.base_url = second.base_url();
+    let stages = Stages::with(&first.base_url(), options);
+    stages.chat("hello").await;
+    let endpoints = [stages.stt.endpoint().clone(), stages.llm.endpoint().clone()];
+    stages.pool.prewarm(&endpoints).await;
+    let asked = |server: &ServerHandle| server.stats().endpoints.models.requests;
+    assert_eq!((asked(&first), asked(&second)), (0, 2));
+
+    let opened = second.stats().connections.accepted;
+    stages.transcribe().await.unwrap();
+    assert_eq!(second.stats().connections.accepted, opened);
+    stages.pool.prewarm(&endpoints).await;
+    assert_eq!((asked(&first), asked(&second)), (0, 2), "both are warm");
+}
+
+#[tokio::test]
 async fn stages_with_their_own_server_use_it() {
     let (first, second) = (stand_in().await, stand_in().await);
     let mut options = super::stages::Options::default();

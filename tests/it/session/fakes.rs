@@ -224,6 +224,7 @@ impl Llm for FakeLlm {
 #[derive(Clone, Default)]
 pub(super) struct FakeTts {
     pub(super) is_broken: Arc<Mutex<bool>>,
+    pub(super) is_panicking: Arc<Mutex<bool>>,
     pub(super) spoken: Arc<Mutex<Vec<String>>>,
 }
 
@@ -234,9 +235,11 @@ impl Tts for FakeTts {
 
     fn speak(&self, text: String) -> BoxStream<'static, Result<AudioFrame, CallError>> {
         let is_broken = *self.is_broken.lock().unwrap();
+        let is_panicking = *self.is_panicking.lock().unwrap();
         let n_frames = (CHAR.as_millis() as usize * text.chars().count()).div_ceil(100);
         self.spoken.lock().unwrap().push(text);
         let frames = (0..n_frames).map(move |_| {
+            assert!(!is_panicking, "as the test wished");
             if is_broken {
                 return Err(error(ErrorKind::Unavailable));
             }

@@ -189,6 +189,20 @@ async fn a_greeting_that_fails_is_not_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_greeting_whose_making_panics_is_made_again_for_the_next_caller() {
+    let house = House::new();
+    *house.tts.is_panicking.lock().unwrap() = true;
+    let mut call = house.call().await;
+    let turn = call.turn().await;
+    assert!(matches!(turn.outcome, ReplyOutcome::Failed(_)), "{turn:?}");
+    *house.tts.is_panicking.lock().unwrap() = false;
+    call.hang_up().await;
+    let mut call = house.call().await;
+    is_heard(&mut call, SERVICE_DELAY + ms(10)).await;
+    call.hang_up().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_model_that_breaks_off_is_apologised_for_after_what_it_said() {
     let mut house = House::new();
     let broken = Answer::BreaksOffAfter("Hello there! I am your");
