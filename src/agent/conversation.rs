@@ -39,8 +39,9 @@ impl Conversation {
         ending: CancellationToken,
     ) -> Self {
         let recorder = memory.as_ref().map(|memory| memory.record_until(ending));
+        let turns = recorder.as_ref().map(Recorder::turns);
         let links = Links {
-            turns: recorder.as_ref().map(Recorder::turns),
+            turns: turns.map(|turns| Box::new(move |turn| turns.push(turn)) as _),
             observer,
             briefings: memory.as_ref().map(CallMemory::briefings),
         };

@@ -42,7 +42,7 @@ pub use self::memories::{Known, Memories, MemoryStats, UserMemories};
 pub use self::op::{Category, Memory, MemoryAnswer, MemoryOp, Selection, UserId};
 pub use self::open::{OpenError, check, open, service};
 pub use self::postgres::PostgresStore;
-pub use self::recorder::{Config as RecorderConfig, FORGET_TOOL, Recorder, RecorderStats};
+pub use self::recorder::{Config as RecorderConfig, FORGET_TOOL, Recorder, RecorderStats, Turns};
 pub use self::sqlite::SqliteStore;
 pub use self::supabase::SupabaseStore;
 pub use self::volatile::VolatileStore;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use tokio::sync::mpsc;
 
 use super::report::{self, TurnObserver};
 use crate::memory::Briefing;
@@ -13,8 +12,8 @@ use crate::turn::Turn;
 /// Where a session's turns go and what it is told of its users. The default is tied to nothing.
 #[derive(Default)]
 pub struct Links {
-    /// Gets every finished turn; what does not fit is dropped and logged.
-    pub turns: Option<mpsc::Sender<Turn>>,
+    /// Gets every finished turn. Called on the session's loop: must not block.
+    pub turns: Option<Box<dyn Fn(Turn) + Send + Sync>>,
     /// Is told the figures of every turn.
     pub observer: Option<Arc<dyn TurnObserver>>,
     /// What the model is told of the user who is there, the latest only. A generated greeting waits
@@ -29,10 +28,8 @@ impl Links {
         if let Some(observer) = &self.observer {
             observer.turn_ended(&turn);
         }
-        if let Some(turns) = &self.turns
-            && turns.try_send(turn).is_err()
-        {
-            tracing::warn!("a finished turn was dropped: the recorder is behind");
+        if let Some(turns) = &self.turns {
+            turns(turn);
         }
     }
 

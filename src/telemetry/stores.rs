@@ -225,7 +225,7 @@ fn recorder(page: &mut Page<'_>, stats: &RecorderStats) -> fmt::Result {
         ),
         (
             "voice_agent_memory_turns_lost",
-            "Turns that still waited when their call was over",
+            "Turns that nobody had looked at when their call was over",
             stats.lost,
         ),
         (
@@ -240,7 +240,7 @@ fn recorder(page: &mut Page<'_>, stats: &RecorderStats) -> fmt::Result {
         ),
         (
             "voice_agent_memory_unsaved",
-            "Memories that the store never took",
+            "Memories and summaries that were never saved",
             stats.unsaved,
         ),
         (

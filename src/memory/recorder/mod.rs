@@ -1,17 +1,19 @@
 //! After each turn, off the caller's path: what is worth remembering is found by the model and
 //! saved, and now and then the summary of the user is written anew, side by side.
 //!
-//! A [`Recorder`] belongs to one call and is one task: it takes turns as they come, keeps a bounded
-//! number of them and works through them in order. How many questions all calls ask the model at
-//! once is limited by [`Recording`], which they share. Whatever fails is counted and goes no
-//! further; what was found is saved at once, so that a process that is killed loses only the turn
-//! it was looking at.
+//! A [`Recorder`] belongs to one call and is one task, which works through a bounded number of
+//! [`Turns`] in order. How many questions all calls ask the model at once is limited by
+//! [`Recording`], which they share. What was found is saved at once, so that a process that is killed
+//! loses only the turn it was looking at and those that wait. Whatever fails is counted and holds
+//! nobody up; while the model or the store is away, what it did not take is kept for the next turn
+//! and the end of the call.
 
 mod backlog;
 mod config;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod work;
 
 use std::panic::AssertUnwindSafe;
@@ -19,28 +21,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt;
-use futures::future::{self, BoxFuture};
-use tokio::sync::mpsc::error::TryRecvError;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio::time::{Duration, Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use self::config::Config;
 pub use self::stats::RecorderStats;
+pub use self::turns::Turns;
 
-use self::backlog::{Backlog, Waiting};
 use self::stats::Counters;
 use self::work::Worker;
-use super::UserId;
 use super::categories::Categories;
-use super::extraction::Said;
 use super::memories::{Forgets, Memories};
 use crate::llm::StructuredLlm;
-use crate::turn::Turn;
-
-/// Turns on their way from the session; the recorder takes them at once.
-const TURNS_MAX: usize = 16;
 
 /// Pause between two tries, at the end of a call, to save what the store did not take.
 const UNSAVED_INTERVAL: Duration = Duration::from_millis(500);
@@ -99,16 +93,16 @@ impl Recording {
 
 /// Records one call. Dropping it ends its work at once.
 pub struct Recorder {
-    turns: mpsc::Sender<Turn>,
+    turns: Turns,
     memories: Memories,
     task: AbortOnDropHandle<()>,
 }
 
 impl Recorder {
     pub(super) fn start(memories: Memories, forgets: Forgets, ending: CancellationToken) -> Self {
-        let (turns, taken) = mpsc::channel(TURNS_MAX);
-        let worker = Worker::new(memories.clone(), forgets.clone(), ending);
-        let task = tokio::spawn(record(Arc::new(worker), forgets, taken));
+        let turns = Turns::new(Arc::clone(&memories.recording), forgets.clone());
+        let worker = Worker::new(memories.clone(), forgets, ending);
+        let task = tokio::spawn(record(worker, turns.clone()));
         Self {
             turns,
             memories,
@@ -116,8 +110,8 @@ impl Recorder {
         }
     }
 
-    /// Where the session sends its turns. All of them must be dropped before [`Self::finish`].
-    pub fn turns(&self) -> mpsc::Sender<Turn> {
+    /// Where the session hands over its turns.
+    pub fn turns(&self) -> Turns {
         self.turns.clone()
     }
 
@@ -129,6 +123,7 @@ impl Recorder {
             memories,
             task,
         } = self;
+        turns.close();
         drop(turns);
         let Recording {
             config, counters, ..
@@ -147,58 +142,19 @@ impl Recorder {
     }
 }
 
-/// Turns that nobody has looked at when this is dropped are lost.
-struct Open {
-    recording: Arc<Recording>,
-    backlog: Backlog,
-    n_at_work: usize,
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        let n_lost = self.backlog.len() + self.n_at_work;
-        self.recording.counters.lost.add(n_lost as u64);
-    }
-}
-
-/// Takes turns and works through them, until there will be no more.
-async fn record(worker: Arc<Worker>, forgets: Forgets, mut turns: mpsc::Receiver<Turn>) {
-    let recording = Arc::clone(worker.recording());
-    let config = &recording.config;
-    let mut open = Open {
-        backlog: Backlog::new(config.queue_max, config.profile_every_turns),
-        recording: Arc::clone(&recording),
-        n_at_work: 0,
-    };
-    let mut is_open = true;
-    let mut working: Option<BoxFuture<'static, ()>> = None;
-    loop {
-        if working.is_none() {
-            // All that is there already is looked at together.
-            while is_open {
-                match turns.try_recv() {
-                    Ok(turn) => take(&mut open, &forgets, turn),
-                    Err(TryRecvError::Disconnected) => is_open = false,
-                    Err(TryRecvError::Empty) => break,
+/// Works through the turns, until there will be no more.
+async fn record(worker: Worker, turns: Turns) {
+    while let Some(work) = turns.next().await {
+        // A panic is counted, logged and goes no further.
+        match AssertUnwindSafe(worker.run(&work)).catch_unwind().await {
+            Ok(failed) => turns.put_back(&work, failed),
+            Err(_) => {
+                worker.recording().counters.failed.add(1);
+                tracing::error!("looking at a turn panicked");
+                if work.is_profile_due {
+                    worker.give_up_summary(&work);
                 }
             }
-            let work = open.backlog.next(is_open);
-            open.n_at_work = work.as_ref().map_or(0, |work| work.exchanges.len());
-            working = work.map(|work| {
-                let work = Arc::clone(&worker).run(work);
-                contained(Arc::clone(&recording), work).boxed()
-            });
-        }
-        if working.is_none() && !is_open {
-            break;
-        }
-        tokio::select! {
-            biased;
-            turn = turns.recv(), if is_open => match turn {
-                Some(turn) => take(&mut open, &forgets, turn),
-                None => is_open = false,
-            },
-            () = done(&mut working) => working = None,
         }
     }
     // The store may be back before the call has to be over.
@@ -206,45 +162,4 @@ async fn record(worker: Arc<Worker>, forgets: Forgets, mut turns: mpsc::Receiver
         sleep(UNSAVED_INTERVAL).await;
         worker.save_rest().await;
     }
-}
-
-/// Runs to the end; a panic is counted, logged and goes no further.
-async fn contained(recording: Arc<Recording>, work: impl Future<Output = ()>) {
-    if AssertUnwindSafe(work).catch_unwind().await.is_err() {
-        recording.counters.failed.add(1);
-        tracing::error!("looking at a turn panicked");
-    }
-}
-
-async fn done(working: &mut Option<BoxFuture<'static, ()>>) {
-    match working {
-        Some(working) => working.await,
-        None => future::pending().await,
-    }
-}
-
-/// Keeps a turn if somebody said something in it, and did not ask to forget.
-fn take(open: &mut Open, forgets: &Forgets, turn: Turn) {
-    let Some(user) = turn.user.as_ref().and_then(|it| UserId::new(it.expose())) else {
-        return;
-    };
-    let forgot = turn
-        .tool_calls
-        .expose()
-        .iter()
-        .any(|call| call.name == FORGET_TOOL);
-    if turn.transcript.expose().trim().is_empty() || forgot {
-        return;
-    }
-    let counters = &open.recording.counters;
-    counters.turns.add(1);
-    let is_dropped = open.backlog.push(Waiting {
-        user,
-        said: Said {
-            by_user: turn.transcript.expose().clone(),
-            by_agent: turn.heard.expose().clone(),
-        },
-        n_forgets: forgets.count(),
-    });
-    counters.dropped.add(u64::from(is_dropped));
 }

@@ -11,7 +11,7 @@ pub struct RecorderStats {
     pub turns: u64,
     /// Turns that were dropped because too many waited.
     pub dropped: u64,
-    /// Turns that were still waiting when their call was over for good.
+    /// Turns that nobody had looked at when their call was over for good.
     pub lost: u64,
     /// Questions to the model about what is worth remembering.
     pub extractions: u64,
@@ -23,7 +23,8 @@ pub struct RecorderStats {
     pub saved: u64,
     /// Entries of answers that cannot be remembered.
     pub refused: u64,
-    /// Memories that the store did not take, also not when tried again.
+    /// Memories and summaries that came to nothing, also when tried again: the store did not take them,
+    /// or the model that writes summaries was away.
     pub unsaved: u64,
     /// Calls whose end waited for their last turns to be saved.
     pub flushes: u64,

@@ -1,13 +1,13 @@
 //! One piece of a recorder's work: asks the model and saves what it found.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
 use super::Recording;
 use super::backlog::Work;
-use crate::error::CallError;
+use crate::error::{CallError, ErrorKind};
 use crate::llm::StructuredRequest;
 use crate::memory::extraction::{self, Said};
 use crate::memory::memories::{self, Forgets, Known, Memories, UserMemories};
@@ -42,12 +42,18 @@ impl Worker {
         }
     }
 
-    pub(super) fn recording(&self) -> &Arc<Recording> {
+    pub(super) fn recording(&self) -> &Recording {
         &self.memories.recording
     }
 
-    /// Looks at exchanges of one user and saves what is found, and the summary beside it.
-    pub(super) async fn run(self: Arc<Self>, work: Work) {
+    /// Looks at exchanges of one user and saves what is found, and the summary beside it. Returns the
+    /// exchanges that may be looked at later, because the model is away.
+    ///
+    /// Cancel safety: what was found and is not saved stays with the worker, and is counted at its end.
+    pub(super) async fn run(&self, work: &Work) -> Vec<Said> {
+        if work.is_profile_due {
+            self.keep_unsummarised(work.clone());
+        }
         let user = self.memories.of(work.user.clone());
         self.save_unsaved().await;
         let read = user.known(self.recording().config.known_max).await;
@@ -63,75 +69,92 @@ impl Worker {
             1
         };
         let extracting = async {
+            let mut failed = Vec::new();
             for exchanges in work.exchanges.chunks(n_together.max(1)) {
-                let found = self.extract(&known, exchanges).await;
-                self.save(&user, &work, found).await;
+                match self.extract(&known, exchanges).await {
+                    Ok(found) => self.save(&user, work, found).await,
+                    Err(Away) => failed.extend_from_slice(exchanges),
+                }
             }
+            failed
         };
         let summarising = async {
             match &unreadable {
                 _ if !work.is_profile_due => {}
-                Some(error) if !may_pass(error) => self.recording().counters.unsaved.add(1),
-                None if !self.is_saving(&work.user) => self.summarise(&user, &work, &known).await,
+                Some(error) if !may_pass(error) => self.give_up_summary(work),
+                None if !self.is_saving(&work.user) => {
+                    // While the model is away, it waits for the next one or the end of the call.
+                    self.summarise(&user, work, &known).await;
+                }
                 // It would know less than the one that it takes the place of, or than was found.
-                _ => self.keep_unsummarised(work.clone()),
+                _ => {}
             }
         };
         if side_by_side {
-            tokio::join!(extracting, summarising);
+            tokio::join!(extracting, summarising).0
         } else {
-            extracting.await;
+            let failed = extracting.await;
             summarising.await;
+            failed
         }
     }
 
-    async fn extract(&self, known: &Known, exchanges: &[Said]) -> Vec<Memory> {
+    async fn extract(&self, known: &Known, exchanges: &[Said]) -> Result<Vec<Memory>, Away> {
         let recording = self.recording();
         let categories = &recording.categories;
         recording.counters.extractions.add(1);
         let request = extraction::request(categories, known, exchanges);
-        let answer = self.ask(request).await;
-        let Some(answer) = answer else {
-            return Vec::new();
+        let Some(answer) = self.ask(request).await? else {
+            return Ok(Vec::new());
         };
         let Some(extracted) = extraction::read(&answer, categories) else {
             recording.counters.failed.add(1);
-            return Vec::new();
+            return Ok(Vec::new());
         };
         recording.counters.refused.add(extracted.n_refused);
-        extracted.memories
+        Ok(extracted.memories)
     }
 
-    /// Writes the summary of a user anew.
-    async fn summarise(&self, user: &UserMemories, work: &Work, known: &Known) {
-        let mut exchanges = self.take_unsummarised(work);
-        exchanges.extend_from_slice(&work.exchanges);
-        let summary = self.summary(known, &exchanges).await;
+    /// Writes the summary of a user anew, from all that waits for it. That goes on waiting until the
+    /// model has answered: returns whether it has.
+    async fn summarise(&self, user: &UserMemories, work: &Work, known: &Known) -> bool {
+        let exchanges = self.unsummarised_of(work);
+        let Ok(summary) = self.summary(known, &exchanges).await else {
+            return false;
+        };
+        self.take_unsummarised(work);
         self.save(user, work, summary.into_iter().collect()).await;
+        true
     }
 
-    async fn summary(&self, known: &Known, exchanges: &[Said]) -> Option<Memory> {
+    async fn summary(&self, known: &Known, exchanges: &[Said]) -> Result<Option<Memory>, Away> {
         self.recording().counters.profiles.add(1);
         let answer = self.ask(profile::request(known, exchanges)).await?;
         // A summary may well be empty.
-        let summary = profile::read(&answer)?;
-        let is_new = known.profile.as_ref().map(|it| it.expose()) != Some(&summary);
-        is_new.then(|| memories::profile(summary))
+        let summary = answer.and_then(|answer| profile::read(&answer));
+        let last = known.profile.as_ref().map(|it| it.expose());
+        let summary = summary.filter(|summary| last != Some(summary));
+        Ok(summary.map(memories::profile))
     }
 
-    /// Asks the model, together with other calls so many times at once.
-    async fn ask(&self, request: StructuredRequest) -> Option<String> {
+    /// Asks the model, together with other calls so many times at once. `None`: it will not answer
+    /// this.
+    async fn ask(&self, request: StructuredRequest) -> Result<Option<String>, Away> {
         let recording = self.recording();
         let place = recording.places.acquire().await;
         let _place = place.expect("the semaphore is never closed");
         let answer = recording.llm.ask(request).await;
         recording.note(answer.is_err(), self.ending.is_cancelled());
         match answer {
-            Ok(answer) => Some(answer),
+            Ok(answer) => Ok(Some(answer)),
             Err(error) => {
                 tracing::debug!(%error, "a turn was not looked at");
                 recording.counters.failed.add(1);
-                None
+                if is_away(error.kind) {
+                    Err(Away)
+                } else {
+                    Ok(None)
+                }
             }
         }
     }
@@ -142,14 +165,31 @@ impl Worker {
         let n_forgets = self.forgets.count();
         let mut batch = self.take_unsaved(&work.user, n_forgets);
         if work.n_forgets == n_forgets {
-            batch.extend(found);
+            batch.memories.extend(found);
         }
-        let results = if self.recording().config.side_by_side {
-            user.save(batch.clone()).await
-        } else {
-            self.save_one_by_one(user, &batch).await
-        };
-        self.settle(&work.user, n_forgets, batch, results);
+        self.save_batch(user, batch).await;
+    }
+
+    async fn save_batch(&self, user: &UserMemories, mut batch: Unsettled<'_>) {
+        let counters = &self.recording().counters;
+        let side_by_side = self.recording().config.side_by_side;
+        while !batch.memories.is_empty() {
+            let n_together = if side_by_side {
+                batch.memories.len()
+            } else {
+                1
+            };
+            let results = user.save(batch.memories[..n_together].to_vec()).await;
+            for (memory, result) in batch.memories.drain(..n_together).zip(results) {
+                match result {
+                    Ok(()) => counters.saved.add(1),
+                    Err(error) if may_pass(&error) => {
+                        self.keep_unsaved(&batch.user, batch.n_forgets, memory);
+                    }
+                    Err(_) => counters.unsaved.add(1),
+                }
+            }
+        }
     }
 
     /// Tries once more to save what the store did not take.
@@ -160,23 +200,25 @@ impl Worker {
         let n_forgets = self.forgets.count();
         for user in users {
             let batch = self.take_unsaved(&user, n_forgets);
-            let results = self.memories.of(user.clone()).save(batch.clone()).await;
-            self.settle(&user, n_forgets, batch, results);
+            self.save_batch(&self.memories.of(user), batch).await;
         }
     }
 
     /// The same, and then writes the summaries that wait.
     pub(super) async fn save_rest(&self) {
         self.save_unsaved().await;
-        let waiting = std::mem::take(&mut *self.unsummarised());
+        let waiting = self.unsummarised().clone();
         for work in waiting {
             let user = self.memories.of(work.user.clone());
             match user.known(self.recording().config.known_max).await {
                 Ok(known) if !self.is_saving(&work.user) => {
-                    self.summarise(&user, &work, &known).await;
+                    // The model is asked once more and not until the end of the flush.
+                    if !self.summarise(&user, &work, &known).await {
+                        self.give_up_summary(&work);
+                    }
                 }
-                Err(error) if !may_pass(&error) => self.recording().counters.unsaved.add(1),
-                Ok(_) | Err(_) => self.keep_unsummarised(work),
+                Err(error) if !may_pass(&error) => self.give_up_summary(&work),
+                Ok(_) | Err(_) => {}
             }
         }
     }
@@ -190,68 +232,59 @@ impl Worker {
         !self.unsaved().is_empty() || !self.unsummarised().is_empty()
     }
 
-    /// Takes what became of a batch.
-    fn settle(
-        &self,
-        user: &UserId,
-        n_forgets: u64,
-        batch: Vec<Memory>,
-        results: Vec<Result<(), CallError>>,
-    ) {
-        let counters = &self.recording().counters;
-        for (memory, result) in batch.into_iter().zip(results) {
-            match result {
-                Ok(()) => counters.saved.add(1),
-                Err(error) if may_pass(&error) => self.keep_unsaved(user, n_forgets, memory),
-                Err(_) => counters.unsaved.add(1),
-            }
-        }
-    }
-
-    async fn save_one_by_one(
-        &self,
-        user: &UserMemories,
-        batch: &[Memory],
-    ) -> Vec<Result<(), CallError>> {
-        let mut results = Vec::new();
-        for memory in batch {
-            results.extend(user.save(vec![memory.clone()]).await);
-        }
-        results
-    }
-
     fn unsummarised(&self) -> MutexGuard<'_, Vec<Work>> {
         (self.unsummarised.lock()).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What waits for a summary of the same user and was not said before something was forgotten.
-    fn take_unsummarised(&self, work: &Work) -> Vec<Said> {
-        let mut all = self.unsummarised();
-        let place = all.iter().position(|it| it.user == work.user);
-        let waiting = place.map(|place| all.remove(place));
-        let waiting = waiting.filter(|it| it.n_forgets == work.n_forgets);
-        waiting.map(|it| it.exchanges).unwrap_or_default()
+    /// What waits for the summary of this user.
+    fn unsummarised_of(&self, work: &Work) -> Vec<Said> {
+        let all = self.unsummarised();
+        let waiting = all.iter().find(|it| it.user == work.user);
+        waiting.map(|it| it.exchanges.clone()).unwrap_or_default()
     }
 
+    fn take_unsummarised(&self, work: &Work) -> Option<Work> {
+        let mut all = self.unsummarised();
+        let place = all.iter().position(|it| it.user == work.user);
+        place.map(|place| all.remove(place))
+    }
+
+    /// Adds to what waits for the summary of this user, without what was said before something was
+    /// forgotten, and what waits already because the model failed at it.
     fn keep_unsummarised(&self, mut work: Work) {
-        let mut exchanges = self.take_unsummarised(&work);
+        let waiting = self.take_unsummarised(&work);
+        let waiting = waiting.filter(|it| it.n_forgets == work.n_forgets);
+        let mut exchanges = waiting.map(|it| it.exchanges).unwrap_or_default();
+        work.exchanges.retain(|said| !exchanges.contains(said));
         exchanges.append(&mut work.exchanges);
         let n_too_many = exchanges.len().saturating_sub(UNSUMMARISED_MAX);
         work.exchanges = exchanges.split_off(n_too_many);
         self.unsummarised().push(work);
     }
 
+    /// The summary of this user will not be written now.
+    pub(super) fn give_up_summary(&self, work: &Work) {
+        let waiting = self.take_unsummarised(work);
+        let n_given_up = u64::from(waiting.is_some());
+        self.recording().counters.unsaved.add(n_given_up);
+    }
+
     fn unsaved(&self) -> MutexGuard<'_, Vec<(UserId, u64, Memory)>> {
         self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take_unsaved(&self, user: &UserId, n_forgets: u64) -> Vec<Memory> {
+    fn take_unsaved(&self, user: &UserId, n_forgets: u64) -> Unsettled<'_> {
         let mut unsaved = self.unsaved();
         let all = std::mem::take(&mut *unsaved);
         let (now, later): (Vec<_>, Vec<_>) = all.into_iter().partition(|(owner, ..)| owner == user);
         *unsaved = later;
         let now = now.into_iter().filter(|(_, n, _)| *n == n_forgets);
-        now.map(|(_, _, memory)| memory).collect()
+        Unsettled {
+            worker: self,
+            user: user.clone(),
+            n_forgets,
+            memories: now.map(|(_, _, memory)| memory).collect(),
+        }
     }
 
     fn keep_unsaved(&self, user: &UserId, n_forgets: u64, memory: Memory) {
@@ -277,13 +310,38 @@ impl Drop for Worker {
     }
 }
 
+/// Memories on their way to the store. Those of which nobody knows whether they were saved go back to
+/// the worker.
+struct Unsettled<'a> {
+    worker: &'a Worker,
+    user: UserId,
+    n_forgets: u64,
+    memories: Vec<Memory>,
+}
+
+impl Drop for Unsettled<'_> {
+    fn drop(&mut self) {
+        for memory in self.memories.drain(..) {
+            self.worker.keep_unsaved(&self.user, self.n_forgets, memory);
+        }
+    }
+}
+
+/// The model does not answer at the moment, whatever it is asked.
+struct Away;
+
+/// Whether a failure of the model is one that has nothing to do with what it was asked. An answer
+/// that cannot be read may have.
+fn is_away(kind: ErrorKind) -> bool {
+    kind.is_overload() || matches!(kind, ErrorKind::CircuitOpen | ErrorKind::Saturated)
+}
+
 /// Whether the same row may be taken later: the store is away, or refuses everybody until somebody
 /// has mended its password or its tables.
 fn may_pass(error: &CallError) -> bool {
-    use crate::error::ErrorKind as K;
     match error.kind {
-        K::CircuitOpen | K::Saturated | K::Unauthorized => true,
-        K::Rejected => Refused::is_databases_fault(error),
+        ErrorKind::CircuitOpen | ErrorKind::Saturated | ErrorKind::Unauthorized => true,
+        ErrorKind::Rejected => Refused::is_databases_fault(error),
         kind => kind.is_retryable(),
     }
 }

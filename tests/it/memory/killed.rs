@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use offline_openai::{Config, Delays, Server};
+use serde_json::Value;
 use sqlx::{Connection, SqliteConnection};
 
 use crate::call::caller::Caller;
@@ -19,6 +20,32 @@ async fn is_registered(port: &str) {
             .then_some(())
     })
     .await;
+}
+
+/// Waits until `GET /pool` tells what became of one turn in which something was found.
+async fn is_counted(port: &str) {
+    let memory = eventually("the numbers of the memory", async || {
+        let answer = reqwest::get(format!("http://127.0.0.1:{port}/pool")).await;
+        let stats: Value = serde_json::from_str(&answer.ok()?.text().await.ok()?).ok()?;
+        let memory = stats["memory"].clone();
+        (memory["recorder"]["saved"].as_u64() >= Some(1)).then_some(memory)
+    })
+    .await;
+    for place in ["batches", "operations", "rows_saved"] {
+        let count = memory["batches"][place].as_u64();
+        assert!(count >= Some(1), "{place} in {memory}");
+    }
+    let counts = [
+        "turns",
+        "extractions",
+        "dropped",
+        "lost",
+        "failed",
+        "unsaved",
+    ];
+    let counts = counts.map(|place| memory["recorder"][place].as_u64());
+    let expected = [1, 1, 0, 0, 0, 0].map(Some);
+    assert_eq!(counts, expected, "{memory}");
 }
 
 /// The values that the file holds, without the summary.
@@ -73,6 +100,7 @@ async fn a_worker_killed_while_it_looks_at_a_turn_loses_that_turn_at_most() {
         values.iter().any(|it| it.contains("John")).then_some(())
     })
     .await;
+    is_counted(&port).await;
     let before = services.stats().endpoints.chat.requests;
     john.type_text("I live in London").await;
     // The answer, and then the question what of it is worth remembering.

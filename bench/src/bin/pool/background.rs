@@ -56,12 +56,10 @@ pub(crate) async fn background(
     call.user_joined("john");
 
     let recorder = call.record();
-    let turns = recorder.turns();
     let began = Instant::now();
     for (at, said) in SAID.iter().take(n_turns).enumerate() {
-        turns.send(turn(at as u32 + 1, said)).await?;
+        recorder.turns().push(turn(at as u32 + 1, said));
     }
-    drop(turns);
     recorder.finish().await;
     let took = began.elapsed();
     let stats = memories.stats().recorder;
