@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures::stream::{BoxStream, StreamExt};
 use futures::{FutureExt, stream};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use self::room::{Shown, TerminalRoom};
@@ -63,6 +63,8 @@ pub async fn run(
     let mut lines = lines();
     let mut session = std::pin::pin!(session.fuse());
     let mut progress = tokio::time::interval(PROGRESS_EVERY);
+    // Else it would make up for the time in which nobody waited.
+    progress.set_missed_tick_behavior(MissedTickBehavior::Skip);
     conversation.prompt_if_idle()?;
     let end = loop {
         tokio::select! {

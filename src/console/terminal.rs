@@ -102,7 +102,7 @@ impl Terminal {
 
     pub(super) fn error(&mut self, error: &str) -> std::io::Result<()> {
         self.end_of_words()?;
-        self.write("")?;
+        self.end_waiting()?;
         let line = match self.is_interactive {
             true => format!("{RED}{}{PLAIN}\n", printable(error)),
             false => format!("voxpool: {}\n", printable(error)),
@@ -113,7 +113,7 @@ impl Terminal {
 
     /// Leaves the cursor at the beginning of a line.
     pub(super) fn finish(&mut self) -> std::io::Result<()> {
-        self.write("")?;
+        self.end_waiting()?;
         self.is_in_line |= self.is_interactive;
         self.end_of_words()
     }
@@ -123,10 +123,16 @@ impl Terminal {
         self.write(&format!("{DIM}  {text}{PLAIN}\n"))
     }
 
-    fn write(&mut self, text: &str) -> std::io::Result<()> {
-        if std::mem::take(&mut self.is_waiting) {
-            self.out.write_all(CLEAR.as_bytes())?;
+    /// Takes back what [`Self::waiting`] wrote.
+    fn end_waiting(&mut self) -> std::io::Result<()> {
+        match std::mem::take(&mut self.is_waiting) {
+            true => self.write(CLEAR),
+            false => Ok(()),
         }
+    }
+
+    fn write(&mut self, text: &str) -> std::io::Result<()> {
+        self.end_waiting()?;
         self.out.write_all(text.as_bytes())?;
         self.out.flush()
     }

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, TryStreamExt};
 
 use super::call::{Call, Event};
 use super::dialogue::Recorded;
 use super::protocol::RATE_HZ;
+use super::voice::at_session_rate;
 use crate::audio::earcon;
-use crate::audio::resample::Resampler;
 use crate::error::CallError;
 use crate::session::apology::{Stage, apology};
 use crate::session::writing::Source;
@@ -44,13 +44,9 @@ async fn spoken(agent: Agent, stage: Stage, error: CallError, is_last: bool) -> 
         let Source::Say(text) = apology(stage, &error, is_last) else {
             return None;
         };
-        let mut frames = agent.tts.speak(text.clone());
-        let mut resampler = Resampler::new(agent.tts.sample_rate_hz(), RATE_HZ);
-        let mut samples = Vec::new();
-        while let Some(frame) = frames.next().await {
-            samples.extend(resampler.push(&frame.ok()?.samples));
-        }
-        samples.extend(resampler.flush());
+        let frames = agent.tts.speak(text.clone());
+        let sound = at_session_rate(frames, agent.tts.sample_rate_hz());
+        let samples = sound.try_concat().await.ok()?;
         (!samples.is_empty()).then_some(Recorded { text, samples })
     };
     match tokio::time::timeout(VOICE_WITHIN, voiced).await {

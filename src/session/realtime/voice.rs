@@ -98,17 +98,26 @@ fn within(
     timed.boxed()
 }
 
-/// The sound at the session's rate.
 fn sound(
     frames: BoxStream<'static, Result<AudioFrame, CallError>>,
     rate_hz: u32,
 ) -> BoxStream<'static, Voiced> {
+    let sound = at_session_rate(frames, rate_hz);
+    sound
+        .map(|samples| samples.map_or_else(Voiced::Failed, Voiced::Sound))
+        .boxed()
+}
+
+/// What the voice speaks at `rate_hz`, as samples at [`RATE_HZ`].
+pub(super) fn at_session_rate(
+    frames: BoxStream<'static, Result<AudioFrame, CallError>>,
+    rate_hz: u32,
+) -> BoxStream<'static, Result<Vec<i16>, CallError>> {
     let mut resampler = Resampler::new(rate_hz, RATE_HZ);
     let end = stream::once(async { None });
     let sound = frames.map(Some).chain(end).map(move |frame| match frame {
-        Some(Ok(frame)) => Voiced::Sound(resampler.push(&frame.samples)),
-        Some(Err(error)) => Voiced::Failed(error),
-        None => Voiced::Sound(resampler.flush()),
+        Some(frame) => frame.map(|frame| resampler.push(&frame.samples)),
+        None => Ok(resampler.flush()),
     });
     sound.boxed()
 }
