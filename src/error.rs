@@ -59,6 +59,15 @@ impl Service {
             Self::Mcp => "mcp",
         }
     }
+
+    /// Whether all that is asked of it is asked in one name, so that a refusal of that name is one of
+    /// everything. Of the others each stage or tool may have a key of its own.
+    pub const fn has_one_account(self) -> bool {
+        matches!(
+            self,
+            Self::Supabase | Self::Postgres | Self::Sqlite | Self::Redis
+        )
+    }
 }
 
 impl fmt::Display for Service {
@@ -86,6 +95,9 @@ pub enum ErrorKind {
     Unauthorized,
     /// Any other 4xx: the request is at fault, which is a bug or a setting of ours.
     Rejected,
+    /// The database is there, and what we need in it is not: the database of that name, a table, a
+    /// function.
+    SchemaMissing,
     /// An answer that cannot be decoded, or a stream that ended half way.
     Malformed,
     /// Our own breaker refused the call.
@@ -96,12 +108,13 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind there is, in the order of declaration.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Timeout,
         Self::RateLimited,
         Self::Unavailable,
         Self::Unauthorized,
         Self::Rejected,
+        Self::SchemaMissing,
         Self::Malformed,
         Self::CircuitOpen,
         Self::Saturated,
@@ -115,9 +128,15 @@ impl ErrorKind {
         )
     }
 
-    /// Whether the failure says something about the health of the service.
-    pub const fn counts_against_service(self) -> bool {
-        matches!(self, Self::Timeout | Self::Unavailable | Self::Malformed)
+    /// Whether the failure says that a service is of no use to anybody: it does not answer, or not as
+    /// it should, or refuses the one name that it is asked in. A service that is asked all the same, with
+    /// a wrong password, may shut out the worker's address.
+    pub const fn counts_against(self, service: Service) -> bool {
+        match self {
+            Self::Timeout | Self::Unavailable | Self::Malformed | Self::SchemaMissing => true,
+            Self::Unauthorized => service.has_one_account(),
+            Self::RateLimited | Self::Rejected | Self::CircuitOpen | Self::Saturated => false,
+        }
     }
 
     /// Whether the failure is a sign that the service has too much to do.
@@ -127,7 +146,10 @@ impl ErrorKind {
 
     /// Whether an operator has to act before the same call can succeed.
     pub const fn needs_operator(self) -> bool {
-        matches!(self, Self::Unauthorized | Self::Rejected)
+        matches!(
+            self,
+            Self::Unauthorized | Self::Rejected | Self::SchemaMissing
+        )
     }
 
     /// The label in metrics and logs.
@@ -138,6 +160,7 @@ impl ErrorKind {
             Self::Unavailable => "unavailable",
             Self::Unauthorized => "unauthorized",
             Self::Rejected => "rejected",
+            Self::SchemaMissing => "schema_missing",
             Self::Malformed => "malformed",
             Self::CircuitOpen => "circuit_open",
             Self::Saturated => "saturated",
@@ -153,7 +176,7 @@ impl ErrorKind {
             Self::Timeout | Self::Unavailable | Self::CircuitOpen | Self::Malformed => {
                 "I'm sorry, I'm having trouble right now. Could you please say that again?"
             }
-            Self::Unauthorized | Self::Rejected => {
+            Self::Unauthorized | Self::Rejected | Self::SchemaMissing => {
                 "I'm sorry, something is wrong on my side and I can't help with that right now."
             }
         }
@@ -168,6 +191,7 @@ impl fmt::Display for ErrorKind {
             Self::Unavailable => "service not reachable or failing",
             Self::Unauthorized => "key missing, wrong or without permission",
             Self::Rejected => "request refused",
+            Self::SchemaMissing => "database, table or function missing",
             Self::Malformed => "answer cannot be read",
             Self::CircuitOpen => "not tried: the service has been failing",
             Self::Saturated => "not tried: all connections were busy until the deadline",
@@ -237,6 +261,19 @@ mod tests {
         for kind in ErrorKind::ALL {
             assert!(!(kind.needs_operator() && kind.is_retryable()), "{kind:?}");
         }
+    }
+
+    #[test]
+    fn a_refused_name_counts_where_there_is_only_one() {
+        let counts = |service| ErrorKind::Unauthorized.counts_against(service);
+        let with_one = Service::ALL.into_iter().filter(|service| counts(*service));
+        let expected = [
+            Service::Supabase,
+            Service::Postgres,
+            Service::Sqlite,
+            Service::Redis,
+        ];
+        assert_eq!(with_one.collect::<Vec<_>>(), expected);
     }
 
     #[test]

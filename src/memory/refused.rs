@@ -108,10 +108,10 @@ pub(super) fn from_sqlstate(
             ),
         ),
         "42P01" | "42P10" | "42703" | "42883" | "3F000" => {
-            (ErrorKind::Rejected, Refused::new(state, schema))
+            (ErrorKind::SchemaMissing, Refused::new(state, schema))
         }
         "3D000" => (
-            ErrorKind::Rejected,
+            ErrorKind::SchemaMissing,
             Refused::new(state, "there is no such database: create it first"),
         ),
         // Prepared statements that a pooler gave to somebody else.
@@ -180,7 +180,8 @@ mod tests {
         for (state, kind) in [
             ("28P01", ErrorKind::Unauthorized),
             ("42501", ErrorKind::Unauthorized),
-            ("42P01", ErrorKind::Rejected),
+            ("42P01", ErrorKind::SchemaMissing),
+            ("3D000", ErrorKind::SchemaMissing),
             ("53300", ErrorKind::Unavailable),
             ("57P01", ErrorKind::Unavailable),
             ("57P03", ErrorKind::Unavailable),

@@ -94,22 +94,18 @@ struct Standing {
 
 impl Standing {
     /// Takes a failure: the rest doubles with each one, as an open breaker's time does.
-    fn failed(
-        &mut self,
-        kind: ErrorKind,
-        retry_after: Option<Duration>,
-        now: Instant,
-        rules: &BreakerConfig,
-    ) {
-        let is_about_the_service =
-            kind.counts_against_service() || kind.is_overload() || kind == ErrorKind::Unauthorized;
+    fn failed(&mut self, error: &CallError, now: Instant, rules: &BreakerConfig) {
+        let kind = error.kind;
+        let is_about_the_service = kind.counts_against(error.service)
+            || kind.is_overload()
+            || kind == ErrorKind::Unauthorized;
         if !is_about_the_service || self.is_resting(now) {
             return;
         }
         let doubled = rules
             .open
             .saturating_mul(1 << self.failures_in_a_row.min(16));
-        let rest = doubled.max(retry_after.unwrap_or_default());
+        let rest = doubled.max(error.retry_after.unwrap_or_default());
         self.rests_until = Some(now + rest.min(rules.open_max));
         self.failures_in_a_row += 1;
     }
@@ -236,9 +232,8 @@ impl Choice {
 
     /// Takes a failure that was met outside of [`Self::call`].
     pub(crate) fn failed(&self, place: usize, error: &CallError) {
-        let (now, wait) = (Instant::now(), error.retry_after);
-        self.lock().standings[place].failed(error.kind, wait, now, &self.rules);
-        if error.kind.counts_against_service() {
+        self.lock().standings[place].failed(error, Instant::now(), &self.rules);
+        if error.kind.counts_against(error.service) {
             self.pool.suspect(&self.candidates[place].endpoint);
         }
     }

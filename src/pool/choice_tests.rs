@@ -59,13 +59,14 @@ async fn the_next_one_is_asked_until_one_answers() {
 #[tokio::test(start_paused = true)]
 async fn one_that_failed_rests_longer_each_time_and_is_the_first_choice_again_when_it_answers() {
     let rules = BreakerConfig::default();
+    let late = CallError::new(Service::OpenAi, "test", ErrorKind::Timeout);
     let mut standing = Standing::default();
     let mut now = Instant::now();
     let mut rests = Vec::new();
     for _ in 0..5 {
-        standing.failed(ErrorKind::Timeout, None, now, &rules);
+        standing.failed(&late, now, &rules);
         // Calls that began before the rest say the same once more.
-        standing.failed(ErrorKind::Timeout, None, now, &rules);
+        standing.failed(&late, now, &rules);
         let until = standing.rests_until.unwrap();
         assert!(standing.is_resting(until - SECOND) && !standing.is_resting(until));
         rests.push((until - now).as_secs());
@@ -73,7 +74,7 @@ async fn one_that_failed_rests_longer_each_time_and_is_the_first_choice_again_wh
     }
     assert_eq!(rests, [5, 10, 20, 40, 60]);
     standing.succeeded();
-    standing.failed(ErrorKind::Timeout, None, now, &rules);
+    standing.failed(&late, now, &rules);
     assert_eq!(standing.rests_until, Some(now + 5 * SECOND));
 }
 
@@ -83,7 +84,11 @@ async fn a_service_that_asks_for_a_pause_gets_it() {
     let now = Instant::now();
     for (asked, rest) in [(1, 5), (30, 30), (3600, 60)] {
         let mut standing = Standing::default();
-        standing.failed(ErrorKind::RateLimited, Some(asked * SECOND), now, &rules);
+        let error = CallError {
+            retry_after: Some(asked * SECOND),
+            ..CallError::new(Service::OpenAi, "test", ErrorKind::RateLimited)
+        };
+        standing.failed(&error, now, &rules);
         assert_eq!(standing.rests_until, Some(now + rest * SECOND));
     }
 }

@@ -12,7 +12,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Service;
+use crate::error::{CallError, Service};
 use crate::redact::Pii;
 
 /// Base address of the official service.
@@ -128,7 +128,12 @@ struct Parts {
     headers: HeaderMap,
     api_key: SecretString,
     health_path: &'static str,
+    explain: Explain,
 }
+
+/// Reads more out of a refusal than HTTP says, such as a database's own code. What comes out decides
+/// whether to try again, and whether the service is well.
+pub type Explain = fn(&'static str, CallError) -> CallError;
 
 impl Endpoint {
     /// The shared endpoint.
@@ -162,6 +167,7 @@ impl Endpoint {
             headers,
             api_key: SecretString::from(key.to_owned()),
             health_path: "/models",
+            explain: |_, error| error,
         })))
     }
 
@@ -186,6 +192,7 @@ impl Endpoint {
             headers,
             api_key: SecretString::default(),
             health_path: "/",
+            explain: |_, error| error,
         })))
     }
 
@@ -195,6 +202,18 @@ impl Endpoint {
     pub fn health_path(mut self, path: &'static str) -> Self {
         Arc::make_mut(&mut self.0).health_path = path;
         self
+    }
+
+    /// The same endpoint, whose refusals are explained.
+    #[must_use]
+    pub fn explained_by(mut self, explain: Explain) -> Self {
+        Arc::make_mut(&mut self.0).explain = explain;
+        self
+    }
+
+    /// What a refusal means.
+    pub(super) fn explain(&self, operation: &'static str, error: CallError) -> CallError {
+        (self.0.explain)(operation, error)
     }
 
     /// The endpoint of one stage: the shared one with the stage's own values, where they are not

@@ -274,7 +274,7 @@ impl Entry {
         let failure = result.and_then(|result| result.as_ref().err().map(|error| error.kind));
         let verdict = match (result, failure) {
             (None, _) => Verdict::Unknown,
-            (Some(_), Some(kind)) => verdict(kind),
+            (Some(_), Some(kind)) => verdict(self.gate.key.service, kind),
             (Some(_), None) => Verdict::Good,
         };
         if verdict == Verdict::Good {
@@ -301,7 +301,7 @@ impl Entry {
 
     /// Takes note that an answer broke off which had been settled as good.
     pub(super) fn broke_off(&self, kind: ErrorKind) {
-        if kind.counts_against_service() {
+        if kind.counts_against(self.gate.key.service) {
             self.tell_breaker(Breaker::broke_off);
         }
     }
@@ -318,10 +318,10 @@ impl Entry {
     }
 }
 
-/// What a failure says about its service: a refusal is an answer, so the service is there.
-fn verdict(kind: ErrorKind) -> Verdict {
+/// What a failure says about its service: a refusal of one request is an answer, so the service is there.
+fn verdict(service: Service, kind: ErrorKind) -> Verdict {
     match kind {
-        kind if kind.counts_against_service() => Verdict::Bad,
+        kind if kind.counts_against(service) => Verdict::Bad,
         ErrorKind::CircuitOpen | ErrorKind::Saturated => Verdict::Unknown,
         _ => Verdict::Good,
     }

@@ -336,7 +336,8 @@ impl ConnectionPool {
 
     /// Idle connections to what is not well are dropped as a class.
     async fn drop_idle(&self, target: &Target, error: &CallError) {
-        if !error.kind.counts_against_service() {
+        // A refused password has nothing to do with the connection that it was refused on.
+        if error.kind.needs_operator() || !error.kind.counts_against(error.service) {
             return;
         }
         match target {
@@ -363,12 +364,11 @@ fn report(host: Option<&str>, error: &CallError) {
     // A check has nothing of what a caller said.
     let why = error.cause.as_ref().map(|cause| cause.to_string());
     if kind.needs_operator() {
-        tracing::error!(
-            service,
-            host,
-            why,
-            "health check: {kind}; check the key and the address"
-        );
+        let advice = match kind {
+            ErrorKind::SchemaMissing => "set it up",
+            _ => "check the key and the address",
+        };
+        tracing::error!(service, host, why, "health check: {kind}; {advice}");
     } else {
         tracing::warn!(
             service,

@@ -67,7 +67,9 @@ pub use self::connections::ConnectionStats;
 pub(crate) use self::decode::{Decode, Fault, decode};
 pub use self::dns::DnsStats;
 pub(crate) use self::endpoint::encoded;
-pub use self::endpoint::{Config as EndpointConfig, Endpoint, EndpointError, OPENAI_BASE_URL};
+pub use self::endpoint::{
+    Config as EndpointConfig, Endpoint, EndpointError, Explain, OPENAI_BASE_URL,
+};
 pub use self::http::HttpClientStats;
 pub use self::http_client::HttpClient;
 pub use self::openai::OpenAiClient;

@@ -100,14 +100,19 @@ async fn ask(lease: Lease, endpoint: Endpoint) -> Result<(), CallError> {
         .map_err(|error| lease.broken(error))?;
     let response = lease.execute_any(request).await?;
     let status = response.status();
+    if status.is_success() {
+        // Only a connection whose answer was read to its end is used again.
+        return lease.read(response, MODELS_BYTES_MAX).await.map(drop);
+    }
+    let (service, operation) = (lease.spec().service, lease.spec().operation);
+    let refusal = classify::refusal((service, operation), response).await;
+    let error = endpoint.explain(operation, refusal);
     let has_no_list = matches!(
         status,
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
     );
-    if !status.is_success() && !has_no_list {
-        let spec = lease.spec();
-        return Err(classify::refusal((spec.service, spec.operation), response).await);
+    match error.kind {
+        ErrorKind::Rejected if has_no_list => Ok(()),
+        _ => Err(error),
     }
-    // Only a connection whose answer was read to its end is used again.
-    lease.read(response, MODELS_BYTES_MAX).await.map(drop)
 }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::ConnectionPool;
 use super::call::Lease;
-use super::endpoint::{Endpoint, EndpointError};
+use super::endpoint::{Endpoint, EndpointError, Explain};
 use super::spec::CallSpec;
 use crate::error::{CallError, Service};
 
@@ -32,11 +32,7 @@ pub struct SupabaseClient {
     project: SupabaseProject,
     timeout: Duration,
     attempt_timeout: Duration,
-    explain: Explain,
 }
-
-/// Reads more out of a refusal than HTTP says: the database's own code.
-type Explain = fn(&'static str, CallError) -> CallError;
 
 impl SupabaseProject {
     /// A project by its address (`SUPABASE_URL`, with or without `/rest/v1`) and one of its keys.
@@ -61,6 +57,13 @@ impl SupabaseProject {
         self
     }
 
+    /// The same project, whose refusals are explained.
+    #[must_use]
+    pub fn explained_by(mut self, explain: Explain) -> Self {
+        self.endpoint = self.endpoint.explained_by(explain);
+        self
+    }
+
     /// Where its data API is, for health checks.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
@@ -81,7 +84,6 @@ impl ConnectionPool {
             project: project.clone(),
             timeout,
             attempt_timeout: timeout,
-            explain: |_, error| error,
         }
     }
 }
@@ -91,13 +93,6 @@ impl SupabaseClient {
     #[must_use]
     pub fn attempt_timeout(mut self, attempt_timeout: Duration) -> Self {
         self.attempt_timeout = attempt_timeout;
-        self
-    }
-
-    /// The same client, whose refusals are explained; what comes out decides whether to try again.
-    #[must_use]
-    pub fn explained_by(mut self, explain: Explain) -> Self {
-        self.explain = explain;
         self
     }
 
@@ -124,16 +119,17 @@ impl SupabaseClient {
         let endpoint = self.project.endpoint.clone();
         let spec =
             CallSpec::to(operation, &endpoint, self.timeout).attempt_timeout(self.attempt_timeout);
-        let (path, explain) = (format!("/rpc/{function}"), self.explain);
+        let path = format!("/rpc/{function}");
         let attempt = move |lease: Lease| {
             let request = lease
                 .request(Method::POST, &endpoint, &path)
                 .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
                 .headers(headers.clone())
                 .body(arguments.clone());
+            let endpoint = endpoint.clone();
             async move {
                 let response = lease.send(request).await;
-                let response = response.map_err(|error| explain(operation, error))?;
+                let response = response.map_err(|error| endpoint.explain(operation, error))?;
                 let answer = lease.read(response, ANSWER_BYTES_MAX).await?;
                 // A function that returns nothing is answered with an empty body.
                 let answer: &[u8] = if answer.is_empty() { b"null" } else { &answer };

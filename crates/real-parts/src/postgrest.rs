@@ -2,8 +2,8 @@
 
 use std::ffi::OsStr;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -112,6 +112,11 @@ impl Supabase {
         format!("http://{}", self.gateway.address)
     }
 
+    /// Makes the gateway know another secret key instead of [`SECRET_KEY`].
+    pub fn rotate_secret_key(&self, key: &'static str) {
+        *self.gateway.shared.secret_key() = key;
+    }
+
     /// Requests that came to the gateway.
     pub fn requests(&self) -> usize {
         self.gateway.shared.requests.load(Ordering::Relaxed)
@@ -129,6 +134,13 @@ struct Shared {
     client: reqwest::Client,
     upstream: String,
     requests: AtomicUsize,
+    secret_key: Mutex<&'static str>,
+}
+
+impl Shared {
+    fn secret_key(&self) -> MutexGuard<'_, &'static str> {
+        (self.secret_key.lock()).unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Gateway {
@@ -137,6 +149,7 @@ impl Gateway {
             client: reqwest::Client::builder().build().expect("a client"),
             upstream: format!("http://127.0.0.1:{upstream}"),
             requests: AtomicUsize::new(0),
+            secret_key: Mutex::new(SECRET_KEY),
         });
         let routes = Router::new()
             .fallback(forward)
@@ -187,8 +200,10 @@ async fn forward(
     let own = headers.get(AUTHORIZATION).and_then(|it| it.to_str().ok());
     let authorization = match key {
         Some(ANON_KEY | SERVICE_ROLE_KEY) => own.map(str::to_owned),
-        Some(SECRET_KEY) if own.is_none() => Some(format!("Bearer {SERVICE_ROLE_KEY}")),
         Some(PUBLISHABLE_KEY) if own.is_none() => Some(format!("Bearer {ANON_KEY}")),
+        Some(key) if own.is_none() && key == *shared.secret_key() => {
+            Some(format!("Bearer {SERVICE_ROLE_KEY}"))
+        }
         _ => {
             let refusal = r#"{"message":"Invalid API key"}"#;
             return (StatusCode::UNAUTHORIZED, refusal).into_response();

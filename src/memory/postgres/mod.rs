@@ -66,6 +66,9 @@ CROSS JOIN LATERAL (
 ) AS found
 ORDER BY wanted.place, found.saved DESC";
 
+/// Answered only where the table is there and we may read it.
+const PROBE: &str = "SELECT FROM voxpool_memories LIMIT 0";
+
 /// Memories in a Postgres database. Clones are the same store.
 #[derive(Clone)]
 pub struct PostgresStore(Arc<Inner>);
@@ -282,7 +285,7 @@ impl Backend for PostgresStore {
             store.ready().await?;
             store
                 .call("memory.probe", |connection| {
-                    async move { connection.execute("SELECT 1").await.map(drop) }.boxed()
+                    async move { connection.execute(PROBE).await.map(drop) }.boxed()
                 })
                 .await
         }

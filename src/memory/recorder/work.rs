@@ -340,7 +340,10 @@ fn is_away(kind: ErrorKind) -> bool {
 /// has mended its password or its tables.
 fn may_pass(error: &CallError) -> bool {
     match error.kind {
-        ErrorKind::CircuitOpen | ErrorKind::Saturated | ErrorKind::Unauthorized => true,
+        ErrorKind::CircuitOpen
+        | ErrorKind::Saturated
+        | ErrorKind::Unauthorized
+        | ErrorKind::SchemaMissing => true,
         ErrorKind::Rejected => Refused::is_databases_fault(error),
         kind => kind.is_retryable(),
     }

@@ -75,10 +75,11 @@ pub(super) fn call_error(operation: &'static str, error: &sqlx::Error) -> CallEr
             ErrorKind::Rejected,
             Refused::row(&text, "the database does not take this row"),
         ),
-        _ => (
-            ErrorKind::Rejected,
+        1 | 17 => (
+            ErrorKind::SchemaMissing,
             Refused::new(&text, "the table is not as this version needs it"),
         ),
+        _ => (ErrorKind::Rejected, Refused::new(&text, "")),
     };
     new(kind).because(refused)
 }

@@ -35,7 +35,7 @@ pub(super) fn explained(operation: &'static str, error: CallError) -> CallError 
         ),
         "PGRST003" => new(ErrorKind::Timeout, Refused::new(code, POOL_ADVICE)),
         "PGRST106" | "PGRST202" | "PGRST203" | "PGRST204" | "PGRST205" => {
-            new(ErrorKind::Rejected, Refused::new(code, SCHEMA_ADVICE))
+            new(ErrorKind::SchemaMissing, Refused::new(code, SCHEMA_ADVICE))
         }
         "PGRST300" | "PGRST301" | "PGRST302" | "PGRST303" => {
             new(ErrorKind::Unauthorized, Refused::new(code, KEY_ADVICE))

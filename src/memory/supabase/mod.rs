@@ -102,12 +102,14 @@ impl SupabaseStore {
                 _ => error.to_string().replacen("base_url", "url", 1),
             })
         })?;
-        // Small, and answered only if the key and the table are right.
-        let project = project.health_path("/voxpool_memories?select=saved&limit=1");
+        // Small, and answered only if the key and the table are right. (A function that takes JSON cannot
+        // be asked with GET: it gets the JSON as a text.)
+        let project = project
+            .health_path("/voxpool_memories?select=saved&limit=1")
+            .explained_by(explained);
         let client = pool
             .supabase(&project, config.timeout)
-            .attempt_timeout(config.attempt_timeout)
-            .explained_by(explained);
+            .attempt_timeout(config.attempt_timeout);
         Ok(Self(Arc::new(Inner {
             client,
             config: config.clone(),

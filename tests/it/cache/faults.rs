@@ -2,15 +2,31 @@
 
 use std::time::Duration;
 
+use redis::Connection;
 use tokio::time::Instant;
 use voxpool::cache::Config;
 use voxpool::error::ErrorKind;
+use voxpool::pool::BreakerState;
 
 use super::{LONG, Worker, connections};
 use crate::common::redis::Redis;
 use crate::common::{eventually, free_port, left};
 
-/// Asks for new values until one is shared again.
+/// Asks for new values until the breaker refuses to ask Redis; each value is made all the same.
+async fn is_left_alone(worker: &Worker) {
+    let mut n = 0;
+    eventually("the breaker opens", async || {
+        n += 1;
+        assert_eq!(worker.ask(&format!("without {n}"), LONG, n).await, [n]);
+        let service = worker.service().await;
+        let refused = service.errors.get(ErrorKind::CircuitOpen.label());
+        refused.is_some().then_some(())
+    })
+    .await;
+    assert!(!worker.shared().await.is_up);
+}
+
+/// Asks for new values until one is shared again, and the breaker is closed.
 async fn is_shared_again(worker: &Worker) {
     let stored = worker.shared().await.stored;
     let mut n = 0;
@@ -18,7 +34,8 @@ async fn is_shared_again(worker: &Worker) {
         n += 1;
         assert_eq!(worker.ask(&format!("again {n}"), LONG, n).await, [n]);
         let shared = worker.shared().await;
-        (shared.stored > stored && shared.is_up).then_some(())
+        let is_closed = worker.breaker().await?.state == BreakerState::Closed;
+        (shared.stored > stored && shared.is_up && is_closed).then_some(())
     })
     .await;
 }
@@ -34,6 +51,12 @@ async fn leaves_nothing(worker: Worker, redis: &Redis) {
     .await;
 }
 
+/// Changes a setting of a running Redis.
+fn set(client: &mut Connection, setting: &str, value: &str) {
+    let mut command = redis::cmd("CONFIG");
+    let _: () = command.arg(&["SET", setting, value]).query(client).unwrap();
+}
+
 #[tokio::test]
 async fn a_redis_that_is_killed_is_done_without_and_used_again_when_it_is_back() {
     let mut redis = Redis::start().await;
@@ -45,9 +68,11 @@ async fn a_redis_that_is_killed_is_done_without_and_used_again_when_it_is_back()
     let shared = worker.shared().await;
     assert!(!shared.is_up && shared.errors >= 1, "{shared:?}");
     assert_eq!(worker.service().await.connections.open, Some(0));
+    is_left_alone(&worker).await;
 
     redis.restart().await;
     is_shared_again(&worker).await;
+    assert!(worker.breaker().await.unwrap().opened >= 1);
     assert_eq!(connections(&redis), 1);
     let service = worker.service().await;
     assert_eq!(service.connections.opened, 2);
@@ -95,6 +120,12 @@ async fn a_wrong_password_is_a_miss_and_says_so() {
     assert_eq!(service.connections.failed, 1);
     let unauthorized = service.errors.get(ErrorKind::Unauthorized.label());
     assert_eq!(unauthorized, Some(&1), "{service:?}");
+    is_left_alone(&worker).await;
+    let mut client = redis.client();
+    set(&mut client, "requirepass", "wrong");
+    is_shared_again(&worker).await;
+    set(&mut client, "requirepass", "right");
+    drop(client);
     leaves_nothing(worker, &redis).await;
 
     let without = Worker::new(redis.url_with(""));
@@ -125,6 +156,7 @@ async fn a_redis_that_hangs_costs_one_deadline_and_not_one_per_call() {
     let took = began.elapsed();
     assert!(took < 10 * deadline, "30 calls took {took:?}");
     assert!(!worker.shared().await.is_up);
+    is_left_alone(&worker).await;
 
     redis.go_on();
     is_shared_again(&worker).await;
@@ -180,25 +212,19 @@ async fn a_redis_that_is_not_there_or_full_or_out_of_connections_is_done_without
     leaves_nothing(worker, &redis).await;
 
     let mut client = redis.client();
-    let mut configure = |setting: &str, value: &str| {
-        let command = &["SET", setting, value];
-        let _: () = redis::cmd("CONFIG")
-            .arg(command)
-            .query(&mut client)
-            .unwrap();
-    };
-    configure("maxclients", "1");
+    set(&mut client, "maxclients", "1");
     let worker = Worker::new(redis.url());
     assert_eq!(worker.ask("x", LONG, 1).await, [1]);
     assert!(!worker.shared().await.is_up);
-    configure("maxclients", "100");
+    is_left_alone(&worker).await;
+    set(&mut client, "maxclients", "100");
     is_shared_again(&worker).await;
 
-    configure("maxmemory", "1");
+    set(&mut client, "maxmemory", "1");
     assert_eq!(worker.ask("full", LONG, 1).await, [1]);
     let shared = worker.shared().await;
     assert!(!shared.is_up && shared.errors >= 2, "{shared:?}");
-    configure("maxmemory", "0");
+    set(&mut client, "maxmemory", "0");
     is_shared_again(&worker).await;
     drop(client);
     leaves_nothing(worker, &redis).await;
@@ -224,6 +250,7 @@ async fn a_redis_that_is_slow_is_done_without_until_it_is_not() {
     }
     let shared = worker.shared().await;
     assert!(!shared.is_up && shared.errors >= errors + 20, "{shared:?}");
+    assert!(worker.breaker().await.unwrap().opened >= 1);
     is_shared_again(&worker).await;
     let opened = worker.service().await.connections.opened;
     assert!(opened < 10, "a new connection for every call: {opened}");

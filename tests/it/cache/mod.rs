@@ -13,7 +13,7 @@ use std::time::Duration;
 use redis::Commands;
 use voxpool::cache::{Cache, CacheKey, CacheStats, Config, Json, SharedStats};
 use voxpool::error::{CallError, Service};
-use voxpool::pool::{self, ConnectionPool, ServiceStats};
+use voxpool::pool::{self, BreakerStats, ConnectionPool, ServiceStats};
 use voxpool::redact::Pii;
 
 use crate::common::eventually;
@@ -41,7 +41,11 @@ impl Worker {
     }
 
     fn with(config: Config) -> Self {
-        let pool = ConnectionPool::new(pool::Config::default()).unwrap();
+        let mut of_pool = pool::Config::default();
+        // Tests do not wait until Redis is asked again.
+        of_pool.breaker.open = Duration::from_millis(200);
+        of_pool.breaker.open_max = Duration::from_secs(1);
+        let pool = ConnectionPool::new(of_pool).unwrap();
         let cache = Cache::new(config, &pool).unwrap();
         Self {
             pool,
@@ -80,6 +84,12 @@ impl Worker {
         services
             .find(|service| service.service == Service::Redis)
             .expect("Redis was asked")
+    }
+}
+
+impl Worker {
+    async fn breaker(&self) -> Option<BreakerStats> {
+        self.service().await.hosts.first()?.breaker
     }
 }
 

@@ -207,7 +207,7 @@ impl Dialogue {
         };
         let can_retry = turn.speeches.is_empty() && turn.n_tries < tries_max;
         match failure {
-            Some(error) if can_retry && error.kind.counts_against_service() => {
+            Some(error) if can_retry && error.kind.counts_against(error.service) => {
                 self.give_up_connection(at, error);
             }
             failure => {

@@ -84,11 +84,20 @@ impl Saver {
 
     /// Saves until it fails as it does when a server is away, and then until the breaker is open.
     async fn until_away(&mut self, store: &dyn Store) {
+        self.until_refused(store, &[ErrorKind::Unavailable]).await;
+    }
+
+    /// Saves until the breaker is open; what fails before that fails as one of these.
+    async fn until_refused(&mut self, store: &dyn Store, kinds: &[ErrorKind]) {
         eventually("the breaker refuses a save", async || {
             let error = self.one(store).await.err()?;
-            let is_away = matches!(error.kind, ErrorKind::Unavailable | ErrorKind::CircuitOpen);
-            assert!(is_away, "{error}: {}", why(&error));
-            (error.kind == ErrorKind::CircuitOpen).then_some(())
+            let is_open = error.kind == ErrorKind::CircuitOpen;
+            assert!(
+                is_open || kinds.contains(&error.kind),
+                "{error}: {}",
+                why(&error)
+            );
+            is_open.then_some(())
         })
         .await;
     }

@@ -115,7 +115,12 @@ async fn a_wrong_password_is_said_once_and_never_shown() {
             ErrorKind::Unauthorized,
             "refused the user or the password",
         ),
-        (PASSWORD, "nowhere", ErrorKind::Rejected, "no such database"),
+        (
+            PASSWORD,
+            "nowhere",
+            ErrorKind::SchemaMissing,
+            "no such database",
+        ),
     ] {
         let pool = pool();
         let url = server.url_as("postgres", password, database);
@@ -130,6 +135,37 @@ async fn a_wrong_password_is_said_once_and_never_shown() {
         drop(store);
         leaves_nothing(pool).await;
     }
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_the_password_is_left_alone_until_it_is_the_right_one() {
+    let server = shared().await;
+    let database = server.database().await;
+    let as_owner = async |statement: &str| server.execute(&database, statement).await;
+    let user = format!("worker_{database}");
+    as_owner(&format!("CREATE ROLE {user} LOGIN PASSWORD 'old'")).await;
+    as_owner(&format!("GRANT CREATE, USAGE ON SCHEMA public TO {user}")).await;
+    let pool = pool();
+    let url = server.url_as(&user, "new", &database);
+    let store = PostgresStore::new(&config(url), pool.clone()).unwrap();
+    pool.register(Arc::new(store.clone()));
+    let mut saver = Saver::new();
+    saver
+        .until_refused(&store, &[ErrorKind::Unauthorized])
+        .await;
+    let tried = store.connections().failed;
+    assert!(saver.one(&store).await.is_err());
+    assert_eq!(
+        store.connections().failed,
+        tried,
+        "an open breaker tries nothing"
+    );
+    as_owner(&format!("ALTER ROLE {user} PASSWORD 'new'")).await;
+    saver.until_back(&store).await;
+    breaker_is_closed(&pool, Service::Postgres, &mut saver, &store).await;
+    saver.check(&store).await;
+    drop(store);
+    leaves_nothing(pool).await;
 }
 
 #[tokio::test]
@@ -163,24 +199,35 @@ async fn a_missing_table_is_made_or_asked_for() {
     let strict = PostgresStore::new(&own, strict_pool.clone()).unwrap();
     strict_pool.register(Arc::new(strict.clone()));
     let error = save_one(&strict, "k").await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Rejected);
+    assert_eq!(error.kind, ErrorKind::SchemaMissing);
     assert!(
         why(&error).contains("migrations/postgres"),
         "{}",
         why(&error)
     );
+    let mut saver = Saver::new();
+    let missing = [ErrorKind::SchemaMissing];
+    saver.until_refused(&strict, &missing).await;
+    // Asked by the health monitor it is no better: the server is there, the table is not.
+    let probed = eventually("a probe is let through", async || {
+        let error = strict.probe().await.unwrap_err();
+        (error.kind != ErrorKind::CircuitOpen).then_some(error)
+    });
+    assert_eq!(probed.await.kind, ErrorKind::SchemaMissing);
 
     own.postgres.migrate = true;
     let store = PostgresStore::new(&own, pool.clone()).unwrap();
     pool.register(Arc::new(store.clone()));
     save_one(&store, "k").await.unwrap();
-    save_one(&strict, "k").await.unwrap();
+    saver.until_back(&strict).await;
+    breaker_is_closed(&strict_pool, Service::Postgres, &mut saver, &strict).await;
+    saver.check(&strict).await;
 
     // Dropped under a running worker: one operation notices, the next finds it made again.
     let again = "DROP SCHEMA public CASCADE; CREATE SCHEMA public";
     server.execute(&database, again).await;
     let error = save_one(&store, "k").await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Rejected);
+    assert_eq!(error.kind, ErrorKind::SchemaMissing);
     save_one(&store, "k").await.unwrap();
     strict_pool.close().await;
     assert_eq!(strict.connections().open, Some(0));
@@ -250,8 +297,10 @@ async fn a_slow_postgres_is_a_timeout_and_then_works_again() {
     let seen = stats(&pool, Service::Postgres).await;
     assert_eq!(seen.errors.get("timeout"), Some(&1));
     assert!(seen.retries >= 1);
+    saver.until_refused(&store, &[ErrorKind::Timeout]).await;
     drop(locked.close().await);
     saver.until_back(&store).await;
+    breaker_is_closed(&pool, Service::Postgres, &mut saver, &store).await;
     saver.check(&store).await;
     drop(store);
     leaves_nothing(pool).await;
@@ -275,11 +324,8 @@ async fn a_link_that_swallows_everything_costs_no_connection_for_good() {
     let silent = json!({"type": "timeout", "attributes": {"timeout": 0}});
     link.poison(silent).await;
     // More of them than there are connections.
-    for _ in 0..4 {
-        let error = saver.one(&store).await.unwrap_err();
-        let is_silence = matches!(error.kind, ErrorKind::Timeout | ErrorKind::Unavailable);
-        assert!(is_silence, "{error}: {}", why(&error));
-    }
+    let silence = [ErrorKind::Timeout, ErrorKind::Unavailable];
+    saver.until_refused(&store, &silence).await;
     // None is waited for that will never say anything again.
     eventually("the silent connections are closed", async || {
         (store.connections().open == Some(0)).then_some(())
@@ -287,6 +333,7 @@ async fn a_link_that_swallows_everything_costs_no_connection_for_good() {
     .await;
     link.mend().await;
     saver.until_back(&store).await;
+    breaker_is_closed(&pool, Service::Postgres, &mut saver, &store).await;
     saver.check(&store).await;
     drop(store);
     leaves_nothing(pool).await;
@@ -324,6 +371,12 @@ async fn when_all_connections_are_in_use_the_next_operation_is_told_so() {
     let error = save_one(&store, "next").await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Saturated);
     assert!(why(&error).contains("connections_max"), "{}", why(&error));
+    let seen = stats(&pool, Service::Postgres).await;
+    let breaker = seen.hosts[0].breaker.expect("breakers are on");
+    assert_eq!(
+        breaker.opened, 0,
+        "our own limit says nothing of the server"
+    );
     drop(locked.close().await);
     within("the first is saved", waiting)
         .await
@@ -357,9 +410,11 @@ async fn a_server_without_free_connections_is_unavailable_until_it_has_some() {
     assert_eq!(error.kind, ErrorKind::Unavailable);
     assert!(why(&error).contains("connection"), "{}", why(&error));
     assert!(store.connections().failed > 0);
-    drop(taken);
     let mut saver = Saver::new();
+    saver.until_away(&store).await;
+    drop(taken);
     saver.until_back(&store).await;
+    breaker_is_closed(&pool, Service::Postgres, &mut saver, &store).await;
     saver.check(&store).await;
     drop(store);
     leaves_nothing(pool).await;

@@ -11,7 +11,7 @@ use voxpool::pool::ConnectionPool;
 use voxpool::redact::Pii;
 
 use super::{Saver, breaker_is_closed, config, lock, pool, save_one, stats};
-use crate::common::left::leaves_nothing;
+use crate::common::left::{closes, leaves_nothing};
 use crate::common::postgres::{Postgres, shared};
 use crate::common::postgrest::{
     ANON_KEY, CONNECTIONS, PUBLISHABLE_KEY, SECRET_KEY, SERVICE_ROLE_KEY, SUPABASE_SQL, Supabase,
@@ -76,7 +76,9 @@ async fn supabase_knows_the_older_and_the_newer_keys() {
         save_one(&store, "k").await.unwrap();
     }
     let wrong_keys = ["", "sb_secret_wrong", "eyJ.of.nobody"];
+    // A pool each: there the breaker is closed.
     for key in wrong_keys {
+        let pool = self::pool();
         let store = supabase(&api, key, &pool);
         let error = save_one(&store, "k").await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Unauthorized, "{key}");
@@ -85,10 +87,12 @@ async fn supabase_knows_the_older_and_the_newer_keys() {
             "{}",
             why(&error)
         );
+        let seen = stats(&pool, Service::Supabase).await;
+        assert_eq!((seen.errors["unauthorized"], seen.retries), (1, 0));
+        closes(&pool).await;
     }
     // Keys that are right, in a project without policies for them.
-    let closed_keys = [ANON_KEY, PUBLISHABLE_KEY];
-    for key in closed_keys {
+    for key in [ANON_KEY, PUBLISHABLE_KEY] {
         let store = supabase(&api, key, &pool);
         let error = save_one(&store, "k").await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Unauthorized);
@@ -96,10 +100,26 @@ async fn supabase_knows_the_older_and_the_newer_keys() {
         assert!(why.contains("policies") && why.contains("42501"), "{why}");
     }
     let seen = stats(&pool, Service::Supabase).await;
-    assert_eq!(seen.retries, 0);
-    let refused = wrong_keys.len() + closed_keys.len();
-    assert_eq!(seen.errors["unauthorized"], refused as u64);
-    let store = supabase(&api, wrong_keys[0], &pool);
+    assert_eq!((seen.errors["unauthorized"], seen.retries), (2, 0));
+    leaves_nothing(pool).await;
+}
+
+#[tokio::test]
+async fn a_project_that_refuses_the_key_is_left_alone_until_it_knows_it() {
+    let (_, api) = project_on(shared().await).await;
+    let pool = pool();
+    let store = supabase(&api, "sb_secret_of-tomorrow", &pool);
+    let mut saver = Saver::new();
+    saver
+        .until_refused(&store, &[ErrorKind::Unauthorized])
+        .await;
+    let asked = api.requests();
+    assert!(saver.one(&store).await.is_err());
+    assert_eq!(api.requests(), asked, "an open breaker asks nothing");
+    api.rotate_secret_key("sb_secret_of-tomorrow");
+    saver.until_back(&store).await;
+    breaker_is_closed(&pool, Service::Supabase, &mut saver, &store).await;
+    saver.check(&store).await;
     drop(store);
     leaves_nothing(pool).await;
 }
@@ -145,19 +165,29 @@ async fn a_project_without_the_functions_says_what_to_run() {
     let pool = pool();
     let store = supabase(&api, SERVICE_ROLE_KEY, &pool);
     let error = save_one(&store, "k").await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Rejected);
+    assert_eq!(error.kind, ErrorKind::SchemaMissing);
     assert!(
         why(&error).contains("config/supabase.sql"),
         "{}",
         why(&error)
     );
+    let mut saver = Saver::new();
+    let missing = [ErrorKind::SchemaMissing];
+    saver.until_refused(&store, &missing).await;
+    // Asked by the health monitor it is no better: the API is there, what it needs is not.
+    let probed = eventually("a probe is let through", async || {
+        let error = pool.probe(store.endpoint()).await.unwrap_err();
+        (error.kind != ErrorKind::CircuitOpen).then_some(error)
+    });
+    assert_eq!(probed.await.kind, ErrorKind::SchemaMissing);
     // Run as told, and once more: that does no harm.
     server.execute(&database, SUPABASE_SQL).await;
     server.execute(&database, SUPABASE_SQL).await;
-    let mut saver = Saver::new();
     saver.until_back(&store).await;
+    breaker_is_closed(&pool, Service::Supabase, &mut saver, &store).await;
     saver.check(&store).await;
-    assert!(stats(&pool, Service::Supabase).await.errors["rejected"] >= 1);
+    pool.probe(store.endpoint()).await.unwrap();
+    assert!(stats(&pool, Service::Supabase).await.errors["schema_missing"] >= 1);
     drop(store);
     leaves_nothing(pool).await;
 }
@@ -171,12 +201,10 @@ async fn a_slow_supabase_is_a_timeout_and_then_works_again() {
     let mut saver = Saver::new();
     saver.one(&store).await.unwrap();
     let locked = lock(server, &database).await;
-    assert_eq!(
-        saver.one(&store).await.unwrap_err().kind,
-        ErrorKind::Timeout
-    );
+    saver.until_refused(&store, &[ErrorKind::Timeout]).await;
     drop(locked.close().await);
     saver.until_back(&store).await;
+    breaker_is_closed(&pool, Service::Supabase, &mut saver, &store).await;
     saver.check(&store).await;
     drop(store);
     leaves_nothing(pool).await;
