@@ -1,7 +1,7 @@
 //! Name resolution with a memory: answers are reused until their time is over.
 //!
-//! The system's resolver does the asking. While it fails, an old answer is better than none, so an
-//! expired one is used again; a failure itself is never remembered.
+//! The system's resolver does the asking, or another one that is given. While it fails, an old answer
+//! is better than none, so an expired one is used again; a failure itself is never remembered.
 
 use std::collections::HashMap;
 use std::io;
@@ -58,6 +58,19 @@ impl CachingResolver {
             Box::pin(
                 async move { Ok(tokio::net::lookup_host((name.as_str(), 0)).await?.collect()) },
             )
+        })
+    }
+
+    /// Asks `resolver`.
+    pub(super) fn asking(ttl: Duration, resolver: impl Resolve + 'static) -> Self {
+        let resolver = Arc::new(resolver);
+        Self::new(ttl, move |name| {
+            let resolver = Arc::clone(&resolver);
+            Box::pin(async move {
+                let name: Name = name.parse().map_err(io::Error::other)?;
+                let found = resolver.resolve(name).await;
+                Ok(found.map_err(io::Error::other)?.collect())
+            })
         })
     }
 

@@ -69,7 +69,7 @@ fn pool() -> (ConnectionPool, Arc<AtomicBool>) {
         },
         ..Config::default()
     };
-    let pool = ConnectionPool::with_resolver(config, resolver).unwrap();
+    let pool = ConnectionPool::build(config, resolver).unwrap();
     (pool, is_gone)
 }
 

@@ -50,6 +50,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::dns::Resolve;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
@@ -131,10 +132,25 @@ impl ConnectionPool {
     /// When not even the plainest HTTP client can be built.
     pub fn new(config: Config) -> Result<Self, BuildError> {
         let resolver = dns::CachingResolver::system(config.dns_ttl);
-        Self::with_resolver(config, resolver)
+        Self::build(config, resolver)
     }
 
-    fn with_resolver(config: Config, resolver: dns::CachingResolver) -> Result<Self, BuildError> {
+    /// The same, with names looked up by `resolver` in place of the operating system, as where the
+    /// addresses of services are in a registry. Its answers are kept as long as the system's would be
+    /// ([`Config::dns_ttl`]). It is asked for HTTP and the pool's WebSockets; a [`Backend`] connects
+    /// by itself.
+    ///
+    /// # Errors
+    /// As [`ConnectionPool::new`].
+    pub fn with_resolver(
+        config: Config,
+        resolver: impl Resolve + 'static,
+    ) -> Result<Self, BuildError> {
+        let resolver = dns::CachingResolver::asking(config.dns_ttl, resolver);
+        Self::build(config, resolver)
+    }
+
+    fn build(config: Config, resolver: dns::CachingResolver) -> Result<Self, BuildError> {
         let ledger = connections::Ledger::default();
         let shared = Arc::new(Shared {
             http: http::Http::new(&config, resolver.clone(), ledger.clone())?,

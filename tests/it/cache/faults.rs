@@ -41,7 +41,7 @@ async fn is_shared_again(worker: &Worker) {
 }
 
 /// Closes everything: then Redis has no connection of ours, and the runtime no task.
-async fn leaves_nothing(worker: Worker, redis: &Redis) {
+pub(super) async fn leaves_nothing(worker: Worker, redis: &Redis) {
     let pool = worker.pool.clone();
     drop(worker);
     left::leaves_nothing(pool).await;

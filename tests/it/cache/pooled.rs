@@ -3,6 +3,7 @@
 use futures::future::join_all;
 use voxpool::pool::BreakerState;
 
+use super::faults::leaves_nothing;
 use super::{LONG, Worker, connections};
 use crate::common::eventually;
 use crate::common::redis::Redis;
@@ -38,6 +39,7 @@ async fn the_breaker_opens_while_redis_is_away_and_closes_without_a_caller() {
     worker.ask("after", LONG, 8).await;
     let shared = worker.shared().await;
     assert!(shared.is_up && shared.stored == stored + 1, "{shared:?}");
+    leaves_nothing(worker, &redis).await;
 }
 
 #[tokio::test]

@@ -5,12 +5,13 @@ use std::time::Duration;
 use offline_openai::Server;
 use serde_json::json;
 use tokio_util::task::AbortOnDropHandle;
-use voxpool::pool::{BreakerState, BreakerStats};
+use voxpool::pool::{BreakerState, BreakerStats, HostStats};
 use voxpool::session::Greeting;
 
 use super::{Caller, House};
 use crate::common::eventually;
 use crate::common::left::leaves_nothing;
+use crate::common::names::Names;
 use crate::common::toxiproxy::Link;
 use crate::pool::stages::Options;
 
@@ -46,13 +47,16 @@ async fn a_failing_model_is_apologised_for_and_the_next_turn_is_answered() {
     leaves_nothing(house.close().await).await;
 }
 
-/// The breaker of the host that the model is at.
-async fn breaker(house: &House) -> BreakerStats {
+/// The host that the model is at, once it was asked.
+async fn host(house: &House) -> Option<HostStats> {
     let services = house.pool.stats().await.services;
-    let hosts = services.into_iter().flat_map(|service| service.hosts);
+    let mut hosts = services.into_iter().flat_map(|service| service.hosts);
     let host = house.stages.llm.endpoint().host();
-    let mut hosts = hosts.filter(|it| it.host.as_deref() == Some(&**host));
-    let host = hosts.next().expect("the model was asked");
+    hosts.find(|it| it.host.as_deref() == Some(&**host))
+}
+
+async fn breaker(house: &House) -> BreakerStats {
+    let host = host(house).await.expect("the model was asked");
     host.breaker.expect("breakers are on")
 }
 
@@ -106,6 +110,82 @@ async fn a_model_that_is_gone_or_silent_is_apologised_for_and_back_before_anybod
         caller.hang_up().await;
         house.is_back_to(at_rest, trouble).await;
     }
+    drop(monitor);
+    let pool = house.close().await;
+    model.stop().await;
+    leaves_nothing(pool).await;
+}
+
+/// An outage of DNS: the name of the model's server cannot be resolved, and the server is well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_whose_name_is_gone_is_not_missed_at_first_and_back_before_anybody_asks() {
+    let (address, model) = Server::bind(offline_openai::Config::default())
+        .await
+        .expect("the model starts");
+    let link = Link::to(&address.to_string()).await;
+    let port = link.address.trim_start_matches("127.0.0.1:");
+    let names = Names::default();
+    let options = || {
+        let mut options = Options::default();
+        options.llm.base_url = format!("http://model.test:{port}/v1");
+        options.names = Some(names.clone());
+        // Each connection that is new needs the name.
+        options.pool.dns_ttl = Duration::ZERO;
+        options.pool.retries_max = 1;
+        options.pool.breaker.failures_in_a_row = 1;
+        options.pool.breaker.open = Duration::from_millis(500);
+        options
+    };
+    let welcome = Greeting {
+        text: "Welcome.".to_owned(),
+        ..Greeting::default()
+    };
+    let house = House::open_as(None, welcome, None, options).await;
+    house.pool.watch(&[house.stages.llm.endpoint().clone()]);
+    let pool = house.pool.clone();
+    let monitor = AbortOnDropHandle::new(tokio::spawn(async move { pool.monitor().await }));
+    let at_rest = house.at_rest().await;
+    eventually("the monitor has looked", async || {
+        host(&house).await?.last_check
+    })
+    .await;
+    // What it has opened and learned goes: the call has its own.
+    assert!(house.pool.cleanup().await.is_done);
+    let caller = Caller::join(&house.server.url(), "name-gone").await;
+    caller.reads(true, "Welcome").await;
+    caller.type_text("hello there").await;
+    caller.reads(true, "help you").await;
+
+    // The connections are closed, and the old answer leads to new ones.
+    names.take_away();
+    link.take_away().await;
+    link.mend().await;
+    caller.type_text("how are you").await;
+    caller.reads(true, "very well").await;
+    let stats = house.pool.stats().await;
+    assert!(stats.dns.stale_answers >= 1, "{:?}", stats.dns);
+    assert_eq!(breaker(&house).await.opened, 0);
+
+    // Without it nobody gets there.
+    assert_eq!(house.pool.cleanup().await.dns_answers_dropped, 1);
+    let n_failed = house.pool.stats().await.connections.failed;
+    caller.type_text("tell me something").await;
+    caller.reads(true, "having trouble").await;
+    let stats = house.pool.stats().await;
+    assert!(stats.connections.failed > n_failed, "{stats:?}");
+    assert!(stats.services[0].errors["unavailable"] >= 1, "{stats:?}");
+    assert!(breaker(&house).await.opened >= 1);
+
+    names.give_back();
+    eventually("the breaker closes, and nobody has asked", async || {
+        (breaker(&house).await.state == BreakerState::Closed).then_some(())
+    })
+    .await;
+    caller.type_text("my name is John").await;
+    caller.reads(true, "Nice to meet you").await;
+    assert_eq!(caller.n_lines("having trouble"), 1);
+    caller.hang_up().await;
+    house.is_back_to(at_rest, "a name that is gone").await;
     drop(monitor);
     let pool = house.close().await;
     model.stop().await;

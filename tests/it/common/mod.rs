@@ -4,6 +4,7 @@ pub(crate) mod jobs;
 pub(crate) mod left;
 pub(crate) mod livekit;
 pub(crate) mod log;
+pub(crate) mod names;
 pub(crate) mod redis;
 pub(crate) mod running;
 pub(crate) mod toxiproxy;

@@ -4,6 +4,7 @@ pub(crate) mod aimock;
 mod background;
 mod cleanup;
 mod clients;
+mod counted;
 pub(crate) mod fallback;
 mod faults;
 mod health;

@@ -14,6 +14,8 @@ use voxpool::redact::Pii;
 use voxpool::stt::{Stt, openai::OpenAiStt};
 use voxpool::tts::{Tts, openai::OpenAiTts};
 
+use crate::common::names::Names;
+
 /// What tests wait for that must happen, however slow the machine is.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
@@ -33,6 +35,8 @@ pub(crate) struct Options {
     pub(crate) llm: voxpool::llm::Config,
     pub(crate) tts: voxpool::tts::Config,
     pub(crate) cache: cache::Config,
+    /// In place of the system's.
+    pub(crate) names: Option<Names>,
     /// One model in place of the stages.
     pub(crate) realtime: Option<voxpool::session::realtime::Config>,
 }
@@ -50,6 +54,7 @@ impl Default for Options {
             llm: Default::default(),
             tts: Default::default(),
             cache: Default::default(),
+            names: None,
             realtime: None,
         }
     }
@@ -75,7 +80,11 @@ impl Stages {
             api_key: Pii::new("sk-test-key".to_owned()),
             ..EndpointConfig::default()
         };
-        let pool = ConnectionPool::new(options.pool).unwrap();
+        let pool = match options.names {
+            Some(names) => ConnectionPool::with_resolver(options.pool, names),
+            None => ConnectionPool::new(options.pool),
+        };
+        let pool = pool.unwrap();
         Self {
             stt: OpenAiStt::new(pool.clone(), &shared, options.stt).unwrap(),
             llm: OpenAiLlm::new(pool.clone(), &shared, options.llm).unwrap(),

@@ -133,7 +133,7 @@ async fn serve(
 }
 
 /// Reads one request with its body and returns its head; `None` when the client closed instead.
-async fn read_request(stream: &mut TcpStream) -> io::Result<Option<String>> {
+pub(super) async fn read_request(stream: &mut TcpStream) -> io::Result<Option<String>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {

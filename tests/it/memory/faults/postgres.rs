@@ -84,6 +84,8 @@ async fn a_postgres_that_is_not_there_at_the_start_is_used_when_it_comes() {
     let mut saver = Saver::new();
     saver.until_back(&*store).await;
     saver.check(&*store).await;
+    drop(store);
+    leaves_nothing(pool).await;
 }
 
 #[tokio::test]
