@@ -53,7 +53,7 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
     warn_without_key(&config);
     let is_drained = !config.worker.drain_timeout.is_zero();
     let stops = signals(is_drained).context("signals cannot be listened to")?;
-    let (jobs, overview) = agent(&config).await?;
+    let (jobs, overview) = agent(&config)?;
     let turns = TurnFigures::default();
     let arrivals = ArrivalFigures::default();
     let jobs = jobs
@@ -157,7 +157,7 @@ async fn connect(config: Config, room: &str, identity: Option<&str>) -> anyhow::
         room,
         "joining without a dispatch"
     );
-    let (jobs, _) = agent(&config).await?;
+    let (jobs, _) = agent(&config)?;
     let jobs = Arc::new(jobs);
     let outcome = alongside(job.run(Arc::clone(&jobs) as _, stops), jobs.monitor()).await;
     jobs.close().await;
@@ -174,7 +174,7 @@ async fn console(config: Config, identity: &str) -> anyhow::Result<ExitCode> {
         anyhow::bail!("the agent cannot think without a key; set OPENAI_API_KEY");
     }
     let stops = signals(false).context("signals cannot be listened to")?;
-    let (jobs, _) = agent(&config).await?;
+    let (jobs, _) = agent(&config)?;
     let talk = Box::pin(console::run(&jobs, identity, stops));
     let code = alongside(talk, jobs.monitor()).await;
     jobs.close().await;
@@ -215,13 +215,13 @@ fn warn_without_key(config: &Config) {
 }
 
 /// The memory of the process. One that cannot be opened is said, and calls go on without.
-async fn memories(
+fn memories(
     config: &Config,
     pool: &ConnectionPool,
     llm: Arc<dyn StructuredLlm>,
 ) -> anyhow::Result<Option<Memories>> {
     let (settings, recorder) = (&config.memory, &config.memory.recorder);
-    let store = match memory::open(settings, &config.supabase, pool).await {
+    let store = match memory::open(settings, &config.supabase, pool) {
         Ok(Some(store)) => store,
         Ok(None) => return Ok(None),
         Err(error) => {
@@ -238,10 +238,10 @@ async fn memories(
 }
 
 /// The shared clients, and on them the agent that runs every job.
-async fn agent(config: &Config) -> anyhow::Result<(AgentJobs, Overview)> {
+fn agent(config: &Config) -> anyhow::Result<(AgentJobs, Overview)> {
     let pool = ConnectionPool::new(config.pool.clone()).context("no HTTP client could be made")?;
     let extraction = stages::extraction(config, &pool)?;
-    let memories = memories(config, &pool, extraction).await?;
+    let memories = memories(config, &pool, extraction)?;
     let overview = Overview {
         pool: pool.clone(),
         cache: Cache::new(config.cache.clone(), &pool)?,

@@ -97,7 +97,8 @@ impl AgentJobs {
         self
     }
 
-    /// Makes everything that the first job would have to wait for: connections and the greeting.
+    /// Makes everything that the first job would have to wait for, side by side: connections to all
+    /// services, the memory and the greeting.
     pub async fn prewarm(&self) {
         let greeting = async {
             self.services.cache.prewarm().await;
@@ -109,7 +110,12 @@ impl AgentJobs {
                 });
             join_all(greetings).await;
         };
-        tokio::join!(greeting, self.open_connections());
+        let memory = async {
+            if let Some(memories) = &self.memories {
+                memories.prewarm().await;
+            }
+        };
+        tokio::join!(greeting, memory, self.open_connections());
     }
 
     pub(super) async fn open_connections(&self) {

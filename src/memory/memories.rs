@@ -60,6 +60,20 @@ impl Memories {
         self.batcher.batch_memory_operations(ops).await
     }
 
+    /// Connects to the store, and says once how it is; later changes are the pool's to tell.
+    pub async fn prewarm(&self) {
+        let store = self.batcher.service().label();
+        match self.batcher.prewarm().await {
+            Ok(()) => tracing::info!(store, "callers are remembered"),
+            Err(error) => tracing::warn!(
+                store,
+                kind = error.kind.label(),
+                why = error.cause.map(|cause| cause.to_string()),
+                "the memory cannot be used; calls go on without it until it can"
+            ),
+        }
+    }
+
     /// The numbers of this moment.
     pub fn stats(&self) -> MemoryStats {
         MemoryStats {

@@ -58,4 +58,9 @@ pub trait Store: Send + Sync {
     ///
     /// Cancel safety: dropping the future leaves each row either as it was or as it was to be.
     fn run(&self, ops: Vec<MemoryOp>) -> BoxFuture<'_, Vec<Result<MemoryAnswer, CallError>>>;
+
+    /// Connects and makes what the store needs, so that the first operations find it done.
+    fn prewarm(&self) -> BoxFuture<'_, Result<(), CallError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }

@@ -1,10 +1,6 @@
 //! Which store, and what to do when it is not there yet.
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::time::error::Elapsed;
-use tokio::time::timeout;
 
 use super::Store;
 use super::config::{Config, StoreKind, SupabaseConfig};
@@ -13,9 +9,6 @@ use super::sqlite::SqliteStore;
 use super::supabase::SupabaseStore;
 use crate::error::{CallError, Service};
 use crate::pool::{Backend, ConnectionPool};
-
-/// How long the start waits to see whether a server answers: only to be able to say so.
-const START_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Why there is no memory. The text says what to change.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,15 +32,14 @@ pub enum OpenError {
     Supabase(String),
 }
 
-/// Opens the store that the configuration asks for and shows it to the pool; `None` when it asks
-/// for none.
+/// The store that the configuration asks for, shown to the pool; `None` when it asks for none.
 ///
-/// A server that is not there, or a file that cannot be used, is no error: the store connects when it
-/// comes, and until then its operations fail.
+/// It connects when it is first used (or by [`Store::prewarm`]), so a server that is not there, or a file
+/// that cannot be used, is no error here: until it can be used its operations fail.
 ///
 /// # Errors
 /// When the settings cannot work.
-pub async fn open(
+pub fn open(
     config: &Config,
     supabase: &SupabaseConfig,
     pool: &ConnectionPool,
@@ -56,20 +48,17 @@ pub async fn open(
         StoreKind::Postgres => {
             let store = PostgresStore::new(config, pool.clone())?;
             pool.register(Arc::new(store.clone()));
-            note("postgres", soon(store.ready()).await);
             Ok(Some(Arc::new(store)))
         }
         StoreKind::Supabase => {
             let store = SupabaseStore::new(config, supabase, pool.clone())?;
             pool.watch(&[store.endpoint().clone()]);
-            note("supabase", soon(store.ready()).await);
             Ok(Some(Arc::new(store)))
         }
         StoreKind::None => Ok(None),
         _ => {
             let store = SqliteStore::new(config, pool.clone());
             pool.register(Arc::new(store.clone()));
-            note("sqlite", soon(store.probe()).await);
             Ok(Some(Arc::new(store)))
         }
     }
@@ -121,30 +110,6 @@ fn which(config: &Config, supabase: &SupabaseConfig) -> StoreKind {
         StoreKind::Auto if !supabase.url.trim().is_empty() => StoreKind::Supabase,
         StoreKind::Auto => StoreKind::Sqlite,
         kind => kind,
-    }
-}
-
-/// The worker does not wait for a server that takes its time.
-async fn soon(
-    ready: impl Future<Output = Result<(), CallError>>,
-) -> Result<Result<(), CallError>, Elapsed> {
-    timeout(START_WAIT_MAX, ready).await
-}
-
-/// Says once how it is at the start; later changes are the pool's to tell.
-fn note(store: &'static str, is_ready: Result<Result<(), CallError>, Elapsed>) {
-    match is_ready {
-        Ok(Ok(())) => tracing::info!(store, "callers are remembered"),
-        Err(_) => tracing::warn!(
-            store,
-            "the memory has not answered yet; calls go on without it until it does"
-        ),
-        Ok(Err(error)) => tracing::warn!(
-            store,
-            kind = error.kind.label(),
-            why = error.cause.map(|cause| cause.to_string()),
-            "the memory cannot be used; calls go on without it until it can"
-        ),
     }
 }
 

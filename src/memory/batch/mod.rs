@@ -1,7 +1,7 @@
 //! Operations of all calls, merged: those that come within a few milliseconds become one batch, and
 //! while one batch is at the store the next one gathers, so that merging costs no time under load.
 //!
-//! One task owns the store. It runs one batch after the other, which keeps the order of each user's
+//! One task asks the store. It runs one batch after the other, which keeps the order of each user's
 //! operations: a read sees what was written before it, by whichever call.
 
 mod bucket;
@@ -46,6 +46,7 @@ struct Queued {
 }
 
 struct Shared {
+    store: Arc<dyn Store>,
     service: Service,
     config: Config,
     counters: Counters,
@@ -65,14 +66,28 @@ impl Batcher {
     pub fn new(store: Arc<dyn Store>, service: Service, config: Config) -> Self {
         let (queue, queued) = mpsc::channel(config.queue_max.max(1));
         let shared = Arc::new(Shared {
+            store,
             service,
             config,
             counters: Counters::default(),
             closing: CancellationToken::new(),
             is_done: SetOnce::new(),
         });
-        tokio::spawn(serve(store, queued, Arc::clone(&shared)));
+        tokio::spawn(serve(queued, Arc::clone(&shared)));
         Self { queue, shared }
+    }
+
+    /// Connects to the store, so that the first operations need not.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub async fn prewarm(&self) -> Result<(), CallError> {
+        self.shared.store.prewarm().await
+    }
+
+    /// Which service the store is.
+    pub fn service(&self) -> Service {
+        self.shared.service
     }
 
     /// Runs operations; result `i` is that of `ops[i]`, and one that fails does not keep the others
@@ -170,7 +185,7 @@ impl Batcher {
 }
 
 /// Gathers batches and runs them, until nobody can queue any more.
-async fn serve(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Queued>, shared: Arc<Shared>) {
+async fn serve(mut queue: mpsc::Receiver<Queued>, shared: Arc<Shared>) {
     let rate = shared.config.batches_per_second_max;
     let mut bucket = TokenBucket::new(rate, Instant::now());
     loop {
@@ -178,7 +193,7 @@ async fn serve(store: Arc<dyn Store>, mut queue: mpsc::Receiver<Queued>, shared:
         if batch.is_empty() {
             break;
         }
-        run(&*store, batch, &shared).await;
+        run(batch, &shared).await;
     }
     // Nobody else sets it.
     shared.is_done.set(()).ok();
@@ -221,7 +236,7 @@ async fn gather(
 }
 
 /// Gives a batch to the store and the answers to those who wait.
-async fn run(store: &dyn Store, batch: Vec<Queued>, shared: &Shared) {
+async fn run(batch: Vec<Queued>, shared: &Shared) {
     let n_queued = batch.len();
     let is_awaited =
         |queued: &Queued| !(matches!(queued.op, MemoryOp::Get(..)) && queued.answer.is_closed());
@@ -240,7 +255,7 @@ async fn run(store: &dyn Store, batch: Vec<Queued>, shared: &Shared) {
         .map(|queued| (queued.op, queued.answer))
         .unzip();
     // One task serves all calls: a bug in a store must not end it.
-    let running = AssertUnwindSafe(async { store.run(ops).await }).catch_unwind();
+    let running = AssertUnwindSafe(async { shared.store.run(ops).await }).catch_unwind();
     let (results, failure) = match timeout(shared.config.timeout, running).await {
         Ok(Ok(results)) => (results, ErrorKind::Malformed),
         Ok(Err(_)) => {

@@ -268,6 +268,10 @@ impl Store for PostgresStore {
     fn run(&self, ops: Vec<MemoryOp>) -> BoxFuture<'_, Vec<Result<MemoryAnswer, CallError>>> {
         bulk::run(self, self.0.config.limits(), ops).boxed()
     }
+
+    fn prewarm(&self) -> BoxFuture<'_, Result<(), CallError>> {
+        self.probe()
+    }
 }
 
 impl Backend for PostgresStore {

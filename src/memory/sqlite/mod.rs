@@ -317,6 +317,10 @@ impl Store for SqliteStore {
     fn run(&self, ops: Vec<MemoryOp>) -> BoxFuture<'_, Vec<Result<MemoryAnswer, CallError>>> {
         bulk::run(self, self.0.config.limits(), ops).boxed()
     }
+
+    fn prewarm(&self) -> BoxFuture<'_, Result<(), CallError>> {
+        self.probe()
+    }
 }
 
 impl Backend for SqliteStore {

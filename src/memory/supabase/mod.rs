@@ -234,4 +234,8 @@ impl Store for SupabaseStore {
     fn run(&self, ops: Vec<MemoryOp>) -> BoxFuture<'_, Vec<Result<MemoryAnswer, CallError>>> {
         bulk::run(self, self.0.config.limits(), ops).boxed()
     }
+
+    fn prewarm(&self) -> BoxFuture<'_, Result<(), CallError>> {
+        self.ready().boxed()
+    }
 }

@@ -215,7 +215,7 @@ async fn a_file_that_can_only_be_used_in_the_middle_of_a_call_gets_what_was_said
         ..Config::default()
     };
     let pool = pool();
-    let opened = open(&settings, &SupabaseConfig::default(), &pool).await;
+    let opened = open(&settings, &SupabaseConfig::default(), &pool);
     let store = opened.expect("that is no error").expect("a store");
     let mut house = House::remembering(store).await;
     house.pools.push(pool.clone());

@@ -123,7 +123,7 @@ impl Place {
     /// A store on a pool of its own, as another worker would have.
     pub(super) async fn open(&self) -> Opened {
         let pool = ConnectionPool::new(pool::Config::default()).expect("a pool");
-        let store = open(&self.config().await, &self.supabase_config(), &pool).await;
+        let store = open(&self.config().await, &self.supabase_config(), &pool);
         Opened {
             store: store.expect("it opens").expect("there is one"),
             pool,

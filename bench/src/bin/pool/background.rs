@@ -40,9 +40,9 @@ pub(crate) async fn background(
         sqlite_path: directory.path().join("memory.db").display().to_string(),
         ..Config::default()
     };
-    let store = voxpool::memory::open(&config, &Default::default(), &side.pool)
-        .await?
-        .context("no store")?;
+    let store =
+        voxpool::memory::open(&config, &Default::default(), &side.pool)?.context("no store")?;
+    store.prewarm().await?;
     let recorder = RecorderConfig {
         side_by_side,
         profile_every_turns: n_turns as u32,

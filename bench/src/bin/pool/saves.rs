@@ -71,9 +71,8 @@ async fn into_store(
     supabase: &SupabaseConfig,
 ) -> Result<Saves> {
     let pool = ConnectionPool::new(Default::default())?;
-    let store = voxpool::memory::open(config, supabase, &pool)
-        .await?
-        .context("no store")?;
+    let store = voxpool::memory::open(config, supabase, &pool)?.context("no store")?;
+    store.prewarm().await?;
     let alone_per_second = alone(&*store).await?;
     let before = statements(&pool).await;
     let merged_per_second = merged(store, service).await?;

@@ -74,7 +74,7 @@ async fn a_postgres_that_is_not_there_at_the_start_is_used_when_it_comes() {
     server.kill();
     let (own, none) = (config(server.url(&database)), SupabaseConfig::default());
     let opened = open(&own, &none, &pool);
-    let store = opened.await.expect("that is no error").expect("a store");
+    let store = opened.expect("that is no error").expect("a store");
     let error = save_one(&*store, "k").await.unwrap_err();
     assert!(matches!(
         error.kind,

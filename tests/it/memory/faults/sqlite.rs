@@ -83,8 +83,9 @@ async fn a_file_that_cannot_be_used_at_the_start_is_used_when_it_can() {
         };
         let pool = ConnectionPool::new(config).unwrap();
         let (settings, none) = (sqlite_config(&path), SupabaseConfig::default());
-        let opened = open(&settings, &none, &pool).await;
+        let opened = open(&settings, &none, &pool);
         let store = opened.expect("that is no error").expect("a store");
+        store.prewarm().await.unwrap_err();
         let missing = async || pool.stats().await.missing.remove(&Service::Sqlite);
         let why = missing().await.expect("the statistics say so");
         assert!(why.contains(trouble.why), "{why}");

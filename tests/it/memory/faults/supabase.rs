@@ -263,10 +263,7 @@ async fn nobody_at_the_address_of_supabase_is_unavailable() {
         key: Pii::new(SECRET_KEY.to_owned()),
     };
     let config = config(String::new());
-    let store = open(&config, &settings, &pool)
-        .await
-        .unwrap()
-        .expect("a store");
+    let store = open(&config, &settings, &pool).unwrap().expect("a store");
     let error = save_one(&*store, "k").await.unwrap_err();
     assert!(matches!(
         error.kind,
