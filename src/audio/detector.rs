@@ -4,12 +4,18 @@
 //! more of it. Both are plain to see in the sound: what is far below the voice is none any more, and a
 //! breath has no pitch. Measured by `make bench-vad`; see ARCHITECTURE.md for the figures.
 
+use std::time::Duration;
+
 use silero::{CHUNK, Silero};
 
-use super::vad::{Vad, WINDOW_SAMPLES};
+use super::vad::{Judged, SAMPLE_RATE_HZ, Vad, WINDOW_SAMPLES};
 
 /// A window so much quieter than the voice before it is silence: 35 dB, as a ratio of amplitudes.
 const SILENT_RATIO: f32 = 0.0178;
+/// Samples of the parts of a window in which the end of a voice is looked for: 4 ms.
+const PART_SAMPLES: usize = 64;
+const PART: Duration =
+    Duration::from_micros(PART_SAMPLES as u64 * 1_000_000 / SAMPLE_RATE_HZ as u64);
 /// How the level of a voice fades from memory, for each window: 2.7 dB in a second.
 const LEVEL_DECAY: f32 = 0.995;
 /// Likelihood from which the level of a window is a voice's.
@@ -63,7 +69,7 @@ impl VoiceDetector {
 }
 
 impl Vad for VoiceDetector {
-    fn probability(&mut self, window: &[i16; WINDOW_SAMPLES]) -> f32 {
+    fn judge(&mut self, window: &[i16; WINDOW_SAMPLES]) -> Judged {
         self.pitch.push(window);
         let level = self.pitch.level();
         let probability = self.network.probability(window, level);
@@ -71,9 +77,13 @@ impl Vad for VoiceDetector {
             self.level = level.max(self.level * LEVEL_DECAY);
         }
         self.confirm(probability);
-        match self.is_confirmed && level >= self.level * SILENT_RATIO {
-            true => probability,
-            false => 0.0,
+        let silent = self.level * SILENT_RATIO;
+        match self.is_confirmed && level >= silent {
+            true => Judged {
+                probability,
+                silent_tail: PART * self.pitch.n_parts_below(silent),
+            },
+            false => Judged::default(),
         }
     }
 
@@ -160,6 +170,14 @@ impl Pitch {
         (product(window, window) / WINDOW_SAMPLES as f32).sqrt()
     }
 
+    /// How many parts at the end of the last window are below this level.
+    fn n_parts_below(&self, level: f32) -> u32 {
+        let (parts, _) = self.past[WINDOW_SAMPLES..].as_chunks::<PART_SAMPLES>();
+        let loud = level * level * PART_SAMPLES as f32;
+        let is_silent = |part: &&[f32; PART_SAMPLES]| product(&**part, &**part) < loud;
+        parts.iter().rev().take_while(is_silent).count() as u32
+    }
+
     fn is_heard(&self) -> bool {
         let now = &self.past[PERIODS.end..];
         let energy = product(now, now);
@@ -197,7 +215,7 @@ mod tests {
         let (windows, _) = samples.as_chunks::<WINDOW_SAMPLES>();
         let judged: Vec<bool> = windows
             .iter()
-            .map(|window| vad.probability(window) > 0.5)
+            .map(|window| vad.judge(window).probability > 0.5)
             .collect();
         let half = &judged[judged.len() / 2..];
         half.iter().filter(|is_voice| **is_voice).count() as f32 / half.len() as f32
@@ -234,13 +252,34 @@ mod tests {
             let mut vad = VoiceDetector::new();
             let sound = [vec![3; quiet * WINDOW_SAMPLES], vowels()].concat();
             let (windows, _) = sound.as_chunks::<WINDOW_SAMPLES>();
-            let mut judged = windows.iter().map(|window| vad.probability(window));
-            judged.position(|probability| probability > 0.5).unwrap() - quiet
+            let mut judged = windows.iter().map(|window| vad.judge(window));
+            judged.position(|it| it.probability > 0.5).unwrap() - quiet
         };
         let soon = onset(8);
         for quiet in [16, 17, 18, 200, 2_001] {
             let late = onset(quiet);
             assert!(late.abs_diff(soon) <= 2, "{late} windows, not {soon}");
+        }
+    }
+
+    /// However the windows fall, the end of a voice is found to 4 ms.
+    #[test]
+    fn the_end_of_a_voice_is_found_within_its_window() {
+        let voice = vowels();
+        for n_cut in [0, 40, 64, 100, 128, 192, 255] {
+            let mut vad = VoiceDetector::new();
+            // The middle of a syllable.
+            let end = 22_000 / WINDOW_SAMPLES * WINDOW_SAMPLES + WINDOW_SAMPLES - n_cut;
+            let sound = [&voice[..end], &[0; 4 * WINDOW_SAMPLES]].concat();
+            let (windows, _) = sound.as_chunks::<WINDOW_SAMPLES>();
+            let judged: Vec<Judged> = windows.iter().map(|window| vad.judge(window)).collect();
+            let last = judged.iter().rposition(|it| it.probability > 0.5).unwrap();
+            assert_eq!(last, 22_000 / WINDOW_SAMPLES);
+            let silent = (judged[last].silent_tail.as_micros() * 16 / 1_000) as usize;
+            assert!(
+                n_cut.abs_diff(silent) < PART_SAMPLES,
+                "{silent} samples, not {n_cut}"
+            );
         }
     }
 

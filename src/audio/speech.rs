@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::vad::Judged;
 use crate::units;
 
 /// Settings of voice activity detection.
@@ -178,11 +179,11 @@ impl SpeechGate {
     }
 
     /// Takes the next window, of the given length.
-    pub fn push(&mut self, probability: f32, window: Duration) -> Option<SpeechEvent> {
+    pub fn push(&mut self, judged: Judged, window: Duration) -> Option<SpeechEvent> {
         match self.state {
-            State::Silent => self.push_silent(probability, window),
-            State::Speaking => self.push_speaking(probability, window),
-            State::Paused => self.push_paused(probability, window),
+            State::Silent => self.push_silent(judged.probability, window),
+            State::Speaking => self.push_speaking(judged, window),
+            State::Paused => self.push_paused(judged.probability, window),
         }
     }
 
@@ -200,12 +201,13 @@ impl SpeechGate {
         })
     }
 
-    fn push_speaking(&mut self, probability: f32, window: Duration) -> Option<SpeechEvent> {
+    fn push_speaking(&mut self, judged: Judged, window: Duration) -> Option<SpeechEvent> {
+        let probability = judged.probability;
         if probability >= self.config.deactivation {
-            self.silence = Duration::ZERO;
-            self.fade = match probability >= FADING {
-                true => Duration::ZERO,
-                false => (self.fade + window).min(FADE_MAX),
+            // All of a fading window counts already.
+            (self.fade, self.silence) = match probability >= FADING {
+                true => (Duration::ZERO, judged.silent_tail),
+                false => ((self.fade + window).min(FADE_MAX), Duration::ZERO),
             };
             return None;
         }
@@ -264,7 +266,8 @@ mod tests {
             .iter()
             .flat_map(|(probability, n)| std::iter::repeat_n(*probability, *n));
         for (at, probability) in windows.enumerate() {
-            events.extend(gate.push(probability, WINDOW).map(|event| (at, event)));
+            let judged = Judged::throughout(probability);
+            events.extend(gate.push(judged, WINDOW).map(|event| (at, event)));
         }
         assert_eq!(events, expected);
     }
@@ -319,6 +322,29 @@ mod tests {
                 (115, SpeechEvent::Paused { silence: ms(160) }),
             ],
         );
+    }
+
+    #[test]
+    fn silence_counts_from_within_the_last_window_of_a_voice() {
+        let silence = |probability: f32, silent_tail: Duration| {
+            let mut gate = SpeechGate::new(Config::default());
+            for _ in 0..10 {
+                gate.push(Judged::throughout(0.95), WINDOW);
+            }
+            let last = Judged {
+                probability,
+                silent_tail,
+            };
+            gate.push(last, WINDOW);
+            let mut silent = (0..30).filter_map(|_| gate.push(Judged::throughout(0.1), WINDOW));
+            silent.next().expect("it pauses")
+        };
+        let paused = |silence| SpeechEvent::Paused { silence };
+        assert_eq!(silence(0.95, ms(0)), paused(ms(96)));
+        assert_eq!(silence(0.95, ms(8)), paused(ms(104)));
+        assert_eq!(silence(0.95, ms(12)), paused(ms(92)));
+        // The whole window is one in which it faded.
+        assert_eq!(silence(0.5, ms(12)), paused(ms(96)));
     }
 
     #[test]

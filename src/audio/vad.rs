@@ -3,16 +3,37 @@
 //! Who tells is [`super::detector`]; what to make of the likelihoods (where speech begins and ends) is
 //! [`super::speech`]'s business.
 
+use std::time::Duration;
+
 /// Samples per second that a [`Vad`] takes.
 pub const SAMPLE_RATE_HZ: u32 = 16_000;
 
 /// Samples of one window: 16 ms.
 pub const WINDOW_SAMPLES: usize = 256;
 
+/// What a [`Vad`] makes of a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Judged {
+    /// The likelihood that it holds a voice: 0 to 1.
+    pub probability: f32,
+    /// How long before its end the voice in it fell silent. It may go on in the next one.
+    pub silent_tail: Duration,
+}
+
+impl Judged {
+    /// The same likelihood for all of a window.
+    pub const fn throughout(probability: f32) -> Self {
+        Self {
+            probability,
+            silent_tail: Duration::ZERO,
+        }
+    }
+}
+
 /// Judges windows of sound, in order.
 pub trait Vad: Send {
-    /// The likelihood, 0 to 1, that the window holds a voice. Windows are 16 kHz mono.
-    fn probability(&mut self, window: &[i16; WINDOW_SAMPLES]) -> f32;
+    /// Whether the window holds a voice. Windows are 16 kHz mono.
+    fn judge(&mut self, window: &[i16; WINDOW_SAMPLES]) -> Judged;
 
     /// Forgets what was heard: the next window belongs to another source.
     fn reset(&mut self);

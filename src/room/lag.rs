@@ -1,7 +1,8 @@
-//! How old the user's sound is when it gets here: packets wait in the jitter buffer until their turn.
+//! How old the user's sound is when it gets here: an encoder looks ahead before it lets sound go, and
+//! packets wait in the jitter buffer until their turn.
 //!
-//! Read from the engine's statistics (W3C: `jitterBufferDelay`), so it is true for any engine. The way
-//! through the network is not known and not in it.
+//! The wait is read from the engine's statistics (W3C: `jitterBufferDelay`), so it is true for any engine.
+//! The way through the network is not known and not in it.
 
 use std::time::Duration;
 
@@ -12,6 +13,12 @@ use livekit::webrtc::stats::RtcStats;
 
 /// How often it is read: a jitter buffer changes its delay within seconds.
 const READ_EVERY: Duration = Duration::from_millis(500);
+
+/// By so much sound is late when it comes out of a decoder: the encoder looked ahead.
+///
+/// Source: libopus 1.5, `OPUS_GET_LOOKAHEAD` for voice and for music (`src/opus_encoder.c`): 312 samples at
+/// 48 kHz, at every rate.
+const CODEC_DELAY: Duration = Duration::from_micros(6_500);
 
 /// What lies longer says something about the statistics rather than about the sound.
 const LAG_MAX: Duration = Duration::from_millis(400);
@@ -63,7 +70,7 @@ fn between(before: Sums, after: Sums) -> Option<Duration> {
         .filter(|n| *n > 0)?;
     let average = (after.seconds - before.seconds) / samples as f64;
     let lag = Duration::try_from_secs_f64(average).ok()?;
-    (lag <= LAG_MAX).then_some(lag)
+    (lag <= LAG_MAX).then_some(lag + CODEC_DELAY)
 }
 
 fn read(track: RemoteAudioTrack) -> BoxFuture<'static, Option<Sums>> {
@@ -92,7 +99,7 @@ mod tests {
     #[test]
     fn the_lag_is_that_of_the_latest_sound() {
         let lag = between(sums(48_000, 4_800.0), sums(72_000, 6_000.0));
-        assert_eq!(lag, Some(Duration::from_millis(50)));
+        assert_eq!(lag, Some(Duration::from_millis(50) + CODEC_DELAY));
     }
 
     #[test]

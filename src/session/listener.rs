@@ -6,7 +6,7 @@ use super::BoxVad;
 use crate::audio::AudioFrame;
 use crate::audio::speech::{self, SpeechGate};
 use crate::audio::utterance::UtteranceBuffer;
-use crate::audio::vad::{SAMPLE_RATE_HZ, WINDOW_SAMPLES, Windows};
+use crate::audio::vad::{Judged, SAMPLE_RATE_HZ, WINDOW_SAMPLES, Windows};
 use crate::room::UserState;
 use crate::turn::{self, SessionTime, TurnInput, TurnMachine, TurnOutput};
 
@@ -56,7 +56,7 @@ impl Listener {
         let (vad, gate) = (&mut self.vad, &mut self.gate);
         let mut events = Vec::new();
         self.windows.push(&frame.samples, |window| {
-            events.extend(gate.push(vad.probability(window), WINDOW));
+            events.extend(gate.push(vad.judge(window), WINDOW));
         });
         let mut outputs = Vec::new();
         for event in events {
@@ -89,7 +89,7 @@ impl Listener {
             self.last_frame_at = now;
             let n_windows = missing.as_micros() / WINDOW.as_micros();
             for _ in 0..n_windows {
-                if let Some(event) = self.gate.push(0.0, WINDOW) {
+                if let Some(event) = self.gate.push(Judged::default(), WINDOW) {
                     outputs.extend(self.machine.input(now, TurnInput::Speech(event)));
                 }
             }

@@ -25,7 +25,7 @@ pub fn hear(samples: &[i16]) -> Heard {
         windows.push(frame, |window| {
             n_windows += 1;
             let now = (WINDOW * n_windows).as_secs_f64();
-            match gate.push(vad.probability(window), WINDOW) {
+            match gate.push(vad.judge(window), WINDOW) {
                 Some(SpeechEvent::Started { onset_ago }) => speeches.push(Detected {
                     started_at: now,
                     from: now - onset_ago.as_secs_f64(),

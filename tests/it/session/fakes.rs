@@ -15,7 +15,7 @@ use futures::{FutureExt, StreamExt, stream};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use voxpool::audio::AudioFrame;
-use voxpool::audio::vad::{Vad, WINDOW_SAMPLES};
+use voxpool::audio::vad::{Judged, Vad, WINDOW_SAMPLES};
 use voxpool::chat::{ChatContext, ChatItem, ToolCall, ToolOutput, ToolSpec};
 use voxpool::error::{CallError, ErrorKind, Service};
 use voxpool::llm::{ChatRequest, Llm, LlmEvent};
@@ -42,12 +42,9 @@ pub(super) fn error(kind: ErrorKind) -> CallError {
 pub(super) struct FakeVad;
 
 impl Vad for FakeVad {
-    fn probability(&mut self, window: &[i16; WINDOW_SAMPLES]) -> f32 {
-        if window.iter().any(|sample| *sample != 0) {
-            0.9
-        } else {
-            0.05
-        }
+    fn judge(&mut self, window: &[i16; WINDOW_SAMPLES]) -> Judged {
+        let is_voice = window.iter().any(|sample| *sample != 0);
+        Judged::throughout(if is_voice { 0.9 } else { 0.05 })
     }
 
     fn reset(&mut self) {}

@@ -101,3 +101,19 @@ impl OpusEncoder {
         Ok(&self.packet[..bytes])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who dates sound by when it came out of a decoder relies on it.
+    #[test]
+    fn an_encoder_looks_ahead_six_and_a_half_ms_at_every_rate() {
+        for (rate, channels) in [(16_000, 1), (24_000, 1), (48_000, 1), (48_000, 2)] {
+            let format = PcmFormat::exactly(rate, channels).unwrap();
+            let mut encoder = OpusEncoder::new(format, &EncoderSettings::default()).unwrap();
+            let ahead = encoder.encoder.get_lookahead().unwrap();
+            assert_eq!(ahead * 2_000, rate as i32 * 13, "{rate} Hz, {channels}");
+        }
+    }
+}
