@@ -166,7 +166,8 @@ impl JitterBuffer {
         }
         self.make_room(packet.sequence);
         let slot = self.packets.insert(packet.sequence);
-        (slot.timestamp, slot.ticks, slot.arrival_ms) = (timestamp, ticks, arrival_ms);
+        (slot.timestamp, slot.ticks) = (timestamp, ticks);
+        slot.on_time_ms = arrival_ms - delay_ms;
         slot.is_redundant = packet.is_redundant;
         slot.payload.clear();
         slot.payload.extend_from_slice(packet.payload);

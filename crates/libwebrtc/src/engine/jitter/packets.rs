@@ -13,8 +13,8 @@ pub(super) struct Packet {
     pub(super) timestamp: i64,
     /// How long it sounds.
     pub(super) ticks: u32,
-    /// Milliseconds since the stream began.
-    pub(super) arrival_ms: f64,
+    /// When it would have come without relative delay, in milliseconds since the stream began.
+    pub(super) on_time_ms: f64,
     /// It came within a later packet (RED).
     pub(super) is_redundant: bool,
     pub(super) payload: Vec<u8>,

@@ -102,7 +102,7 @@ impl JitterBuffer {
             return Step::Play;
         }
         if missing == 0 || gap > GAP_TICKS_MAX {
-            let is_due = has_waited(first, now_ms, self.delay.wait_ms(self.packet_ms()));
+            let is_due = self.has_waited(first, now_ms, self.delay.wait_ms(self.packet_ms()));
             return if is_due { Step::Play } else { Step::Pause };
         }
         let ticks = self.lost_packet_ticks(gap, missing);
@@ -128,7 +128,16 @@ impl JitterBuffer {
             .last()
             .map_or(0, |last| last.end() - first.timestamp);
         ms_of_ticks(there) >= self.delay.target_ms(packet_ms) * share
-            || has_waited(first, now_ms, self.delay.wait_ms(packet_ms) * share)
+            || self.has_waited(first, now_ms, self.delay.wait_ms(packet_ms) * share)
+    }
+
+    /// Whether a packet that sound begins with will have waited for so long when it sounds, to the nearest
+    /// pull: what is ready comes before it. One that was late has waited on its way: counted from its
+    /// arrival, all that follows would be as late.
+    fn has_waited(&self, first: &Packet, now_ms: f64, wait_ms: f64) -> bool {
+        let ready = self.format.ticks_of_samples(self.queue.frames());
+        let sounds_at_ms = now_ms + ms_of_ticks(i64::from(ready));
+        sounds_at_ms - first.on_time_ms >= wait_ms - PULL_MS / 2.0
     }
 
     /// Length of each of `missing` packets that leave a gap.
@@ -283,11 +292,6 @@ impl JitterBuffer {
     pub(super) fn packet_ms(&self) -> f64 {
         ms_of_ticks(i64::from(self.packet_ticks))
     }
-}
-
-/// Whether a packet that sound begins with has waited for so long, to the nearest pull.
-fn has_waited(packet: &Packet, now_ms: f64, wait_ms: f64) -> bool {
-    now_ms - packet.arrival_ms >= wait_ms - PULL_MS / 2.0
 }
 
 /// How the next sound is joined on after so much was lost.

@@ -170,8 +170,8 @@ fn comfort_noise_in_dtx_is_not_concealment() {
 }
 
 /// A voice that speaks for 600 ms every 4 s, as `AudioQueue` hands it on: nothing for 90 ms, then
-/// silence.
-fn speaks_now_and_then(leaves_out_gaps: bool) -> JitterStats {
+/// silence. The first packet of each is so late.
+fn speaks_now_and_then(leaves_out_gaps: bool, first_late_ms: u64) -> JitterStats {
     let format = SendFormat {
         opus_payload_type: 111,
         red: None,
@@ -200,6 +200,8 @@ fn speaks_now_and_then(leaves_out_gaps: bool) -> JitterStats {
         };
         let at = Duration::from_millis(n * 10);
         send.push(start + at, captured, |p| {
+            let late_ms = if place == 0 { first_late_ms } else { 0 };
+            let at = at + Duration::from_millis(late_ms);
             let sent = Sent {
                 ssrc: 1,
                 payload_type: p.payload_type,
@@ -216,9 +218,23 @@ fn speaks_now_and_then(leaves_out_gaps: bool) -> JitterStats {
 
 #[test]
 fn pauses_between_answers_do_not_look_like_a_slow_path() {
-    let target_ms = |leaves_out_gaps| speaks_now_and_then(leaves_out_gaps).target_delay_ms;
+    let target_ms = |leaves_out_gaps| speaks_now_and_then(leaves_out_gaps, 0).target_delay_ms;
     assert_eq!(target_ms(true), 35.0);
     assert!(target_ms(false) > 100.0, "what it is for");
+}
+
+/// Neither what is left of made-up sound nor a first packet that is late delays an answer.
+#[test]
+fn an_answer_begins_when_it_should() {
+    for first_late_ms in [0, 5, 10] {
+        let stats = speaks_now_and_then(true, first_late_ms);
+        let average_ms = |sum_s: f64| 1e3 * sum_s / stats.samples_delayed as f64;
+        let above_ms = average_ms(stats.delay_sum_s) - average_ms(stats.target_delay_sum_s);
+        assert!(
+            above_ms < 3.0,
+            "{above_ms} ms, the first {first_late_ms} late"
+        );
+    }
 }
 
 #[test]
