@@ -277,7 +277,7 @@ impl Entry {
             (Some(_), Some(kind)) => verdict(self.gate.key.service, kind),
             (Some(_), None) => Verdict::Good,
         };
-        if verdict == Verdict::Good {
+        if matches!(verdict, Verdict::Good | Verdict::Busy) {
             let mut last_answer =
                 (self.gate.last_answer.lock()).unwrap_or_else(PoisonError::into_inner);
             *last_answer = Some(Instant::now());
@@ -290,7 +290,7 @@ impl Entry {
             let sample = match verdict {
                 _ if is_overload => Sample::Overload,
                 Verdict::Good => Sample::Answered((attempts == 1).then(|| self.began.elapsed())),
-                Verdict::Bad | Verdict::Unknown => Sample::Unknown,
+                Verdict::Bad | Verdict::Busy | Verdict::Unknown => Sample::Unknown,
             };
             places.settle(self.operation, sample, self.began);
         }
@@ -322,6 +322,7 @@ impl Entry {
 fn verdict(service: Service, kind: ErrorKind) -> Verdict {
     match kind {
         kind if kind.counts_against(service) => Verdict::Bad,
+        ErrorKind::RateLimited => Verdict::Busy,
         ErrorKind::CircuitOpen | ErrorKind::Saturated => Verdict::Unknown,
         _ => Verdict::Good,
     }

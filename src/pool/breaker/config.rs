@@ -19,7 +19,8 @@ pub struct Config {
     pub calls_min: u32,
     /// Share of failed calls that opens the breaker, above 0 to 1.
     pub failure_ratio: f64,
-    /// Failures without a success between them that open it, however few the calls.
+    /// Failures without a success between them that open it, however few the calls. A 429 counts here and
+    /// not for `failure_ratio`.
     pub failures_in_a_row: u32,
     /// How long calls are refused; doubles with every failed probe.
     #[serde(rename = "open_seconds", with = "seconds")]

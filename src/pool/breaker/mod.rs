@@ -53,6 +53,9 @@ pub(super) enum Verdict {
     Good,
     /// It fails.
     Bad,
+    /// It is there and takes no more at the moment. One that takes some of what it is asked is asked less
+    /// at once (`adaptive.rs`); only one that takes nothing is left alone.
+    Busy,
     /// Nothing: the call was dropped, or never got that far.
     Unknown,
 }
@@ -139,12 +142,12 @@ impl Breaker {
         }
         match &mut self.state {
             State::Closed(_) if verdict == Verdict::Unknown => None,
-            State::Closed(_) => self.record(1, verdict == Verdict::Bad, now, jitter),
+            State::Closed(_) => self.record(1, verdict, now, jitter),
             State::HalfOpen { probing, succeeded } => {
                 *probing -= 1;
                 match verdict {
                     Verdict::Unknown => None,
-                    Verdict::Bad => Some(self.open(now, jitter)),
+                    Verdict::Bad | Verdict::Busy => Some(self.open(now, jitter)),
                     Verdict::Good => {
                         *succeeded += 1;
                         (*succeeded >= self.rules.probes).then(|| self.close(now))
@@ -168,7 +171,7 @@ impl Breaker {
         }
         match &self.state {
             // The call was counted when it was settled.
-            State::Closed(_) => self.record(0, true, now, jitter),
+            State::Closed(_) => self.record(0, Verdict::Bad, now, jitter),
             State::HalfOpen { .. } => Some(self.open(now, jitter)),
             State::Open { .. } => None,
         }
@@ -178,14 +181,14 @@ impl Breaker {
     fn record(
         &mut self,
         calls: u32,
-        is_failure: bool,
+        verdict: Verdict,
         now: Instant,
         jitter: f64,
     ) -> Option<Transition> {
         let State::Closed(window) = &mut self.state else {
             return None;
         };
-        let is_too_much = window.record(&self.rules, now, calls, is_failure);
+        let is_too_much = window.record(&self.rules, now, calls, verdict);
         is_too_much.then(|| self.open(now, jitter))
     }
 

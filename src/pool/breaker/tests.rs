@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use BreakerState::{Closed, HalfOpen, Open};
-use Verdict::{Bad, Good, Unknown};
+use Verdict::{Bad, Busy, Good, Unknown};
 
 fn rules() -> Config {
     Config {
@@ -100,6 +100,24 @@ fn half_of_enough_calls_open_it() {
     assert_eq!(script.state(), Closed);
     script.call(Bad);
     assert_eq!(script.state(), Open, "5 of 10");
+}
+
+#[test]
+fn a_busy_service_is_left_alone_only_if_it_takes_nothing() {
+    let mut script = Script::new();
+    for _ in 0..100 {
+        for _ in 0..4 {
+            script.call(Busy);
+        }
+        script.call(Good);
+    }
+    assert_eq!(script.state(), Closed);
+    for _ in 0..5 {
+        script.call(Busy);
+    }
+    assert_eq!(script.state(), Open);
+    script.pass(5.0).call(Busy);
+    assert_eq!(script.wait(), Some(Duration::from_secs(10)));
 }
 
 #[test]
@@ -239,7 +257,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let verdict = prop_oneof![Just(Good), Just(Bad), Just(Unknown)];
+    let verdict = prop_oneof![Just(Good), Just(Bad), Just(Busy), Just(Unknown)];
     prop_oneof![
         (0u32..20_000).prop_map(Step::Wait),
         Just(Step::Begin),

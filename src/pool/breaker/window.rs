@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use super::Config;
+use super::{Config, Verdict};
 
 /// Parts of the window that are forgotten together.
 const SLOTS: u32 = 10;
@@ -30,7 +30,7 @@ impl Window {
         rules: &Config,
         now: Instant,
         calls: u32,
-        is_failure: bool,
+        verdict: Verdict,
     ) -> bool {
         while (self.slots.front()).is_some_and(|slot| now - slot.began >= rules.window) {
             self.slots.pop_front();
@@ -48,9 +48,10 @@ impl Window {
         }
         if let Some(slot) = self.slots.back_mut() {
             slot.calls = slot.calls.saturating_add(calls);
+            let is_failure = verdict == Verdict::Bad;
             slot.failures = slot.failures.saturating_add(u32::from(is_failure));
         }
-        if !is_failure {
+        if verdict == Verdict::Good {
             self.failures_in_a_row = 0;
             return false;
         }
