@@ -124,8 +124,13 @@ impl Place {
     pub(super) async fn open(&self) -> Opened {
         let pool = ConnectionPool::new(pool::Config::default()).expect("a pool");
         let store = open(&self.config().await, &self.supabase_config(), &pool);
+        let store = store
+            .expect("the settings are right")
+            .expect("there is one");
+        // As a worker's start does.
+        store.prewarm().await.expect("it can be used");
         Opened {
-            store: store.expect("it opens").expect("there is one"),
+            store,
             pool,
             service: self.service(),
         }
