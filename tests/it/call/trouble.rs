@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use offline_openai::Server;
+use offline_openai::{Server, ServerHandle};
 use serde_json::json;
 use tokio_util::task::AbortOnDropHandle;
 use voxpool::pool::{BreakerState, BreakerStats, HostStats};
@@ -60,28 +60,57 @@ async fn breaker(house: &House) -> BreakerStats {
     host.breaker.expect("breakers are on")
 }
 
+/// A house whose model is behind a link that can be broken, with the pool's monitor at work.
+struct FarModel {
+    house: House,
+    link: Link,
+    model: ServerHandle,
+    monitor: AbortOnDropHandle<()>,
+}
+
+impl FarModel {
+    /// `settings` say how the model is reached.
+    async fn open(settings: impl Fn(&Link, &mut Options)) -> Self {
+        let (address, model) = Server::bind(offline_openai::Config::default())
+            .await
+            .expect("the model starts");
+        let link = Link::to(&address.to_string()).await;
+        let options = || {
+            let mut options = Options::default();
+            options.pool.retries_max = 1;
+            options.pool.breaker.failures_in_a_row = 1;
+            options.pool.breaker.open = Duration::from_millis(500);
+            settings(&link, &mut options);
+            options
+        };
+        let welcome = Greeting {
+            text: "Welcome.".to_owned(),
+            ..Greeting::default()
+        };
+        let house = House::open_as(None, welcome, None, options).await;
+        house.pool.watch(&[house.stages.llm.endpoint().clone()]);
+        let pool = house.pool.clone();
+        let monitor = tokio::spawn(async move { pool.monitor().await });
+        Self {
+            house,
+            link,
+            model,
+            monitor: AbortOnDropHandle::new(monitor),
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_that_is_gone_or_silent_is_apologised_for_and_back_before_anybody_asks() {
-    let (address, model) = Server::bind(offline_openai::Config::default())
-        .await
-        .expect("the model starts");
-    let link = Link::to(&address.to_string()).await;
-    let options = || {
-        let mut options = Options::default();
+    let FarModel {
+        house,
+        link,
+        model,
+        monitor,
+    } = FarModel::open(|link, options| {
         options.llm.base_url = format!("http://{}/v1", link.address);
-        options.pool.retries_max = 1;
-        options.pool.breaker.failures_in_a_row = 1;
-        options.pool.breaker.open = Duration::from_millis(500);
-        options
-    };
-    let welcome = Greeting {
-        text: "Welcome.".to_owned(),
-        ..Greeting::default()
-    };
-    let house = House::open_as(None, welcome, None, options).await;
-    house.pool.watch(&[house.stages.llm.endpoint().clone()]);
-    let pool = house.pool.clone();
-    let monitor = AbortOnDropHandle::new(tokio::spawn(async move { pool.monitor().await }));
+    })
+    .await;
     let at_rest = house.at_rest().await;
     for trouble in ["refused", "silent"] {
         let caller = Caller::join(&house.server.url(), trouble).await;
@@ -119,31 +148,20 @@ async fn a_model_that_is_gone_or_silent_is_apologised_for_and_back_before_anybod
 /// An outage of DNS: the name of the model's server cannot be resolved, and the server is well.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_whose_name_is_gone_is_not_missed_at_first_and_back_before_anybody_asks() {
-    let (address, model) = Server::bind(offline_openai::Config::default())
-        .await
-        .expect("the model starts");
-    let link = Link::to(&address.to_string()).await;
-    let port = link.address.trim_start_matches("127.0.0.1:");
     let names = Names::default();
-    let options = || {
-        let mut options = Options::default();
+    let FarModel {
+        house,
+        link,
+        model,
+        monitor,
+    } = FarModel::open(|link, options| {
+        let port = link.address.trim_start_matches("127.0.0.1:");
         options.llm.base_url = format!("http://model.test:{port}/v1");
         options.names = Some(names.clone());
         // Each connection that is new needs the name.
         options.pool.dns_ttl = Duration::ZERO;
-        options.pool.retries_max = 1;
-        options.pool.breaker.failures_in_a_row = 1;
-        options.pool.breaker.open = Duration::from_millis(500);
-        options
-    };
-    let welcome = Greeting {
-        text: "Welcome.".to_owned(),
-        ..Greeting::default()
-    };
-    let house = House::open_as(None, welcome, None, options).await;
-    house.pool.watch(&[house.stages.llm.endpoint().clone()]);
-    let pool = house.pool.clone();
-    let monitor = AbortOnDropHandle::new(tokio::spawn(async move { pool.monitor().await }));
+    })
+    .await;
     let at_rest = house.at_rest().await;
     eventually("the monitor has looked", async || {
         host(&house).await?.last_check
