@@ -159,7 +159,8 @@ async fn connect(config: Config, room: &str, identity: Option<&str>) -> anyhow::
     );
     let (jobs, _) = agent(&config)?;
     let jobs = Arc::new(jobs);
-    let outcome = alongside(job.run(Arc::clone(&jobs) as _, stops), jobs.monitor()).await;
+    let upkeep = join(jobs.open_memory(), jobs.monitor()).map(drop);
+    let outcome = alongside(job.run(Arc::clone(&jobs) as _, stops), upkeep).await;
     jobs.close().await;
     match outcome {
         JobOutcome::Success => Ok(ExitCode::SUCCESS),
@@ -176,7 +177,8 @@ async fn console(config: Config, identity: &str) -> anyhow::Result<ExitCode> {
     let stops = signals(false).context("signals cannot be listened to")?;
     let (jobs, _) = agent(&config)?;
     let talk = Box::pin(console::run(&jobs, identity, stops));
-    let code = alongside(talk, jobs.monitor()).await;
+    let upkeep = join(jobs.open_memory(), jobs.monitor()).map(drop);
+    let code = alongside(talk, upkeep).await;
     jobs.close().await;
     code.context("the terminal cannot be written to")
 }

@@ -110,12 +110,14 @@ impl AgentJobs {
                 });
             join_all(greetings).await;
         };
-        let memory = async {
-            if let Some(memories) = &self.memories {
-                memories.prewarm().await;
-            }
-        };
-        tokio::join!(greeting, memory, self.open_connections());
+        tokio::join!(greeting, self.open_memory(), self.open_connections());
+    }
+
+    /// Connects to the memory, and says once how it is.
+    pub async fn open_memory(&self) {
+        if let Some(memories) = &self.memories {
+            memories.prewarm().await;
+        }
     }
 
     pub(super) async fn open_connections(&self) {

@@ -3,8 +3,8 @@
 //! **Invariant:** a [`Lease`] is the only way to the HTTP client, and only the stack hands one out,
 //! so no request leaves the process without a place, a deadline and a line in the statistics.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -14,10 +14,12 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::classify;
+use super::connector::awaited;
 use super::endpoint::Endpoint;
 use super::gate::Entry;
 use super::limits::Permit;
 use super::recorder::InFlight;
+use super::slots::Taken;
 use super::spec::CallSpec;
 use crate::error::{CallError, ErrorKind};
 
@@ -71,6 +73,7 @@ impl Call {
         progress.was_admitted.store(true, Ordering::Relaxed);
         progress.attempts.fetch_add(1, Ordering::Relaxed);
         let lease = Lease(Arc::new(Leased {
+            slot: OnceLock::new(),
             _permit: permit,
             entry: self.entry,
             shared,
@@ -95,9 +98,10 @@ impl Call {
 #[derive(Clone)]
 pub struct Lease(Arc<Leased>);
 
-/// Holds no client: a stream that lives long must not keep the idle connections of one that was
-/// replaced.
 struct Leased {
+    /// The connection of its requests, which come one after the other. Returned before the place is,
+    /// so that who gets that finds it.
+    slot: OnceLock<Taken>,
     _permit: Option<Permit>,
     entry: Option<Arc<Entry>>,
     shared: Arc<Shared>,
@@ -148,11 +152,14 @@ impl Lease {
     /// Sends a request and returns the answer whatever its status.
     pub(super) async fn execute_any(&self, request: Request) -> Result<Response, CallError> {
         let shared = &self.0.shared;
-        let generation = shared.http.current();
         let host = request.url().host_str().map(str::to_owned);
-        match generation.client.execute(request).await {
+        let slot = self.slot();
+        let client = slot.map_or_else(|| shared.http.library(), |slot| slot.client.clone());
+        match awaited(client.execute(request)).await {
             Ok(response) => {
-                generation.note_answer();
+                if let Some(slot) = slot {
+                    shared.http.answered(slot, &response);
+                }
                 if let Some(info) = response.extensions().get::<HttpInfo>() {
                     shared.ledger.answered(self.0.spec.service, info);
                 }
@@ -164,7 +171,9 @@ impl Lease {
                         .progress
                         .met_dead_socket
                         .store(true, Ordering::Relaxed);
-                    shared.http.evict(&generation);
+                    if let Some(slot) = slot {
+                        shared.http.evict(slot);
+                    }
                 } else if error.is_connect()
                     && let Some(host) = host
                 {
@@ -173,6 +182,13 @@ impl Lease {
                 Err(classify::no_answer(self.asked(), error))
             }
         }
+    }
+
+    /// The connection of this attempt, if its service has hosts.
+    fn slot(&self) -> Option<&Taken> {
+        let host = self.0.spec.host.as_ref()?;
+        let slot = &self.0.slot;
+        Some(slot.get_or_init(|| self.0.shared.http.take(host)))
     }
 
     /// Reads a whole answer of at most `bytes_max` bytes.
@@ -187,9 +203,19 @@ impl Lease {
                     return Err(self.malformed("the answer is longer than allowed"));
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => return Ok(body.into()),
+                Ok(None) => {
+                    self.read_whole();
+                    return Ok(body.into());
+                }
                 Err(error) => return Err(self.broken(error)),
             }
+        }
+    }
+
+    /// Takes note that an answer was read to its end, so that its connection is used again.
+    pub(super) fn read_whole(&self) {
+        if let Some(slot) = self.0.slot.get() {
+            slot.read();
         }
     }
 

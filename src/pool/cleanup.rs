@@ -96,7 +96,8 @@ impl ConnectionPool {
             report.retry_in_seconds = Some(wait.as_secs_f64());
             return report;
         }
-        report.is_done = self.0.shared.http.replace();
+        report.is_done = true;
+        self.0.shared.http.drop_all_idle();
         self.drop_idle_sockets();
         let backends = self.0.backends.all();
         join_all(backends.iter().map(|backend| backend.cleanup())).await;

@@ -14,14 +14,13 @@ pub struct Config {
     /// `false` makes a fresh HTTP client for each request, without kept connections: for
     /// measurements of what the pool is worth, and nothing else.
     pub enabled: bool,
-    /// HTTP requests in flight that callers wait for, to all hosts together; each takes at most one
-    /// connection. Those of `background_max` come on top, and as many WebSockets in use as this for
-    /// each service and stage that has some.
+    /// HTTP connections to all hosts together, in use or kept, and so requests in flight. WebSockets
+    /// come on top: as many in use as this for each service and stage that has some.
     pub connections_max: usize,
-    /// Requests in flight to one host, and idle connections kept to it.
+    /// HTTP connections to one host, in use or kept, and so requests in flight to it.
     pub connections_per_host_max: usize,
-    /// Requests in flight that no caller waits for, to all hosts together. They come on top of the
-    /// two limits above, so that they can never use them up.
+    /// Requests in flight that no caller waits for, of those above; and no more than half of those, to
+    /// a host and to all, so that callers always find the rest.
     pub background_max: usize,
     /// How long an unused connection is kept; shorter than the idle limit of common load balancers.
     #[serde(rename = "idle_timeout_seconds", with = "seconds")]

@@ -7,10 +7,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 
-use futures::future::BoxFuture;
-use hyper_util::client::legacy::connect::{Connection, HttpInfo};
+use hyper_util::client::legacy::connect::HttpInfo;
 use serde::Serialize;
 
 use super::socket_table::{Key, established};
@@ -56,11 +54,6 @@ struct Counts {
 }
 
 impl Ledger {
-    /// The layer that notes every connection as it opens.
-    pub(super) fn layer(&self) -> LedgerLayer {
-        LedgerLayer(self.clone())
-    }
-
     /// Notes that `service` got an answer over the connection described by `info`.
     pub(super) fn answered(&self, service: Service, info: &HttpInfo) {
         self.carried(service, (info.local_addr(), info.remote_addr()));
@@ -90,7 +83,8 @@ impl Ledger {
         tokio::task::spawn_blocking(move || ledger.observe());
     }
 
-    fn failed(&self) {
+    /// Notes an attempt to connect that failed.
+    pub(super) fn failed(&self) {
         self.lock().all.failed += 1;
     }
 
@@ -192,63 +186,6 @@ impl Counts {
             open,
             failed: self.failed,
         }
-    }
-}
-
-/// Wraps reqwest's connector; see [`Ledger::layer`].
-#[derive(Clone)]
-pub(super) struct LedgerLayer(Ledger);
-
-impl<S> tower::Layer<S> for LedgerLayer {
-    type Service = LedgerConnector<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        LedgerConnector {
-            inner,
-            ledger: self.0.clone(),
-        }
-    }
-}
-
-/// A connector that notes what it opened.
-#[derive(Clone)]
-pub(super) struct LedgerConnector<S> {
-    inner: S,
-    ledger: Ledger,
-}
-
-impl<S, Destination> tower::Service<Destination> for LedgerConnector<S>
-where
-    S: tower::Service<Destination>,
-    S::Response: Connection + Send + 'static,
-    S::Error: Send + 'static,
-    S::Future: Send + 'static,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, destination: Destination) -> Self::Future {
-        let connecting = self.inner.call(destination);
-        let ledger = self.ledger.clone();
-        Box::pin(async move {
-            let result = connecting.await;
-            match &result {
-                Ok(connection) => {
-                    let mut extensions = http::Extensions::new();
-                    connection.connected().get_extras(&mut extensions);
-                    if let Some(info) = extensions.get::<HttpInfo>() {
-                        ledger.opened((info.local_addr(), info.remote_addr()));
-                    }
-                }
-                Err(_) => ledger.failed(),
-            }
-            result
-        })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use reqwest::Response;
 
@@ -69,7 +70,7 @@ pub(crate) fn decode<D: Decode>(lease: Lease, response: Response, decoder: D) ->
 }
 
 struct Decoding<D: Decode> {
-    bytes: BoxStream<'static, reqwest::Result<bytes::Bytes>>,
+    bytes: BoxStream<'static, reqwest::Result<Bytes>>,
     bytes_read: usize,
     lease: Lease,
     decoder: D,
@@ -91,15 +92,23 @@ impl<D: Decode> Decoding<D> {
         }
     }
 
+    async fn chunk(&mut self) -> Option<reqwest::Result<Bytes>> {
+        let chunk = self.bytes.next().await;
+        if chunk.is_none() {
+            self.lease.read_whole();
+        }
+        chunk
+    }
+
     async fn read(&mut self) {
         let chunk = if self.decoder.is_complete() {
-            match tokio::time::timeout(LINGER_MAX, self.bytes.next()).await {
+            match tokio::time::timeout(LINGER_MAX, self.chunk()).await {
                 Ok(Some(Ok(chunk))) => Some(Ok(chunk)),
                 // However it ends now, what matters has been read.
                 _ => None,
             }
         } else {
-            self.bytes.next().await
+            self.chunk().await
         };
         let result = match chunk {
             Some(Ok(chunk)) => {

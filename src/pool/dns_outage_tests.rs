@@ -109,7 +109,7 @@ async fn a_name_that_is_gone_is_not_missed_at_first_and_used_again_when_it_is_ba
 
     // The old answer still leads there, also for a connection that is new.
     is_gone.store(true, Ordering::SeqCst);
-    pool.0.shared.http.replace();
+    pool.0.shared.http.drop_all_idle();
     assert_eq!(ask(&pool, &endpoint).await, Ok(()));
     assert!(pool.stats().await.dns.stale_answers >= 1);
 

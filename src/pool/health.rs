@@ -195,6 +195,7 @@ impl ConnectionPool {
                 }
             }
             self.0.shared.ledger.look();
+            self.0.shared.http.drop_expired();
             let now = Instant::now();
             let check_after = self.0.shared.config.health_check_after;
             for (key, target) in self.targets() {
@@ -220,7 +221,7 @@ impl ConnectionPool {
                 "a backend did not close in time"
             );
         }
-        self.0.shared.http.replace();
+        self.0.shared.http.drop_all_idle();
         self.drop_idle_sockets();
     }
 
@@ -341,7 +342,7 @@ impl ConnectionPool {
             return;
         }
         match target {
-            Target::Endpoint(_) => self.0.shared.http.drop_idle(),
+            Target::Endpoint(endpoint) => self.0.shared.http.drop_idle(endpoint.host()),
             Target::Backend(backend) => {
                 let cleanup = contained(async { backend.cleanup().await }).await;
                 if cleanup.is_none() {

@@ -1,19 +1,20 @@
-//! The one HTTP client of the process, and its replacement when the sockets it keeps went bad.
+//! How the HTTP clients of the process are built, and who gets one.
 //!
-//! reqwest cannot be told to drop its idle connections, but a client can be dropped as a whole: a
-//! fresh one takes its place and calls in flight keep the old one until they end. TLS settings,
-//! name resolution and the book of connections outlive every generation.
+//! TLS settings, name resolution and the book of connections are shared by all of them.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::ClientBuilder;
+use reqwest::header::CONNECTION;
+use reqwest::{ClientBuilder, Response, Version};
 use serde::Serialize;
 
 use super::config::Config;
 use super::connections::Ledger;
+use super::connector::{ConnectorLayer, Underway};
 use super::dns::CachingResolver;
+use super::slots::{Slot, Slots, Taken};
 use super::tls::Tls;
 
 /// HTTP/2 pings on a silent connection, so that a dead one is noticed before a call needs it.
@@ -21,10 +22,11 @@ const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
 /// How long a ping, or data in flight, may stay unanswered before the connection counts as dead.
 const PEER_SILENT_MAX: Duration = Duration::from_secs(10);
 
-/// How the shared HTTP client is.
+/// How the clients are that keep connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct HttpClientStats {
-    /// `false` when it could not be built: until it can, each request has a connection of its own.
+    /// `false` when one could not be built: until it can, each request that needs it has a connection
+    /// of its own.
     pub is_shared: bool,
     /// Clients that could not be built.
     pub build_failures: u64,
@@ -34,9 +36,11 @@ pub struct HttpClientStats {
     pub has_certificates: bool,
 }
 
-/// The current client and what the next one is built from.
+/// The clients and what the next ones are built from.
 pub(super) struct Http {
-    current: RwLock<Arc<Generation>>,
+    slots: Arc<Slots>,
+    /// For requests that a library sends by itself.
+    library: Mutex<Option<reqwest::Client>>,
     /// Keeps no connection: it builds requests, and sends those that there is no better client for.
     plain: reqwest::Client,
     recipe: Box<Recipe>,
@@ -49,35 +53,10 @@ pub(super) struct Http {
 }
 
 /// How the next client is made.
-type Recipe = dyn Fn() -> ClientBuilder + Send + Sync;
-
-/// A client with its own set of idle connections.
-pub(super) struct Generation {
-    pub(super) client: reqwest::Client,
-    number: u64,
-    /// The plain client, in the place of one that could not be built.
-    is_one_off: bool,
-    /// Whether any answer came over this client: before that, no failure can be a stale socket's.
-    has_answered: AtomicBool,
-}
-
-impl Generation {
-    fn new(client: reqwest::Client, number: u64) -> Self {
-        Self {
-            client,
-            number,
-            is_one_off: false,
-            has_answered: AtomicBool::new(false),
-        }
-    }
-
-    pub(super) fn note_answer(&self) {
-        self.has_answered.store(true, Ordering::Relaxed);
-    }
-}
+type Recipe = dyn Fn(Underway) -> ClientBuilder + Send + Sync;
 
 impl Http {
-    /// The client, or a plain one in its place until it can be built.
+    /// Clients that are built when they are needed; until one can be, a plain one in its place.
     ///
     /// # Errors
     /// When not even the plain one can be built.
@@ -89,73 +68,68 @@ impl Http {
         let tls = Arc::new(Mutex::new(Tls::load()));
         let recipe = {
             let (config, tls) = (config.clone(), Arc::clone(&tls));
-            move || pooled(&config, &resolver, &ledger, &tls)
+            move |underway| {
+                let ledger = ledger.clone();
+                pooled(&config, &resolver, &tls)
+                    .connector_layer(ConnectorLayer { ledger, underway })
+            }
         };
-        let plain = recipe().pool_max_idle_per_host(0).build()?;
-        Ok(Self::with(plain, config.enabled, tls, Box::new(recipe)))
-    }
-
-    fn with(
-        plain: reqwest::Client,
-        is_enabled: bool,
-        tls: Arc<Mutex<Tls>>,
-        recipe: Box<Recipe>,
-    ) -> Self {
-        let one_off = Generation {
-            is_one_off: true,
-            ..Generation::new(plain.clone(), 0)
-        };
-        let http = Self {
-            current: RwLock::new(Arc::new(one_off)),
-            plain,
-            recipe,
+        let plain = recipe(Underway::default()).pool_max_idle_per_host(0);
+        Ok(Self {
+            slots: Slots::new(config),
+            library: Mutex::default(),
+            plain: plain.build()?,
+            recipe: Box::new(recipe),
             tls,
-            is_enabled,
+            is_enabled: config.enabled,
             is_failing: AtomicBool::new(false),
             build_failures: AtomicU64::new(0),
             one_off_requests: AtomicU64::new(0),
             evictions: AtomicU64::new(0),
-        };
-        http.replace();
-        http
+        })
     }
 
-    /// A client for building requests; sending is for [`Http::current`].
+    /// A client for building requests; sending is for [`Http::take`].
     pub(super) fn builder(&self) -> &reqwest::Client {
         &self.plain
     }
 
-    /// The client to send a request with. Not to be kept longer than it takes to be answered.
-    pub(super) fn current(&self) -> Arc<Generation> {
-        let kept = self.kept();
-        if !self.is_enabled {
-            // For measurements only: what every request would cost without the pool.
-            return self.build(kept.number).map_or(kept, Arc::new);
-        }
-        if !kept.is_one_off {
-            return kept;
-        }
+    /// The client to send a request to `host` with; for one that has a place within the limits.
+    pub(super) fn take(&self, host: &Arc<str>) -> Taken {
         // What could not be built is tried again by whoever needs it.
-        self.swap(kept.number);
-        let kept = self.kept();
-        if kept.is_one_off {
-            self.one_off_requests.fetch_add(1, Ordering::Relaxed);
-        }
-        kept
+        let build = |underway| self.build(underway).ok_or_else(|| self.one_off());
+        self.slots.take(host, build)
     }
 
-    fn kept(&self) -> Arc<Generation> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    /// Takes note of an answer over `taken`.
+    pub(super) fn answered(&self, taken: &Taken, response: &Response) {
+        self.slots
+            .answered(taken, response.version(), is_kept_open(response));
+    }
+
+    /// The client for a library that sends its requests by itself. Not to be kept: its idle
+    /// connections must go when it is replaced.
+    pub(super) fn library(&self) -> reqwest::Client {
+        let mut kept = self.library.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.is_none() {
+            *kept = self.build(Underway::default());
+        }
+        kept.clone().unwrap_or_else(|| self.one_off())
+    }
+
+    fn one_off(&self) -> reqwest::Client {
+        self.one_off_requests.fetch_add(1, Ordering::Relaxed);
+        self.plain.clone()
     }
 
     /// Says so when trouble begins and when it ends.
-    fn build(&self, number: u64) -> Option<Generation> {
-        match (self.recipe)().build() {
+    fn build(&self, underway: Underway) -> Option<reqwest::Client> {
+        match (self.recipe)(underway).build() {
             Ok(client) => {
                 if self.is_failing.swap(false, Ordering::Relaxed) {
-                    tracing::info!("the HTTP client could be built again, connections are shared");
+                    tracing::info!("an HTTP client could be built again, connections are shared");
                 }
-                Some(Generation::new(client, number))
+                Some(client)
             }
             Err(error) => {
                 self.build_failures.fetch_add(1, Ordering::Relaxed);
@@ -171,45 +145,36 @@ impl Http {
         }
     }
 
-    /// Drops all idle connections; returns whether that was possible.
-    pub(super) fn replace(&self) -> bool {
-        // When somebody else was faster they have just been dropped.
-        self.swap(self.number()).is_some()
+    /// Drops all idle connections.
+    pub(super) fn drop_all_idle(&self) {
+        self.slots.drop_all_idle();
+        let mut library = self.library.lock().unwrap_or_else(PoisonError::into_inner);
+        let dropped = library.take();
+        drop((library, dropped));
     }
 
-    /// Puts a fresh client in the place of number `expected`; `Some(false)` when another is there
-    /// by now, `None` when none could be built.
-    fn swap(&self, expected: u64) -> Option<bool> {
-        // Built before the lock is taken: requests go on meanwhile.
-        let next = Arc::new(self.build(expected + 1)?);
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let is_expected = current.number == expected;
-        let old = is_expected.then(|| std::mem::replace(&mut *current, next));
-        drop(current);
-        // It closes what it kept: nobody has to wait for that with the lock.
-        drop(old);
-        Some(is_expected)
+    /// Drops connections that nobody has used for the idle timeout. Their clients do so, too, and
+    /// take up to twice as long.
+    pub(super) fn drop_expired(&self) {
+        self.slots.drop_expired();
     }
 
-    fn number(&self) -> u64 {
-        self.kept().number
-    }
-
-    /// Drops all idle connections because one of `failed`'s was dead, unless that has been done.
-    pub(super) fn evict(&self, failed: &Generation) {
-        let has_kept = failed.has_answered.load(Ordering::Relaxed);
-        let is_current = self.number() == failed.number;
-        if has_kept && is_current && self.swap(failed.number) == Some(true) {
+    /// Drops the idle connections to a host because one of them was dead, unless that has been done.
+    pub(super) fn evict(&self, failed: &Slot) {
+        if self.slots.evict(failed) {
             self.evictions.fetch_add(1, Ordering::Relaxed);
-            tracing::info!("a kept connection was dead, all idle connections were dropped");
+            let host = &*failed.host;
+            tracing::info!(
+                host,
+                "a kept connection was dead, all idle ones to its host were dropped"
+            );
         }
     }
 
-    /// Drops all idle connections because a health check failed.
-    pub(super) fn drop_idle(&self) {
-        if self.replace() {
-            self.evictions.fetch_add(1, Ordering::Relaxed);
-        }
+    /// Drops the idle connections to a host because a health check failed.
+    pub(super) fn drop_idle(&self, host: &Arc<str>) {
+        self.slots.drop_idle(host);
+        self.evictions.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The TLS settings for a WebSocket, which begins as HTTP/1.1.
@@ -227,7 +192,7 @@ impl Http {
     pub(super) fn stats(&self) -> HttpClientStats {
         let tls = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
         HttpClientStats {
-            is_shared: self.is_enabled && !self.kept().is_one_off,
+            is_shared: self.is_enabled && !self.is_failing.load(Ordering::Relaxed),
             build_failures: self.build_failures.load(Ordering::Relaxed),
             one_off_requests: self.one_off_requests.load(Ordering::Relaxed),
             has_certificates: tls.has_certificates(),
@@ -235,17 +200,22 @@ impl Http {
     }
 }
 
-fn pooled(
-    config: &Config,
-    resolver: &CachingResolver,
-    ledger: &Ledger,
-    tls: &Mutex<Tls>,
-) -> ClientBuilder {
+/// Whether the server says nothing of closing the connection after its answer.
+fn is_kept_open(response: &Response) -> bool {
+    let headers = response.headers().get_all(CONNECTION).iter();
+    let mut options = headers
+        .filter_map(|it| it.to_str().ok())
+        .flat_map(|it| it.split(','));
+    response.version() >= Version::HTTP_11
+        && !options.any(|option| option.trim().eq_ignore_ascii_case("close"))
+}
+
+fn pooled(config: &Config, resolver: &CachingResolver, tls: &Mutex<Tls>) -> ClientBuilder {
     // A client of one request has nothing to keep and no session to resume.
     let (idle_max, tls) = match config.enabled {
         true => {
             let mut tls = tls.lock().unwrap_or_else(PoisonError::into_inner);
-            (config.connections_per_host_max, tls.config())
+            (1, tls.config())
         }
         false => (0, Tls::load().config()),
     };
@@ -253,7 +223,6 @@ fn pooled(
         .user_agent(concat!("voxpool/", env!("CARGO_PKG_VERSION")))
         .tls_backend_preconfigured(tls)
         .dns_resolver(resolver.clone())
-        .connector_layer(ledger.layer())
         .pool_idle_timeout(config.idle_timeout)
         .pool_max_idle_per_host(idle_max)
         .connect_timeout(config.connect_timeout)
@@ -273,80 +242,5 @@ fn pooled(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A client whose recipe works while the switch says so.
-    fn http() -> (Http, Arc<AtomicBool>) {
-        let works = Arc::new(AtomicBool::new(true));
-        let switch = Arc::clone(&works);
-        let (resolver, ledger) = (
-            CachingResolver::system(Duration::from_secs(1)),
-            Ledger::default(),
-        );
-        let tls = Arc::new(Mutex::new(Tls::load()));
-        let own = Arc::clone(&tls);
-        let recipe = move || {
-            let client = pooled(&Config::default(), &resolver, &ledger, &own);
-            match switch.load(Ordering::Relaxed) {
-                true => client,
-                // No header may hold that.
-                false => client.user_agent("two\nlines"),
-            }
-        };
-        let plain = recipe().build().unwrap();
-        works.store(false, Ordering::Relaxed);
-        (Http::with(plain, true, tls, Box::new(recipe)), works)
-    }
-
-    #[test]
-    fn a_client_that_cannot_be_built_is_done_without_and_built_by_who_needs_it() {
-        let (http, works) = http();
-        assert!(http.current().is_one_off && http.current().is_one_off);
-        let stats = http.stats();
-        assert!(!stats.is_shared);
-        assert_eq!((stats.build_failures, stats.one_off_requests), (3, 2));
-        works.store(true, Ordering::Relaxed);
-        assert!(!http.current().is_one_off);
-        let stats = http.stats();
-        assert!(stats.is_shared);
-        assert_eq!((stats.build_failures, stats.one_off_requests), (3, 2));
-    }
-
-    #[test]
-    fn a_websocket_is_never_asked_for_over_http2() {
-        let (http, _) = http();
-        assert_eq!(http.socket_tls().alpn_protocols, [b"http/1.1"]);
-    }
-
-    #[test]
-    fn a_client_that_cannot_be_replaced_stays() {
-        let (http, works) = http();
-        works.store(true, Ordering::Relaxed);
-        let before = http.current();
-        works.store(false, Ordering::Relaxed);
-        assert!(!http.replace());
-        assert!(Arc::ptr_eq(&before, &http.current()));
-        works.store(true, Ordering::Relaxed);
-        assert!(http.replace());
-        assert!(!Arc::ptr_eq(&before, &http.current()));
-    }
-
-    #[test]
-    fn many_that_meet_a_dead_connection_at_once_drop_the_idle_ones_once() {
-        let (http, works) = http();
-        works.store(true, Ordering::Relaxed);
-        let failed = http.current();
-        http.evict(&failed);
-        assert_eq!(http.evictions(), 0, "nothing had been kept");
-        failed.note_answer();
-        std::thread::scope(|threads| {
-            for _ in 0..8 {
-                threads.spawn(|| http.evict(&failed));
-            }
-        });
-        assert_eq!(http.evictions(), 1);
-        http.evict(&failed);
-        assert_eq!(http.evictions(), 1, "it has been done");
-    }
-}
+#[path = "http_tests.rs"]
+mod tests;

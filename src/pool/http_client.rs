@@ -35,9 +35,10 @@ impl ConnectionPool {
 
 impl ConnectionPool {
     /// The HTTP client of this moment, for a protocol's library that sends its requests by itself
-    /// during a call of ours. Not to be kept: its idle connections must go when it is replaced.
+    /// during a call of ours. Not to be kept: its idle connections must go when it is replaced. Its
+    /// connections are counted, and apart from the limits, as we do not see what is in flight.
     pub(crate) fn reqwest(&self) -> reqwest::Client {
-        self.0.shared.http.current().client.clone()
+        self.0.shared.http.library()
     }
 }
 

@@ -17,6 +17,7 @@ mod classify;
 mod cleanup;
 mod config;
 mod connections;
+mod connector;
 mod decode;
 mod dns;
 mod endpoint;
@@ -35,6 +36,7 @@ mod prewarm;
 mod proxy;
 mod recorder;
 mod retry;
+mod slots;
 mod socket;
 mod socket_table;
 mod sockets;
@@ -154,11 +156,7 @@ impl ConnectionPool {
         let ledger = connections::Ledger::default();
         let shared = Arc::new(Shared {
             http: http::Http::new(&config, resolver.clone(), ledger.clone())?,
-            limits: limits::Limits::new(
-                config.connections_max,
-                config.connections_per_host_max,
-                config.background_max,
-            ),
+            limits: limits::Limits::new(&config),
             gates: Arc::new(gate::Gates::new(&config)),
             ledger,
             resolver,

@@ -111,7 +111,11 @@ fn held(response: Response, lease: Lease) -> Response {
     let chunks = Response::from(http::Response::new(body)).bytes_stream();
     let bounded = stream::unfold(Some((chunks.boxed(), 0, lease)), |state| async move {
         let (mut chunks, read, lease) = state?;
-        match chunks.next().await? {
+        let Some(chunk) = chunks.next().await else {
+            lease.read_whole();
+            return None;
+        };
+        match chunk {
             Ok(chunk) if read + chunk.len() > ANSWER_BYTES_MAX => {
                 let error = lease.malformed("the answer is longer than allowed");
                 Some((

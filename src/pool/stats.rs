@@ -29,7 +29,7 @@ pub struct PoolStats {
     pub permits: PermitStats,
     /// Name resolution.
     pub dns: DnsStats,
-    /// How often all idle connections were dropped because one of them turned out to be dead.
+    /// How often all idle connections to a host were dropped because one of them turned out to be dead.
     pub evictions: u64,
     /// How often all idle connections were dropped because somebody asked.
     pub cleanups: u64,
@@ -48,9 +48,9 @@ pub struct PermitStats {
     pub max: usize,
     /// Places taken.
     pub in_use: usize,
-    /// Places there are for work in the background, beside the others.
+    /// Places that work in the background may have of them.
     pub background_max: usize,
-    /// Such places taken.
+    /// Places that it has.
     pub background_in_use: usize,
 }
 

@@ -47,12 +47,12 @@ fn whole(page: &mut Page<'_>, stats: &PoolStats) -> Result<(), fmt::Error> {
         ),
         (
             "voice_agent_http_background_places_max",
-            "HTTP requests that may be in flight and that no caller waits for",
+            "HTTP requests that may be in flight and that no caller waits for, of those",
             stats.permits.background_max,
         ),
         (
             "voice_agent_http_background_places_used",
-            "HTTP requests in flight that no caller waits for",
+            "HTTP requests in flight that no caller waits for, of those",
             stats.permits.background_in_use,
         ),
     ];

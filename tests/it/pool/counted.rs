@@ -29,6 +29,8 @@ pub(super) struct Seen {
     /// Sockets that are open, and the most there ever were.
     pub(super) open: usize,
     pub(super) open_max: usize,
+    /// Sockets that there ever were.
+    pub(super) accepted: usize,
     /// Those of them that wait for an answer.
     pub(super) asking: usize,
     pub(super) asking_max: usize,
@@ -108,8 +110,13 @@ impl Shared {
                 self.seen.send_modify(|seen| seen.visitors += 1);
                 continue;
             }
+            // What the client closed before it opened this one is counted as closed first.
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
             self.seen.send_modify(|seen| {
                 seen.open += 1;
+                seen.accepted += 1;
                 seen.open_max = seen.open_max.max(seen.open);
             });
             let shared = Arc::clone(&self);
