@@ -145,8 +145,17 @@ impl Lease {
         if response.status().is_success() {
             Ok(response)
         } else {
-            Err(classify::refusal(self.asked(), response).await)
+            Err(self.refusal(response).await)
         }
+    }
+
+    /// The error of an answer with a status other than success.
+    pub(super) async fn refusal(&self, response: Response) -> CallError {
+        let (error, is_whole) = classify::refusal(self.asked(), response).await;
+        if is_whole {
+            self.note_read();
+        }
+        error
     }
 
     /// Sends a request and returns the answer whatever its status.
@@ -204,7 +213,7 @@ impl Lease {
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => {
-                    self.read_whole();
+                    self.note_read();
                     return Ok(body.into());
                 }
                 Err(error) => return Err(self.broken(error)),
@@ -213,9 +222,9 @@ impl Lease {
     }
 
     /// Takes note that an answer was read to its end, so that its connection is used again.
-    pub(super) fn read_whole(&self) {
+    pub(super) fn note_read(&self) {
         if let Some(slot) = self.0.slot.get() {
-            slot.read();
+            slot.note_read();
         }
     }
 

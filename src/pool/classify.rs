@@ -45,13 +45,14 @@ pub(super) fn is_dead_socket(error: &reqwest::Error) -> bool {
     error.is_request() && !error.is_connect() && !error.is_timeout()
 }
 
-/// An answer with a status other than success. Reads a bounded part of its body.
-pub(super) async fn refusal(asked: Asked, mut response: Response) -> CallError {
+/// An answer with a status other than success, and whether it was read to its end. Reads a bounded
+/// part of its body.
+pub(super) async fn refusal(asked: Asked, mut response: Response) -> (CallError, bool) {
     let (status, headers) = (response.status(), response.headers().clone());
-    let body = tokio::time::timeout(ERROR_BODY_TIMEOUT, read_some(&mut response))
+    let (body, is_whole) = tokio::time::timeout(ERROR_BODY_TIMEOUT, read_some(&mut response))
         .await
         .unwrap_or_default();
-    refusal_of(asked, status, &headers, &body)
+    (refusal_of(asked, status, &headers, &body), is_whole)
 }
 
 /// The same of an answer that was read already.
@@ -100,16 +101,21 @@ pub(crate) fn from_openai(
     }
 }
 
-async fn read_some(response: &mut Response) -> Vec<u8> {
+async fn read_some(response: &mut Response) -> (Vec<u8>, bool) {
     let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        let room = ERROR_BODY_BYTES_MAX - body.len();
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if chunk.len() >= room {
-            break;
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => {
+                let room = ERROR_BODY_BYTES_MAX - body.len();
+                body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if chunk.len() >= room {
+                    return (body, false);
+                }
+            }
+            Ok(None) => return (body, true),
+            Err(_) => return (body, false),
         }
     }
-    body
 }
 
 /// What a service said when it refused.

@@ -16,7 +16,7 @@ use super::connections::Ledger;
 
 /// How long a connection whose answer has been read may be on its way back: that takes microseconds
 /// where the processor is not busy, and who waits for it has it at once.
-pub(super) const BACK_WITHIN: Duration = Duration::from_millis(50);
+const BACK_WITHIN: Duration = Duration::from_millis(50);
 /// How long one that was dropped may still be open.
 const GONE_WITHIN: Duration = Duration::from_millis(5);
 const PAUSE: Duration = Duration::from_millis(1);

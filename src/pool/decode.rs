@@ -95,7 +95,7 @@ impl<D: Decode> Decoding<D> {
     async fn chunk(&mut self) -> Option<reqwest::Result<Bytes>> {
         let chunk = self.bytes.next().await;
         if chunk.is_none() {
-            self.lease.read_whole();
+            self.lease.note_read();
         }
         chunk
     }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::CONNECTION;
-use reqwest::{ClientBuilder, Response, Version};
+use reqwest::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use reqwest::{ClientBuilder, Response, StatusCode, Version};
 use serde::Serialize;
 
 use super::config::Config;
@@ -41,6 +41,7 @@ pub(super) struct Http {
     slots: Arc<Slots>,
     /// For requests that a library sends by itself.
     library: Mutex<Option<reqwest::Client>>,
+    library_idle_max: usize,
     /// Keeps no connection: it builds requests, and sends those that there is no better client for.
     plain: reqwest::Client,
     recipe: Box<Recipe>,
@@ -78,6 +79,7 @@ impl Http {
         Ok(Self {
             slots: Slots::new(config),
             library: Mutex::default(),
+            library_idle_max: config.connections_per_host_max,
             plain: plain.build()?,
             recipe: Box::new(recipe),
             tls,
@@ -97,7 +99,10 @@ impl Http {
     /// The client to send a request to `host` with; for one that has a place within the limits.
     pub(super) fn take(&self, host: &Arc<str>) -> Taken {
         // What could not be built is tried again by whoever needs it.
-        let build = |underway| self.build(underway).ok_or_else(|| self.one_off());
+        let build = |underway| {
+            let built = self.build((self.recipe)(underway));
+            built.ok_or_else(|| self.one_off())
+        };
         self.slots.take(host, build)
     }
 
@@ -112,7 +117,9 @@ impl Http {
     pub(super) fn library(&self) -> reqwest::Client {
         let mut kept = self.library.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.is_none() {
-            *kept = self.build(Underway::default());
+            // It may send several at once.
+            let client = (self.recipe)(Underway::default());
+            *kept = self.build(client.pool_max_idle_per_host(self.library_idle_max));
         }
         kept.clone().unwrap_or_else(|| self.one_off())
     }
@@ -123,8 +130,8 @@ impl Http {
     }
 
     /// Says so when trouble begins and when it ends.
-    fn build(&self, underway: Underway) -> Option<reqwest::Client> {
-        match (self.recipe)(underway).build() {
+    fn build(&self, client: ClientBuilder) -> Option<reqwest::Client> {
+        match client.build() {
             Ok(client) => {
                 if self.is_failing.swap(false, Ordering::Relaxed) {
                     tracing::info!("an HTTP client could be built again, connections are shared");
@@ -200,14 +207,21 @@ impl Http {
     }
 }
 
-/// Whether the server says nothing of closing the connection after its answer.
+/// Whether the connection can be used again after the answer: the server says nothing of closing it,
+/// and its end is not the end of the answer.
+///
+/// Source: RFC 9112, sections 6.3 and 9.3.
 fn is_kept_open(response: &Response) -> bool {
-    let headers = response.headers().get_all(CONNECTION).iter();
-    let mut options = headers
+    let (version, headers) = (response.version(), response.headers());
+    let options = headers.get_all(CONNECTION).iter();
+    let mut options = options
         .filter_map(|it| it.to_str().ok())
         .flat_map(|it| it.split(','));
-    response.version() >= Version::HTTP_11
-        && !options.any(|option| option.trim().eq_ignore_ascii_case("close"))
+    let is_closed = options.any(|option| option.trim().eq_ignore_ascii_case("close"));
+    let has_end = headers.contains_key(CONTENT_LENGTH)
+        || headers.contains_key(TRANSFER_ENCODING)
+        || response.status() == StatusCode::NO_CONTENT;
+    version > Version::HTTP_11 || (version == Version::HTTP_11 && has_end && !is_closed)
 }
 
 fn pooled(config: &Config, resolver: &CachingResolver, tls: &Mutex<Tls>) -> ClientBuilder {

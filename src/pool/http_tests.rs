@@ -85,7 +85,7 @@ async fn requests_to_a_host_that_speaks_http2_share_one_connection() {
         let response = awaited(request.send()).await.unwrap();
         http.answered(&slot, &response);
         assert_eq!(response.text().await.unwrap(), "hello");
-        slot.read();
+        slot.note_read();
     };
     ask().await;
     join_all((0..50).map(|_| ask())).await;

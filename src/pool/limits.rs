@@ -1,7 +1,7 @@
 //! Places for HTTP requests in flight: so many to all hosts together, so many to one host.
 //!
 //! Work in the background has few of them: not more than `background_max`, and no more than half of
-//! what there is, so that callers always find the rest. Outside of all are WebSockets once they are
+//! what there is (but for a limit of one), so that callers find the rest. Outside of all are WebSockets once they are
 //! open, which each set limits for itself (`sockets.rs`); what the MCP library sends by itself; and
 //! backends (databases, Redis), which have pools of their own.
 //!
@@ -82,7 +82,8 @@ impl Limits {
 
     /// Waits for a place, first come first served.
     ///
-    /// The host's place comes first: who waits for a busy host keeps no place from the others.
+    /// The host's place comes first: who waits for a busy host keeps none from those who ask others.
+    /// (Work in the background does keep its places from other such work, which has time.)
     ///
     /// Cancel safety: a dropped wait leaves the queue and takes nothing.
     pub(super) async fn acquire(&self, host: &Arc<str>, priority: Priority) -> Permit {
@@ -120,7 +121,9 @@ impl Limits {
     fn host(&self, host: &Arc<str>) -> Arc<Places> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if hosts.len() >= HOSTS_MAX && !hosts.contains_key(host) {
-            hosts.retain(|_, places| !places.is_idle());
+            let is_needed =
+                |places: &Arc<Places>| Arc::strong_count(places) > 1 || !places.is_idle();
+            hosts.retain(|_, places| is_needed(places));
         }
         let places = hosts
             .entry(Arc::clone(host))

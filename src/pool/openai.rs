@@ -109,10 +109,11 @@ fn held(response: Response, lease: Lease) -> Response {
     let response: http::Response<Body> = response.into();
     let (parts, body) = response.into_parts();
     let chunks = Response::from(http::Response::new(body)).bytes_stream();
-    let bounded = stream::unfold(Some((chunks.boxed(), 0, lease)), |state| async move {
-        let (mut chunks, read, lease) = state?;
+    // What is dropped last is first here: the place is free when the answer is done with.
+    let bounded = stream::unfold(Some((lease, chunks.boxed(), 0)), |state| async move {
+        let (lease, mut chunks, read) = state?;
         let Some(chunk) = chunks.next().await else {
-            lease.read_whole();
+            lease.note_read();
             return None;
         };
         match chunk {
@@ -125,7 +126,7 @@ fn held(response: Response, lease: Lease) -> Response {
             }
             Ok(chunk) => {
                 let read = read + chunk.len();
-                Some((Ok(chunk), Some((chunks, read, lease))))
+                Some((Ok(chunk), Some((lease, chunks, read))))
             }
             Err(error) => Some((Err(error.into()), None)),
         }

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use futures::future;
 use reqwest::StatusCode;
 
+use super::ConnectionPool;
 use super::call::Lease;
 use super::endpoint::Endpoint;
 use super::health::key_of;
 use super::spec::{CallSpec, Priority};
-use super::{ConnectionPool, classify};
 use crate::error::{CallError, ErrorKind, Service};
 
 /// Most of a model list that is read: a gateway's list of thousands fits.
@@ -104,9 +104,8 @@ async fn ask(lease: Lease, endpoint: Endpoint) -> Result<(), CallError> {
         // Only a connection whose answer was read to its end is used again.
         return lease.read(response, MODELS_BYTES_MAX).await.map(drop);
     }
-    let (service, operation) = (lease.spec().service, lease.spec().operation);
-    let refusal = classify::refusal((service, operation), response).await;
-    let error = endpoint.explain(operation, refusal);
+    let refusal = lease.refusal(response).await;
+    let error = endpoint.explain(lease.spec().operation, refusal);
     let has_no_list = matches!(
         status,
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED

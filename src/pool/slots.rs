@@ -1,10 +1,13 @@
 //! The connections of HTTP services: each is lent to one request at a time, or, over HTTP/2, shared.
 //!
 //! reqwest gives no hand on the connections that it keeps: none can be closed, and there can be more
-//! of them than anybody asked for. Here each client keeps one. So there are never more connections to
-//! a host than requests were in flight at once, one that is idle can be closed by itself in favour of
+//! of them than anybody asked for. Here each client keeps one. So there are no more connections to a
+//! host than requests were in flight at once, one that is idle can be closed by itself in favour of
 //! another host, and what is kept to a host can be dropped without what is in use. Name resolution,
 //! TLS sessions and the book of connections are shared by all.
+//!
+//! For a moment there can be one more: when what was dropped takes longer to close than the next one
+//! is made to wait, and when a connection that is shared is lost and many ask for the next.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,10 +36,10 @@ pub(super) struct Slot {
     /// Whether it counts among those that are lent; what all share does not.
     is_lent: AtomicBool,
     is_shared: AtomicBool,
-    /// Whether the server leaves it open after its answer.
+    /// Whether the connection can be used again once the answer has been read.
     is_kept_open: AtomicBool,
-    /// Whether an answer has been read to its end, so that the connection can be used again.
-    is_read: AtomicBool,
+    /// Whether it can be used again now.
+    is_usable: AtomicBool,
     /// Whether any answer came over it: before that, no failure can be a stale socket's.
     has_answered: AtomicBool,
 }
@@ -45,6 +48,7 @@ pub(super) struct Slot {
 pub(super) struct Slots {
     is_enabled: bool,
     all_max: usize,
+    per_host_max: usize,
     idle_timeout: Duration,
     book: Mutex<Book>,
 }
@@ -72,23 +76,15 @@ struct Idle {
 
 impl Slot {
     /// Takes note that an answer has been read to its end.
-    pub(super) fn read(&self) {
+    pub(super) fn note_read(&self) {
         let is_kept_open = self.is_kept_open.load(Ordering::Relaxed);
-        self.is_read.store(is_kept_open, Ordering::Relaxed);
+        self.is_usable.store(is_kept_open, Ordering::Relaxed);
     }
 }
 
 impl Host {
     fn n_slots(&self) -> usize {
         self.idle.len() + self.lent + usize::from(self.shared.is_some())
-    }
-
-    /// The one that was used last, but rather one whose connection is not still on its way back.
-    fn pop(&mut self) -> Option<Arc<Slot>> {
-        let is_back = |idle: &Idle| !idle.slot.underway.is_expected();
-        let last = self.idle.len().checked_sub(1)?;
-        let best = self.idle.iter().rposition(is_back).unwrap_or(last);
-        Some(self.idle.remove(best).slot)
     }
 }
 
@@ -149,14 +145,14 @@ impl Slots {
         Arc::new(Self {
             is_enabled: config.enabled,
             all_max: config.connections_max,
+            per_host_max: config.connections_per_host_max,
             idle_timeout: config.idle_timeout,
             book: Mutex::default(),
         })
     }
 
-    /// The one that was used last, or a new one whose client is built by `build`, or, where it cannot
-    /// be, for this one time has the client that is its error. For a request that has a place within
-    /// the limits.
+    /// The one that was used last, or a new one whose client `build` makes; what that has as an error is
+    /// a client for this one time. For a request that has a place within the limits.
     pub(super) fn take(
         self: &Arc<Self>,
         host: &Arc<str>,
@@ -174,18 +170,21 @@ impl Slots {
         if let Some(shared) = &found.shared {
             return taken(Arc::clone(shared));
         }
-        if let Some(slot) = found.pop() {
-            found.lent += 1;
+        found.lent += 1;
+        if let Some(Idle { slot, .. }) = found.idle.pop() {
             slot.is_lent.store(true, Ordering::Relaxed);
+            slot.is_usable.store(false, Ordering::Relaxed);
             return taken(slot);
         }
-        found.lent += 1;
         let generation = found.generation;
+        let is_last_of_host = found.lent >= self.per_host_max;
+        let n_slots = book.n_slots();
+        if n_slots > self.all_max {
+            gone.extend(book.oldest());
+        }
         let underway = Underway::default();
-        if book.n_slots() > self.all_max
-            && let Some(oldest) = book.oldest()
-        {
-            gone.push(oldest);
+        if is_last_of_host || n_slots >= self.all_max {
+            // What was dropped just now may still be open.
             underway.makes_room();
         }
         drop(book);
@@ -202,7 +201,7 @@ impl Slots {
             is_lent: AtomicBool::new(true),
             is_shared: AtomicBool::new(false),
             is_kept_open: AtomicBool::new(false),
-            is_read: AtomicBool::new(false),
+            is_usable: AtomicBool::new(false),
             has_answered: AtomicBool::new(false),
         }))
     }
@@ -213,7 +212,7 @@ impl Slots {
         let slot = &taken.slot;
         slot.has_answered.store(true, Ordering::Relaxed);
         slot.is_kept_open.store(is_kept_open, Ordering::Relaxed);
-        slot.is_read.store(false, Ordering::Relaxed);
+        slot.is_usable.store(false, Ordering::Relaxed);
         let is_http2 = self.is_enabled && version == Version::HTTP_2;
         if slot.is_shared.load(Ordering::Relaxed) == is_http2 {
             return;
@@ -276,17 +275,18 @@ impl Slots {
     }
 
     fn give_back(&self, slot: &Arc<Slot>) {
-        if slot.is_read.swap(false, Ordering::Relaxed) {
-            slot.underway.comes_back();
-        }
         if !slot.is_lent.swap(false, Ordering::Relaxed) {
+            // Others use it, too.
             return;
         }
+        slot.underway.comes_back();
         let mut book = self.book();
         let host = book.host(&slot.host);
         host.lent -= 1;
         let is_current = slot.generation == host.generation && host.shared.is_none();
-        if self.is_enabled && is_current {
+        // The connection of an answer that was broken off is closed.
+        let is_usable = slot.is_usable.load(Ordering::Relaxed);
+        if self.is_enabled && is_current && is_usable {
             host.idle.push(Idle {
                 slot: Arc::clone(slot),
                 since: Instant::now(),

@@ -1,6 +1,5 @@
 use proptest::prelude::*;
 
-use super::super::connector::BACK_WITHIN;
 use super::*;
 
 fn slots(all_max: usize) -> Arc<Slots> {
@@ -30,7 +29,7 @@ fn answered(slots: &Slots, taken: &Taken, version: Version) {
 /// Returns it after an answer that was read to its end.
 fn give_back(slots: &Slots, taken: Taken) {
     answered(slots, &taken, Version::HTTP_11);
-    taken.read();
+    taken.note_read();
 }
 
 fn n_slots(slots: &Slots) -> usize {
@@ -48,49 +47,61 @@ async fn the_one_that_was_used_last_is_used_again() {
     let last = Arc::clone(&first.slot);
     give_back(&slots, second);
     give_back(&slots, first);
-    tokio::time::advance(BACK_WITHIN).await;
-    assert!(is_same(&take(&slots, "a"), &last));
+    let taken = take(&slots, "a");
+    assert!(is_same(&taken, &last));
     assert_eq!(n_slots(&slots), 2);
+    drop(taken);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_connection_is_expected_back_only_if_it_can_be_used_again() {
+#[test]
+fn what_cannot_be_used_again_is_not_kept() {
     let slots = slots(10);
-    let is_expected_after = |answer: &dyn Fn(&Taken)| {
+    let is_kept_after = |answer: &dyn Fn(&Taken)| {
         let taken = take(&slots, "a");
         answer(&taken);
-        let slot = Arc::clone(&taken.slot);
         drop(taken);
+        let is_kept = n_slots(&slots) == 1;
         slots.drop_all_idle();
-        slot.underway.is_expected()
+        is_kept
     };
-    assert!(!is_expected_after(&|_| {}), "it was broken off");
-    assert!(!is_expected_after(&|taken| {
+    assert!(!is_kept_after(&|_| {}), "it was never answered");
+    assert!(
+        !is_kept_after(&|taken| answered(&slots, taken, Version::HTTP_11)),
+        "broken off"
+    );
+    assert!(!is_kept_after(&|taken| {
         slots.answered(taken, Version::HTTP_11, false);
-        taken.read();
+        taken.note_read();
     }));
-    assert!(!is_expected_after(&|taken| answered(
-        &slots,
-        taken,
-        Version::HTTP_11
-    )));
-    assert!(is_expected_after(&|taken| {
+    assert!(is_kept_after(&|taken| {
         answered(&slots, taken, Version::HTTP_11);
-        taken.read();
+        taken.note_read();
     }));
 }
 
-#[tokio::test(start_paused = true)]
-async fn one_whose_connection_may_be_on_its_way_back_is_used_if_there_is_no_other() {
+#[test]
+fn a_request_that_is_broken_off_leaves_the_connection_of_another() {
     let slots = slots(10);
     let (first, second) = (take(&slots, "a"), take(&slots, "a"));
-    let (early, late) = (Arc::clone(&first.slot), Arc::clone(&second.slot));
+    let kept = Arc::clone(&first.slot);
     give_back(&slots, first);
-    tokio::time::advance(BACK_WITHIN).await;
-    give_back(&slots, second);
-    let first = take(&slots, "a");
-    assert!(is_same(&first, &early));
-    assert!(is_same(&take(&slots, "a"), &late));
+    drop(second);
+    assert!(is_same(&take(&slots, "a"), &kept));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_last_one_within_a_limit_waits_for_what_may_still_be_open() {
+    let slots = Slots::new(&Config {
+        connections_max: 3,
+        connections_per_host_max: 2,
+        ..Config::default()
+    });
+    let waits = |taken: &Taken| taken.slot.underway.is_expected();
+    let (first, second) = (take(&slots, "a"), take(&slots, "a"));
+    assert!(!waits(&first) && waits(&second), "a may have two");
+    let third = take(&slots, "b");
+    assert!(waits(&third), "there may be three");
+    drop((first, second, third));
 }
 
 #[tokio::test(start_paused = true)]
@@ -98,9 +109,9 @@ async fn what_is_idle_for_longest_makes_room() {
     let slots = slots(3);
     let [a, b, c] = ["a", "b", "c"].map(|name| take(&slots, name));
     let newest = Arc::clone(&a.slot);
-    drop(b);
+    give_back(&slots, b);
     tokio::time::advance(Duration::from_secs(1)).await;
-    drop(a);
+    give_back(&slots, a);
     let other = take(&slots, "d");
     assert_eq!(n_slots(&slots), 3);
     tokio::time::advance(Duration::from_secs(1)).await;
@@ -111,11 +122,11 @@ async fn what_is_idle_for_longest_makes_room() {
 #[tokio::test(start_paused = true)]
 async fn what_nobody_uses_is_dropped_when_its_time_is_over() {
     let slots = slots(10);
-    drop(take(&slots, "a"));
+    give_back(&slots, take(&slots, "a"));
     tokio::time::advance(Duration::from_secs(59)).await;
     slots.drop_expired();
     assert_eq!(n_slots(&slots), 1);
-    drop(take(&slots, "b"));
+    give_back(&slots, take(&slots, "b"));
     tokio::time::advance(Duration::from_secs(1)).await;
     slots.drop_expired();
     assert_eq!(n_slots(&slots), 1, "a's is over, b's is not");
@@ -129,7 +140,8 @@ async fn what_nobody_uses_is_dropped_when_its_time_is_over() {
 fn an_eviction_drops_what_is_kept_to_one_host_once() {
     let slots = slots(10);
     let [failed, in_use, idle] = [(); 3].map(|()| take(&slots, "a"));
-    drop((idle, take(&slots, "b")));
+    give_back(&slots, idle);
+    give_back(&slots, take(&slots, "b"));
     assert!(
         !slots.evict(&failed),
         "it has not answered: nothing was kept"
@@ -138,7 +150,8 @@ fn an_eviction_drops_what_is_kept_to_one_host_once() {
     assert!(slots.evict(&failed));
     assert!(!slots.evict(&failed), "it has been done");
     assert_eq!(n_slots(&slots), 3, "the two in use, and b's");
-    drop((failed, in_use));
+    give_back(&slots, failed);
+    give_back(&slots, in_use);
     assert_eq!(n_slots(&slots), 1, "they are not kept");
 }
 
@@ -168,7 +181,9 @@ fn a_host_that_no_longer_speaks_http2_shares_none() {
     answered(&slots, &first, Version::HTTP_11);
     let [second, third] = [(); 2].map(|()| take(&slots, "a"));
     assert!(!is_same(&second, &third.slot));
-    drop((first, second, third));
+    drop(first);
+    give_back(&slots, second);
+    give_back(&slots, third);
     assert_eq!(n_slots(&slots), 2);
 }
 
@@ -176,7 +191,7 @@ fn a_host_that_no_longer_speaks_http2_shares_none() {
 fn hosts_without_a_connection_are_forgotten() {
     let slots = slots(10);
     for n in 0..2 * HOSTS_MAX {
-        drop(take(&slots, &format!("host-{n}")));
+        give_back(&slots, take(&slots, &format!("host-{n}")));
     }
     assert!(slots.book().hosts.len() <= HOSTS_MAX);
     assert_eq!(n_slots(&slots), 10);
@@ -197,18 +212,21 @@ proptest! {
 
     /// Whatever happens in whatever order, there are never too many, and none is lost.
     #[test]
-    fn there_are_never_too_many(steps in proptest::collection::vec((0u8..6, 0usize..4), 0..100)) {
+    fn there_are_never_too_many(steps in proptest::collection::vec((0u8..7, 0usize..4), 0..100)) {
         let slots = slots(5);
         let client = client();
         let mut taken: Vec<Taken> = Vec::new();
         for (step, n) in steps {
             let name = host(&format!("host-{n}"));
+            let has_one = n < taken.len();
             match step {
                 0 | 1 if taken.len() < 5 => taken.push(slots.take(&name, |_| Ok(client.clone()))),
-                2 if n < taken.len() => drop(taken.swap_remove(n)),
-                3 if n < taken.len() => answered(&slots, &taken[n], Version::HTTP_2),
-                4 if n < taken.len() => answered(&slots, &taken[n], Version::HTTP_11),
-                _ => slots.drop_idle(&name),
+                2 if has_one => drop(taken.swap_remove(n)),
+                3 if has_one => give_back(&slots, taken.swap_remove(n)),
+                4 if has_one => answered(&slots, &taken[n], Version::HTTP_2),
+                5 if has_one => answered(&slots, &taken[n], Version::HTTP_11),
+                6 => slots.drop_idle(&name),
+                _ => {}
             }
             prop_assert!(n_slots(&slots) <= 5);
         }

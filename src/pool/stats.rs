@@ -29,7 +29,8 @@ pub struct PoolStats {
     pub permits: PermitStats,
     /// Name resolution.
     pub dns: DnsStats,
-    /// How often all idle connections to a host were dropped because one of them turned out to be dead.
+    /// How often all idle connections to a host were dropped because one of them turned out to be dead
+    /// or a health check failed.
     pub evictions: u64,
     /// How often all idle connections were dropped because somebody asked.
     pub cleanups: u64,

