@@ -10,7 +10,7 @@
 //! is made to wait, and when a connection that is shared is lost and many ask for the next.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,8 +33,8 @@ pub(super) struct Slot {
     underway: Underway,
     /// Which of its host's: those of an earlier one are not kept.
     generation: u64,
-    /// Whether it counts among those that are lent; what all share does not.
-    is_lent: AtomicBool,
+    /// Requests that have it; written with the book's lock.
+    users: AtomicUsize,
     is_shared: AtomicBool,
     /// Whether the connection can be used again once the answer has been read.
     is_kept_open: AtomicBool,
@@ -64,6 +64,7 @@ struct Host {
     generation: u64,
     /// In the order in which they were returned.
     idle: Vec<Idle>,
+    /// Those in use, but for the shared one.
     lent: usize,
     /// The one of all requests, where the host speaks HTTP/2.
     shared: Option<Arc<Slot>>,
@@ -85,6 +86,17 @@ impl Slot {
 impl Host {
     fn n_slots(&self) -> usize {
         self.idle.len() + self.lent + usize::from(self.shared.is_some())
+    }
+
+    fn is_shared(&self, slot: &Arc<Slot>) -> bool {
+        (self.shared.as_ref()).is_some_and(|shared| Arc::ptr_eq(shared, slot))
+    }
+
+    /// Takes out the shared one, which counts as lent while it is in use.
+    fn take_shared(&mut self) -> Option<Arc<Slot>> {
+        let shared = self.shared.take()?;
+        self.lent += usize::from(shared.users.load(Ordering::Relaxed) > 0);
+        Some(shared)
     }
 }
 
@@ -117,7 +129,7 @@ impl Book {
         if let Some(host) = hosts.min_by_key(|host| host.idle[0].since) {
             return Some(host.idle.remove(0).slot);
         }
-        let is_unused = |slot: &mut Arc<Slot>| Arc::strong_count(slot) == 1;
+        let is_unused = |slot: &mut Arc<Slot>| slot.users.load(Ordering::Relaxed) == 0;
         (self.hosts.values_mut()).find_map(|host| host.shared.take_if(is_unused))
     }
 
@@ -168,11 +180,12 @@ impl Slots {
         gone.append(&mut book.expired(self.idle_timeout));
         let found = book.host(host);
         if let Some(shared) = &found.shared {
+            shared.users.fetch_add(1, Ordering::Relaxed);
             return taken(Arc::clone(shared));
         }
         found.lent += 1;
         if let Some(Idle { slot, .. }) = found.idle.pop() {
-            slot.is_lent.store(true, Ordering::Relaxed);
+            slot.users.store(1, Ordering::Relaxed);
             slot.is_usable.store(false, Ordering::Relaxed);
             return taken(slot);
         }
@@ -198,7 +211,7 @@ impl Slots {
             host: Arc::clone(host),
             underway,
             generation,
-            is_lent: AtomicBool::new(true),
+            users: AtomicUsize::new(1),
             is_shared: AtomicBool::new(false),
             is_kept_open: AtomicBool::new(false),
             is_usable: AtomicBool::new(false),
@@ -222,14 +235,14 @@ impl Slots {
         let host = book.host(&slot.host);
         if !is_http2 {
             slot.is_shared.store(false, Ordering::Relaxed);
-            host.shared.take_if(|shared| Arc::ptr_eq(shared, slot));
+            if host.is_shared(slot) {
+                gone.extend(host.take_shared());
+            }
         } else if host.shared.is_none() && slot.generation == host.generation {
             slot.is_shared.store(true, Ordering::Relaxed);
-            if slot.is_lent.swap(false, Ordering::Relaxed) {
-                host.lent -= 1;
-            }
+            host.lent -= 1;
             host.shared = Some(Arc::clone(slot));
-            gone.append(&mut host.idle);
+            gone.extend(host.idle.drain(..).map(|idle| idle.slot));
         }
     }
 
@@ -267,7 +280,7 @@ impl Slots {
             return false;
         }
         host.generation = next;
-        let gone = (std::mem::take(&mut host.idle), host.shared.take());
+        let gone = (std::mem::take(&mut host.idle), host.take_shared());
         book.generations = next;
         drop(book);
         drop(gone);
@@ -275,14 +288,14 @@ impl Slots {
     }
 
     fn give_back(&self, slot: &Arc<Slot>) {
-        if !slot.is_lent.swap(false, Ordering::Relaxed) {
-            // Others use it, too.
-            return;
-        }
-        slot.underway.comes_back();
         let mut book = self.book();
         let host = book.host(&slot.host);
+        let is_last = slot.users.fetch_sub(1, Ordering::Relaxed) == 1;
+        if !is_last || host.is_shared(slot) {
+            return;
+        }
         host.lent -= 1;
+        slot.underway.comes_back();
         let is_current = slot.generation == host.generation && host.shared.is_none();
         // The connection of an answer that was broken off is closed.
         let is_usable = slot.is_usable.load(Ordering::Relaxed);

@@ -1,3 +1,5 @@
+use std::sync::Weak;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -208,7 +210,7 @@ fn a_client_that_stands_in_for_one_is_not_kept() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     /// Whatever happens in whatever order, there are never too many, and none is lost.
     #[test]
@@ -216,6 +218,7 @@ proptest! {
         let slots = slots(5);
         let client = client();
         let mut taken: Vec<Taken> = Vec::new();
+        let mut all: Vec<Weak<Slot>> = Vec::new();
         for (step, n) in steps {
             let name = host(&format!("host-{n}"));
             let has_one = n < taken.len();
@@ -228,7 +231,14 @@ proptest! {
                 6 => slots.drop_idle(&name),
                 _ => {}
             }
-            prop_assert!(n_slots(&slots) <= 5);
+            if let Some(last) = taken.last().map(|last| Arc::downgrade(&last.slot))
+                && !all.iter().any(|it| it.ptr_eq(&last))
+            {
+                all.push(last);
+            }
+            all.retain(|it| it.strong_count() > 0);
+            prop_assert_eq!(n_slots(&slots), all.len(), "each is counted once");
+            prop_assert!(all.len() <= 5);
         }
         taken.clear();
         slots.drop_all_idle();
