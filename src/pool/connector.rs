@@ -53,6 +53,7 @@ impl Underway {
         *self.lock() = Some(Instant::now() + GONE_WITHIN);
     }
 
+    /// Whether one is on its way.
     pub(super) fn is_expected(&self) -> bool {
         self.lock().is_some_and(|until| Instant::now() < until)
     }

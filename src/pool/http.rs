@@ -30,7 +30,7 @@ pub struct HttpClientStats {
     pub is_shared: bool,
     /// Clients that could not be built.
     pub build_failures: u64,
-    /// Requests that went out without the shared client.
+    /// Requests that went out without a client that keeps its connection.
     pub one_off_requests: u64,
     /// `false` when the system has no CA certificates: no https service can be reached.
     pub has_certificates: bool,

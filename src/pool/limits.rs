@@ -1,9 +1,9 @@
 //! Places for HTTP requests in flight: so many to all hosts together, so many to one host.
 //!
 //! Work in the background has few of them: not more than `background_max`, and no more than half of
-//! what there is (but for a limit of one), so that callers find the rest. Outside of all are WebSockets once they are
-//! open, which each set limits for itself (`sockets.rs`); what the MCP library sends by itself; and
-//! backends (databases, Redis), which have pools of their own.
+//! what there is (but for a limit of one), so that callers find the rest. Outside of all are
+//! WebSockets once they are open, which each set limits for itself (`sockets.rs`); what the MCP library
+//! sends by itself; and backends (databases, Redis), which have pools of their own.
 //!
 //! A request in flight has one connection at most (`slots.rs`), so limiting requests limits those.
 //! (Over HTTP/2 many requests share one, and the limit is stricter than it needs to be.)

@@ -195,8 +195,8 @@ async fn all_hosts_together_have_a_hundred_sockets() {
     assert_eq!((seen.asking_max, seen.open_max), (100, 100), "{seen:?}");
 }
 
-/// A host that has been idle for long is asked by many: its connections are new, and none is more
-/// than may be.
+/// What is kept to the hosts before has to go for the next one. (The server may see that after a new
+/// one is open.)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_busy_host_after_the_other_leaves_no_more_than_a_hundred_sockets() {
     let hosts = Counted::start(6).await;
