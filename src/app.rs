@@ -16,6 +16,7 @@ use crate::check;
 use crate::cli::Command;
 use crate::config::{Config, Profile};
 use crate::console;
+use crate::dispatch::DispatchService;
 use crate::llm::StructuredLlm;
 use crate::memory::{self, Batcher, Memories};
 use crate::overview::Overview;
@@ -24,7 +25,8 @@ use crate::pool::ConnectionPool;
 use crate::session::{Agent, GreetingCache, MadeWith, Settings};
 use crate::stages::{self, Stages};
 use crate::telemetry::{
-    ArrivalFigures, CacheCollector, HttpServer, MemoryCollector, Metrics, PoolCollector,
+    ArrivalFigures, CacheCollector, DispatchFigures, HttpServer, MemoryCollector, Metrics,
+    PoolCollector,
 };
 use crate::telemetry::{RuntimeCollector, TurnFigures, Views};
 use crate::tools::{CleanupConnectionPool, GetConnectionPoolStats, McpServers, ToolSet};
@@ -69,8 +71,18 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
         &names,
         Arc::clone(&jobs) as _,
     );
-    let figures = (turns, arrivals);
+    let dispatches = DispatchFigures::default();
+    let service = config.http.dispatch.then(|| {
+        let (livekit, counts) = (config.livekit.clone(), dispatches.clone());
+        DispatchService::new(livekit, worker.dispatcher(), &overview.pool, counts)
+    });
+    let service = service.transpose().context("livekit.url cannot be used")?;
+    let figures = (turns, arrivals, dispatches);
     let http = endpoint(&config, profile, worker.snapshots(), overview, figures).await?;
+    let http = match service {
+        Some(service) => http.with_routes(service.routes()),
+        None => http,
+    };
     let address = http.address().context("the HTTP endpoint has no address")?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -111,7 +123,7 @@ async fn endpoint(
     profile: Profile,
     worker: watch::Receiver<Snapshot>,
     overview: Overview,
-    (turns, arrivals): (TurnFigures, ArrivalFigures),
+    (turns, arrivals, dispatches): (TurnFigures, ArrivalFigures, DispatchFigures),
 ) -> anyhow::Result<HttpServer> {
     let mut metrics = Metrics::new(worker.clone());
     metrics.register(Box::new(PoolCollector(overview.pool.clone())));
@@ -121,6 +133,7 @@ async fn endpoint(
     }
     metrics.register(Box::new(turns.clone()));
     metrics.register(Box::new(arrivals));
+    metrics.register(Box::new(dispatches));
     metrics.register(Box::new(RuntimeCollector(Handle::current())));
     let views = Views {
         worker,

@@ -1,4 +1,5 @@
-//! How an agent came into its room: the moments from the server's question to the first sound.
+//! How an agent came into its room: the moments from the question, the server's or an app's, to the first
+//! sound.
 //! Whoever reaches a step says when.
 
 use std::sync::{Arc, OnceLock};
@@ -9,7 +10,7 @@ use tokio::time::Instant;
 /// A step on the way, in the order in which they are reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The server has given us the job.
+    /// The job is ours.
     Assigned,
     /// The room is joined: signalling, ICE and DTLS are done.
     Joined,
@@ -45,7 +46,7 @@ impl Step {
 
 /// Is told how long the steps took. Must not block.
 pub trait ArrivalObserver: Send + Sync {
-    /// A step was reached so long after the server had asked.
+    /// A step was reached so long after it was asked for.
     fn reached(&self, step: Step, since_asked: Duration);
 }
 
@@ -59,7 +60,7 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// The server asked at this time whether the job would be taken.
+    /// The server asked at this time whether the job would be taken, or an app asked for it.
     pub fn new(
         job_id: String,
         asked_at: Instant,
@@ -100,7 +101,7 @@ impl Arrival {
             published_ms = self.ms(Step::Published),
             subscribed_ms = self.ms(Step::Subscribed),
             first_sound_ms = self.ms(Step::FirstSound),
-            "arrival, since the server asked"
+            "arrival, since it was asked for"
         );
     }
 }

@@ -5,6 +5,7 @@
 //! - [`cli`] → [`config`] → [`telemetry`] → [`app`], [`stages`] and [`check`]: what the user typed,
 //!   what the program means, what operators see, the parts put together.
 //! - [`console`]: a conversation by text in the terminal; [`playground`]: one by voice in a browser.
+//! - [`dispatch`]: LiveKit's dispatch service, for apps that ask this worker for an agent.
 //! - [`worker`]: registration with LiveKit, admission, jobs, drain. Knows no session.
 //! - [`agent`]: one job from entry to end, in order.
 //! - [`session`]: one conversation: a loop over one closed enum of events.
@@ -19,6 +20,7 @@ pub mod check;
 pub mod cli;
 pub mod config;
 pub mod console;
+pub mod dispatch;
 pub mod playground;
 pub mod stages;
 pub mod telemetry;

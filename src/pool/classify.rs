@@ -145,7 +145,7 @@ impl fmt::Display for Refusal {
 
 impl Refusal {
     /// Reads OpenAI's `{"error": {"message", "type", "code"}}`, or the same without `error` around
-    /// it as PostgREST writes it; other servers leave parts out.
+    /// it as PostgREST writes it, or with `msg` as Twirp does; other servers leave parts out.
     fn read(status: StatusCode, body: &[u8]) -> Self {
         let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
         let error = match &body["error"] {
@@ -163,7 +163,9 @@ impl Refusal {
             code: short(&code.unwrap_or_else(|| text("type"))),
             message: Pii::new(match error {
                 serde_json::Value::String(message) => message.clone(),
-                _ => text("message"),
+                _ => Some(text("message"))
+                    .filter(|message| !message.is_empty())
+                    .unwrap_or_else(|| text("msg")),
             }),
         }
     }

@@ -67,8 +67,10 @@ impl HttpClient {
         let (endpoint, path) = (self.endpoint.clone(), path.to_owned());
         let send = move |lease: super::Lease| {
             let request = prepare(lease.request(method.clone(), &endpoint, &path));
+            let endpoint = endpoint.clone();
             async move {
-                let response = lease.send(request).await?;
+                let response = lease.send(request).await;
+                let response = response.map_err(|error| endpoint.explain(operation, error))?;
                 lease.read(response, ANSWER_BYTES_MAX).await
             }
         };

@@ -39,7 +39,7 @@ impl Collector for ArrivalFigures {
         let steps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let samples = Step::ALL.iter().zip(steps.iter());
         let samples = samples.map(|(step, histogram)| (vec![("step", step.label())], histogram));
-        let help = "LiveKit's question whether a job is taken to each step of the agent's arrival";
+        let help = "From the question, LiveKit's or an app's, to each step of the agent's arrival";
         Page::new(encoder).histograms("voice_agent_arrival_seconds", help, samples.collect())
     }
 }

@@ -1,5 +1,5 @@
 //! The HTTP endpoint for probes and operators: `/`, `/worker`, `/metrics`, and for this
-//! machine or with a token `/pool` and `/pool/cleanup`.
+//! machine or with a token `/pool` and `/pool/cleanup`. Other parts add routes of their own.
 //!
 //! Source of the paths, port and fields: livekit-agents 1.7 `worker.py` and livekit/protocol
 //! `livekit_agent_worker.proto`.
@@ -37,6 +37,8 @@ pub struct Config {
     pub port: u16,
     /// Whether a free port is taken when `port` is not free.
     pub port_fallback: bool,
+    /// Whether LiveKit's dispatch service is answered here, too.
+    pub dispatch: bool,
     /// Token for the paths that only this machine may ask otherwise; empty: nobody else may.
     pub token: Pii<String>,
 }
@@ -47,6 +49,7 @@ impl Default for Config {
             host: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port: 8081,
             port_fallback: false,
+            dispatch: true,
             token: Pii::default(),
         }
     }

@@ -2,6 +2,7 @@
 
 mod access;
 mod arrivals;
+mod dispatches;
 mod http;
 mod log;
 mod metrics;
@@ -11,6 +12,7 @@ mod stores;
 mod turns;
 
 pub use self::arrivals::ArrivalFigures;
+pub use self::dispatches::{DispatchFigures, DispatchOutcome};
 pub use self::http::{Config as HttpConfig, HttpServer, Views, only_from_here};
 pub use self::log::{Config as LogConfig, Format as LogFormat, init as init_log};
 pub use self::metrics::Metrics;

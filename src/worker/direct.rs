@@ -33,7 +33,7 @@ impl DirectJob {
         room: &str,
         identity: Option<&str>,
     ) -> Result<Self, TokenError> {
-        let id = format!("AJ_direct{:012x}", rand::random::<u64>() & 0xffff_ffff_ffff);
+        let id = format!("AJ_direct{}", new_id());
         let own_identity = format!("agent-{id}");
         let identity = identity.unwrap_or(&own_identity);
         let now = Instant::now();
@@ -78,6 +78,11 @@ impl DirectJob {
             Some(_) = stops.next() => outcome(JobEnd::Aborted),
         }
     }
+}
+
+/// The part of an id that tells one job from all others.
+pub(super) fn new_id() -> String {
+    format!("{:016x}", rand::random::<u64>())
 }
 
 fn outcome(end: JobEnd) -> JobOutcome {

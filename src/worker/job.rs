@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::redact::Pii;
 
-/// One dispatch of the agent to a room, as the server assigned it.
+/// One dispatch of the agent to a room, as the server assigned it or an app asked us for it.
 #[derive(Clone, Debug)]
 pub struct JobContext {
-    /// `AJ_…`; made up by us for a job that was not dispatched (`connect`).
+    /// `AJ_…`; made up by us for a job that the server has not assigned.
     pub id: String,
     /// The room's name.
     pub room: String,
@@ -25,12 +25,12 @@ pub struct JobContext {
     pub metadata: Pii<String>,
     /// Key-value pairs given with the dispatch.
     pub attributes: Pii<HashMap<String, String>>,
-    /// When the server asked whether we would take the job; for one that was not dispatched, when it
-    /// was made.
+    /// When the server asked whether we would take the job, or an app asked us for it; for one that nobody
+    /// asked for (`connect`), when it was made.
     pub asked_at: Instant,
-    /// When it gave us the job.
+    /// When the job was ours.
     pub assigned_at: Instant,
-    /// Cancelled when the job must end: termination by the server, the drain's
+    /// Cancelled when the job must end: termination by the server, deletion of its dispatch, the drain's
     /// deadline, or a stop.
     pub shutdown: CancellationToken,
 }

@@ -2,8 +2,8 @@
 //!
 //! Begin with [`Worker::run`], the loop: everything that happens is an [`Event`], `state.rs` decides
 //! what to do about it, and this file does it. [`Workers`] is several of them in one process, one per
-//! agent name. `link.rs` keeps the connection, `jobs.rs` the tasks;
-//! `admission.rs`, `reports.rs`, `load.rs` and `backoff.rs` are plain rules.
+//! agent name. `link.rs` keeps the connection, `jobs.rs` the tasks, `dispatcher.rs` takes jobs that are
+//! asked of us and not of the server; `running.rs`, `admission.rs`, `reports.rs`, `load.rs` and `backoff.rs` are plain rules.
 //!
 //! **Invariant:** knows no session: a job is a [`JobHandler`]'s business.
 //! **Invariant:** nothing here outlives [`Worker::run`]: the jobs' tasks end with it.
@@ -15,12 +15,14 @@ mod config;
 mod connection;
 mod cpu;
 mod direct;
+mod dispatcher;
 mod job;
 mod jobs;
 mod link;
 mod load;
 mod proto;
 mod reports;
+mod running;
 mod several;
 mod slots;
 mod snapshot;
@@ -32,7 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -40,13 +42,15 @@ pub use self::address::AddressError;
 pub use self::config::{Config, ServerConfig};
 pub use self::connection::ConnectError;
 pub use self::direct::{DirectJob, register_once};
+pub use self::dispatcher::{DIRECT_PREFIX, Declined, DirectDispatch, DispatchRequest, Dispatcher};
 pub use self::job::{JobContext, JobHandler, JobOutcome};
 pub use self::several::Workers;
 pub use self::snapshot::Snapshot;
 pub use self::stop::{Stop, signals};
-pub use self::token::{TokenError, guest_token};
+pub use self::token::{Administrator, TokenError, Unauthenticated, guest_token};
 
 use self::cpu::Cpu;
+use self::dispatcher::{ORDERS_MAX, Order};
 use self::jobs::{JobEnd, Jobs};
 use self::link::{Link, LinkEvent};
 use self::load::LoadMeter;
@@ -74,12 +78,13 @@ pub enum WorkerEnd {
 /// A worker that takes jobs and runs them.
 pub struct Worker {
     server: Arc<ServerConfig>,
+    config: Arc<Config>,
     link: Link,
+    orders: (mpsc::Sender<Order>, mpsc::Receiver<Order>),
     state: State,
     jobs: Jobs,
     handler: Arc<dyn JobHandler>,
     cpu: Option<Cpu>,
-    status_interval: Duration,
     started: Instant,
     snapshot: watch::Sender<Snapshot>,
 }
@@ -88,6 +93,7 @@ pub struct Worker {
 enum Event {
     Link(LinkEvent),
     JobEnded(String, JobEnd),
+    Ordered(Order),
     Stop(Stop),
     Deadline,
     Measure(Instant),
@@ -115,14 +121,16 @@ impl Worker {
         handler: Arc<dyn JobHandler>,
     ) -> Self {
         let (snapshot, _) = watch::channel(state.snapshot());
+        let config = Arc::new(config);
         Self {
-            link: Link::new(Arc::clone(&server), Arc::new(config.clone())),
+            link: Link::new(Arc::clone(&server), Arc::clone(&config)),
+            orders: mpsc::channel(ORDERS_MAX),
             server,
             state,
             jobs: Jobs::default(),
             handler,
             cpu: Some(Cpu::new()),
-            status_interval: config.status_interval,
+            config,
             started: Instant::now(),
             snapshot,
         }
@@ -147,7 +155,7 @@ impl Worker {
         let mut stops = std::pin::pin!(stops.fuse());
         let mut measure = interval(LOAD_INTERVAL);
         measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut status = interval(self.status_interval);
+        let mut status = interval(self.config.status_interval);
         status.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut meter = LoadMeter::default();
         let mut end = WorkerEnd::Drained;
@@ -156,6 +164,7 @@ impl Worker {
             let event = tokio::select! {
                 event = self.link.next() => Event::Link(event),
                 (job_id, end) = self.jobs.next_ended() => Event::JobEnded(job_id, end),
+                Some(order) = self.orders.1.recv() => Event::Ordered(order),
                 Some(stop) = stops.next() => Event::Stop(stop),
                 () = at(deadline) => Event::Deadline,
                 due = measure.tick() => Event::Measure(due),
@@ -186,6 +195,7 @@ impl Worker {
                 Vec::new()
             }
             Event::JobEnded(job_id, end) => self.state.ended(job_id, end),
+            Event::Ordered(order) => self.obey(order),
             Event::Stop(Stop::Drain) => {
                 let jobs = self.snapshot.borrow().active_jobs;
                 tracing::info!(jobs, "draining: no new jobs; a second signal ends them");
@@ -260,6 +270,9 @@ impl Worker {
 
     /// Gives the server a moment to read how the last jobs ended, then leaves.
     async fn say_goodbye(mut self) {
+        // Who asked for something hears that somebody else has to do it.
+        self.orders.1.close();
+        while self.orders.1.try_recv().is_ok() {}
         let all_read = async {
             while self.state.has_unread_ends() {
                 match self.link.next().await {

@@ -1,6 +1,6 @@
 //! The worker's protocol as plain types, and their wire form.
 //!
-//! **Invariant:** the sole import site of `livekit_protocol` in the program. Whatever bytes the
+//! **Invariant:** the sole import site of `livekit_protocol` in the worker. Whatever bytes the
 //! server sends, decoding them gives a message or an error and never a panic.
 //!
 //! Source: livekit/protocol `livekit_agent.proto` as of livekit-protocol 0.8.

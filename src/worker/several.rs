@@ -10,7 +10,7 @@ use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{Config, JobHandler, ServerConfig, Snapshot, Stop, Worker, WorkerEnd};
+use super::{Config, Dispatcher, JobHandler, ServerConfig, Snapshot, Stop, Worker, WorkerEnd};
 
 /// Signals that a worker has not looked at yet: there are three that mean anything.
 const STOPS_MAX: usize = 8;
@@ -48,6 +48,11 @@ impl Workers {
     /// Follows what all of them are doing, as if they were one: registered when all are.
     pub fn snapshots(&self) -> watch::Receiver<Snapshot> {
         self.snapshot.subscribe()
+    }
+
+    /// The way to ask any of them for a job.
+    pub fn dispatcher(&self) -> Dispatcher {
+        Dispatcher::new(self.workers.iter().map(Worker::desk))
     }
 
     /// Runs all of them until `stops` says so; see [`Worker::run`].

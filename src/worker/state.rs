@@ -4,16 +4,18 @@
 //! **Invariant:** every job that was assigned gets exactly one end status, whatever the server, the
 //! connection or the job does.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use super::admission::Refusal;
 use super::config::Config;
+use super::dispatcher::{Declined, DirectDispatch};
 use super::jobs::JobEnd;
 use super::proto::{Dispatch, Incoming, JobReport, JobStatus, Outgoing, WorkerReport};
 use super::reports::Reports;
+use super::running::Running;
 use super::slots::Slots;
 use super::snapshot::Snapshot;
+use crate::redact::Pii;
 
 /// Highest load reported while we take jobs: the server passes over workers at 0.7 and above, whatever
 /// status they report. Source: livekit-server 1.13.5, `agentservice.go` `JobRequestAffinity` and
@@ -41,12 +43,18 @@ pub(super) enum Action {
     Reconnect,
 }
 
+/// A job that was asked of us, with the token to join its room.
+pub(super) struct Direct {
+    pub(super) dispatch: DirectDispatch,
+    pub(super) token: Pii<String>,
+    pub(super) asked_at: Duration,
+}
+
 /// The worker between two events.
 pub(super) struct State {
     config: Config,
     admission: Slots,
-    /// Running jobs; with the time at which they are cut off, once they were asked to end.
-    running: HashMap<String, Option<Duration>>,
+    running: Running,
     reports: Reports,
     worker_id: Option<String>,
     sequence: u64,
@@ -82,7 +90,7 @@ impl State {
         Self {
             admission: slots,
             config,
-            running: HashMap::new(),
+            running: Running::default(),
             reports: Reports::default(),
             worker_id: None,
             sequence: 0,
@@ -101,9 +109,8 @@ impl State {
         self.counts.registrations += 1;
         self.sequence = 0;
         let mut actions = Vec::new();
-        if !self.running.is_empty() {
-            let mut job_ids: Vec<String> = self.running.keys().cloned().collect();
-            job_ids.sort();
+        let job_ids = self.running.known_to_the_server();
+        if !job_ids.is_empty() {
             actions.push(Action::Send(Outgoing::Migrate(job_ids)));
         }
         if let Some((reports, ping)) = self.reports.resend() {
@@ -169,7 +176,7 @@ impl State {
 
     fn assigned(&mut self, dispatch: Dispatch, url: String, token: String) -> Vec<Action> {
         let job_id = dispatch.job_id.clone();
-        if self.running.contains_key(&job_id) {
+        if self.running.contains(&job_id) {
             tracing::warn!(job_id, "assigned a second time; ignored");
             return Vec::new();
         }
@@ -188,7 +195,7 @@ impl State {
             let why = "the assignment has no room or no token".to_owned();
             return self.status(job_id, JobStatus::Failed(why));
         }
-        self.running.insert(job_id.clone(), None);
+        self.running.assigned(job_id.clone());
         let mut actions = vec![Action::Start {
             dispatch,
             url,
@@ -199,22 +206,56 @@ impl State {
         actions
     }
 
+    /// A job was asked of us: it starts at once.
+    pub(super) fn dispatched(&mut self, direct: Direct) -> Result<Vec<Action>, Declined> {
+        let Direct {
+            dispatch,
+            token,
+            asked_at,
+        } = direct;
+        let job_id = &dispatch.job_id;
+        let admitted = self.admission.reserve(job_id, asked_at);
+        admitted.map_err(|refusal| Declined::Refused(refusal.label()))?;
+        self.admission.assign(job_id);
+        let mut actions = vec![Action::Start {
+            dispatch: (&dispatch).into(),
+            url: String::new(),
+            token: token.expose().clone(),
+            asked_at,
+        }];
+        self.running.dispatched(dispatch);
+        actions.extend(self.report_if_changed());
+        Ok(actions)
+    }
+
+    /// What was asked of us for this room and still runs, oldest first.
+    pub(super) fn dispatches(&self, room: &str) -> Vec<DirectDispatch> {
+        self.running.dispatches(room)
+    }
+
+    /// Asks one job to end, as after a termination by the server.
+    pub(super) fn end(&mut self, now: Duration, job_id: &str) -> Vec<Action> {
+        let end_by = now + self.config.termination_grace;
+        match self.running.end_by(job_id, end_by) {
+            true => vec![Action::Cancel(job_id.to_owned())],
+            false => Vec::new(),
+        }
+    }
+
     fn terminated(&mut self, now: Duration, job_id: String) -> Vec<Action> {
-        if !self.running.contains_key(&job_id) {
+        if !self.running.contains(&job_id) {
             // Normal after a job that ended by itself: the server says so when the agent leaves.
             tracing::debug!(job_id, "termination of a job that does not run here");
             self.admission.release(&job_id);
             return self.report_if_changed().into_iter().collect();
         }
         tracing::info!(job_id, "the server terminates the job");
-        self.end_by(&job_id, now + self.config.termination_grace)
-            .into_iter()
-            .collect()
+        self.end(now, &job_id)
     }
 
     /// A job has ended, by itself or cut off.
     pub(super) fn ended(&mut self, job_id: String, end: JobEnd) -> Vec<Action> {
-        self.running.remove(&job_id);
+        let is_known_to_the_server = self.running.ended(&job_id);
         self.admission.release(&job_id);
         let status = match end {
             JobEnd::Success => JobStatus::Success,
@@ -235,7 +276,10 @@ impl State {
                 tracing::info!(job_id, "job ended");
             }
         }
-        let mut actions = self.status(job_id, status);
+        let mut actions = match is_known_to_the_server {
+            true => self.status(job_id, status),
+            false => Vec::new(),
+        };
         actions.extend(self.report_if_changed());
         actions
     }
@@ -258,19 +302,14 @@ impl State {
             self.is_ending = true;
             actions.extend(self.end_all_by(now + self.config.termination_grace));
         }
-        for (job_id, end_by) in &mut self.running {
-            if end_by.is_some_and(|end_by| end_by <= now) {
-                *end_by = Some(Duration::MAX);
-                actions.push(Action::Abort(job_id.clone()));
-            }
-        }
+        actions.extend(self.running.overdue(now).into_iter().map(Action::Abort));
         actions.extend(self.report_if_changed());
         actions
     }
 
     /// When [`State::deadline`] is due.
     pub(super) fn next_deadline(&self) -> Option<Duration> {
-        let cut_off = self.running.values().filter_map(|end_by| *end_by).min();
+        let cut_off = self.running.next_overdue();
         [self.admission.next_expiry(), self.drain_until, cut_off]
             .into_iter()
             .flatten()
@@ -336,6 +375,11 @@ impl State {
         }))
     }
 
+    /// The id the server gave us; `None` while we are not registered.
+    pub(super) fn worker_id(&self) -> Option<&str> {
+        self.worker_id.as_deref()
+    }
+
     /// What everyone else may know about the worker.
     pub(super) fn snapshot(&self) -> Snapshot {
         Snapshot {
@@ -377,19 +421,9 @@ impl State {
         ]
     }
 
-    fn end_by(&mut self, job_id: &str, at: Duration) -> Option<Action> {
-        let end_by = self.running.get_mut(job_id)?;
-        let is_first = end_by.is_none();
-        *end_by = Some(end_by.map_or(at, |earlier| earlier.min(at)));
-        is_first.then(|| Action::Cancel(job_id.to_owned()))
-    }
-
     fn end_all_by(&mut self, at: Duration) -> Vec<Action> {
-        let job_ids: Vec<String> = self.running.keys().cloned().collect();
-        job_ids
-            .iter()
-            .filter_map(|job_id| self.end_by(job_id, at))
-            .collect()
+        let to_ask = self.running.end_all_by(at).into_iter();
+        to_ask.map(Action::Cancel).collect()
     }
 }
 

@@ -1,5 +1,9 @@
+use std::collections::HashMap;
+use std::time::SystemTime;
+
 use proptest::prelude::*;
 
+use super::super::dispatcher::DispatchRequest;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -71,6 +75,86 @@ fn availabilities(actions: &[Action]) -> Vec<bool> {
             _ => None,
         })
         .collect()
+}
+
+/// A job that was asked of the worker itself.
+fn direct(job_id: &str) -> Direct {
+    let dispatch = DirectDispatch {
+        id: format!("AD_{job_id}"),
+        job_id: job_id.to_owned(),
+        request: DispatchRequest {
+            room: "r".to_owned(),
+            ..DispatchRequest::default()
+        },
+        worker_id: "AW_1".to_owned(),
+        created_at: SystemTime::UNIX_EPOCH,
+    };
+    let token = Pii::new("t".to_owned());
+    Direct {
+        dispatch,
+        token,
+        asked_at: SECOND,
+    }
+}
+
+#[test]
+fn a_job_asked_of_us_starts_at_once_and_the_server_hears_of_the_slot_alone() {
+    let mut state = state(1);
+    let actions = state.dispatched(direct("j")).unwrap();
+    assert!(matches!(actions[0], Action::Start { .. }));
+    assert_eq!(statuses(&actions), []);
+    assert_eq!(availabilities(&actions), [false], "the slot is taken");
+    assert_eq!(state.dispatches("r").len(), 1);
+    assert_eq!(state.dispatches("another"), []);
+    assert_eq!(state.snapshot().active_jobs, 1);
+
+    state.disconnected("gone".to_owned());
+    let actions = state.registered("AW_2".to_owned());
+    let is_migration = |action: &Action| matches!(action, Action::Send(Outgoing::Migrate(_)));
+    assert!(!actions.iter().any(is_migration), "{actions:?}");
+
+    let actions = state.ended("j".to_owned(), JobEnd::Success);
+    assert_eq!(statuses(&actions), []);
+    assert_eq!(availabilities(&actions), [true]);
+    assert_eq!(state.dispatches("r"), []);
+    let snapshot = state.snapshot();
+    assert_eq!((snapshot.jobs_succeeded, snapshot.slots_taken), (1, 0));
+    assert!(!state.has_unread_ends());
+}
+
+#[test]
+fn a_job_asked_of_us_is_declined_like_any_other() {
+    let mut state = state(1);
+    assert!(ask(&mut state, SECOND, "promised"));
+    let declined = state.dispatched(direct("j")).unwrap_err();
+    assert_eq!(declined, Declined::Refused("every slot is taken"));
+    state.message(
+        SECOND,
+        Incoming::Termination {
+            job_id: "promised".to_owned(),
+        },
+    );
+    assert!(state.dispatched(direct("j")).is_ok());
+    state.drain(SECOND);
+    let declined = state.dispatched(direct("late")).unwrap_err();
+    assert_eq!(declined, Declined::Refused("draining"));
+}
+
+#[test]
+fn a_job_asked_of_us_has_the_grace_of_a_termination_and_holds_a_drain_up() {
+    let mut state = state(1);
+    state.dispatched(direct("j")).unwrap();
+    state.drain(SECOND);
+    assert!(!state.is_done());
+    let actions = state.end(SECOND, "j");
+    assert_eq!(actions, [Action::Cancel("j".to_owned())]);
+    assert_eq!(state.end(SECOND * 2, "j"), [], "it was asked already");
+    let cut_off = SECOND + Config::default().termination_grace;
+    assert_eq!(state.next_deadline(), Some(cut_off));
+    let actions = state.deadline(cut_off);
+    assert!(actions.contains(&Action::Abort("j".to_owned())));
+    state.ended("j".to_owned(), JobEnd::Aborted);
+    assert!(state.is_done());
 }
 
 #[test]
@@ -309,6 +393,7 @@ fn an_available_worker_can_be_picked_however_busy_it_is() {
 enum Step {
     Ask(u8),
     Assign(u8),
+    Direct(u8),
     Terminate(u8),
     End(u8, JobEnd),
     Wait(u16),
@@ -329,6 +414,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0_u8..8).prop_map(Step::Ask),
         4 => (0_u8..8).prop_map(Step::Assign),
+        3 => (0_u8..8).prop_map(Step::Direct),
         1 => (0_u8..8).prop_map(Step::Terminate),
         2 => (0_u8..8, end).prop_map(|(job, end)| Step::End(job, end)),
         2 => (0_u16..20_000).prop_map(Step::Wait),
@@ -355,12 +441,19 @@ proptest! {
             let mut actions = match step {
                 Step::Ask(job) => state.message(now, Incoming::Availability(dispatch(&job.to_string()))),
                 Step::Assign(job) => assign(&mut state, now, &job.to_string()),
+                Step::Direct(job) => {
+                    let job_id = format!("direct{job}");
+                    match running.contains(&job_id) {
+                        true => state.end(now, &job_id),
+                        false => state.dispatched(direct(&job_id)).unwrap_or_default(),
+                    }
+                }
                 Step::Terminate(job) => {
                     state.message(now, Incoming::Termination { job_id: job.to_string() })
                 }
-                Step::End(job, end) => match running.iter().position(|id| *id == job.to_string()) {
-                    Some(at) => state.ended(running.swap_remove(at), end),
-                    None => Vec::new(),
+                Step::End(job, end) => match running.len() {
+                    0 => Vec::new(),
+                    n => state.ended(running.swap_remove(usize::from(job) % n), end),
                 },
                 Step::Wait(ms) => {
                     now += Duration::from_millis(ms.into());
@@ -405,7 +498,8 @@ proptest! {
             prop_assert_eq!(snapshot.active_jobs, running.len());
             prop_assert!((0.0..=1.0).contains(&snapshot.load));
             for (job, count) in &ends {
-                let is_over = !running.contains(job);
+                // The server never hears of what was asked of us.
+                let is_over = !running.contains(job) && !job.starts_with("direct");
                 prop_assert!(if is_over { *count >= 1 } else { *count == 0 }, "{} {}", job, count);
             }
         }

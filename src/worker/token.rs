@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use livekit_api::access_token::{AccessToken, AccessTokenError, VideoGrants};
+use livekit_api::access_token::{AccessToken, AccessTokenError, TokenVerifier, VideoGrants};
 
 use super::config::ServerConfig;
 use super::proto::room_for;
@@ -80,6 +80,41 @@ pub fn guest_token(
     })
 }
 
+/// The token is no good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the token is missing, expired or not signed with this worker's LIVEKIT_API_KEY")]
+pub struct Unauthenticated;
+
+/// Somebody with a token of this server's, who may dispatch agents to the room that the token
+/// grants `roomAdmin` of.
+///
+/// Source of the rule: livekit-server 1.13.5, `pkg/service/auth.go` `EnsureAdminPermission`.
+#[derive(Clone, Debug)]
+pub struct Administrator {
+    /// `None` without the grant.
+    room: Option<String>,
+}
+
+impl Administrator {
+    /// The holder of `token`.
+    ///
+    /// # Errors
+    /// When it is none that the worker's key has signed, or no longer valid.
+    pub fn of(server: &ServerConfig, token: &str) -> Result<Self, Unauthenticated> {
+        let verifier = TokenVerifier::with_api_key(&server.api_key, server.api_secret.expose());
+        let claims = verifier.verify(token).map_err(|_| Unauthenticated)?;
+        let (is_admin, room) = (claims.video.room_admin, claims.video.room);
+        Ok(Self {
+            room: (is_admin && !room.is_empty()).then_some(room),
+        })
+    }
+
+    /// Whether they may dispatch agents to `room`.
+    pub fn is_of(&self, room: &str) -> bool {
+        self.room.as_deref() == Some(room)
+    }
+}
+
 fn signer(server: &ServerConfig) -> AccessToken {
     AccessToken::with_api_key(&server.api_key, server.api_secret.expose()).with_ttl(TOKEN_TTL)
 }
@@ -90,8 +125,10 @@ fn sign(token: AccessToken) -> Result<Pii<String>, TokenError> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
-    use livekit_api::access_token::TokenVerifier;
 
     fn server() -> ServerConfig {
         ServerConfig {
@@ -125,6 +162,45 @@ mod tests {
         assert!(claims.video.room_join && claims.video.agent);
         assert_eq!(claims.video.can_update_own_metadata, Some(true));
         assert_eq!(claims.attributes["lk.agent.name"], "chef");
+    }
+
+    #[test]
+    fn an_administrator_of_the_room_may_dispatch_and_nobody_else() {
+        let token = |key, secret, room_admin| {
+            let grants = VideoGrants {
+                room_admin,
+                room: "kitchen".to_owned(),
+                ..VideoGrants::default()
+            };
+            let token = AccessToken::with_api_key(key, secret).with_grants(grants);
+            token.to_jwt().unwrap()
+        };
+        let of = |token: &str| Administrator::of(&server(), token);
+        let administrator = of(&token("devkey", "secret", true)).unwrap();
+        assert!(administrator.is_of("kitchen"));
+        assert!(!administrator.is_of("cellar") && !administrator.is_of(""));
+        let guest = of(&token("devkey", "secret", false)).unwrap();
+        assert!(!guest.is_of("kitchen"));
+        for foreign in [
+            token("devkey", "guessed", true),
+            token("other", "secret", true),
+            String::new(),
+        ] {
+            assert_eq!(of(&foreign).unwrap_err(), Unauthenticated);
+        }
+    }
+
+    #[test]
+    fn a_token_that_nobody_has_signed_is_no_good() {
+        let part = |json: &str| URL_SAFE_NO_PAD.encode(json);
+        let claims = r#"{"iss":"devkey","exp":99999999999,"nbf":0,
+                         "video":{"roomAdmin":true,"room":"kitchen"}}"#;
+        for algorithm in ["none", "HS256"] {
+            let header = part(&format!(r#"{{"typ":"JWT","alg":"{algorithm}"}}"#));
+            let token = format!("{header}.{}.", part(claims));
+            let refused = Administrator::of(&server(), &token).unwrap_err();
+            assert_eq!(refused, Unauthenticated);
+        }
     }
 
     #[test]

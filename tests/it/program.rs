@@ -5,6 +5,8 @@ use std::process::{Output, Stdio};
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
+use livekit_api::services::agent_dispatch::AgentDispatchClient;
+use livekit_protocol::CreateAgentDispatchRequest;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 
@@ -387,4 +389,76 @@ async fn connect_joins_a_room_that_nobody_dispatched_to() {
     let status = within("connect ends with the call", agent.wait()).await;
     assert!(status.unwrap().success());
     services.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_asked_of_the_worker_itself_comes_and_greets_who_comes_later() {
+    let server = LiveKit::start().await;
+    let config = offline_openai::Config {
+        fixed: Some(offline_openai::Fixed::default()),
+        ..offline_openai::Config::default()
+    };
+    let (_, services) = offline_openai::Server::bind(config).await.unwrap();
+    let (url, openai) = (server.url(), services.base_url());
+    let mut worker = Started::with(&[
+        ("LIVEKIT_URL", url.as_str()),
+        ("LIVEKIT_API_KEY", API_KEY),
+        ("LIVEKIT_API_SECRET", API_SECRET),
+        ("LIVEKIT_AGENT_NAME", "front-desk"),
+        ("OPENAI_BASE_URL", openai.as_str()),
+        ("VOXPOOL__HTTP__HOST", "127.0.0.1"),
+        ("VOXPOOL__WORKER__LOAD_THRESHOLD", "1"),
+    ])
+    .await;
+    worker.logged("registered").await;
+    let request = CreateAgentDispatchRequest {
+        room: "asked".to_owned(),
+        agent_name: "front-desk".to_owned(),
+        ..CreateAgentDispatchRequest::default()
+    };
+    let client = AgentDispatchClient::with_api_key(&worker.http, API_KEY, API_SECRET);
+    let dispatch = client.create_dispatch(request).await.unwrap();
+    let caller = Caller::join(&url, "asked").await;
+    caller.hears(20).await;
+    let agent = caller.agent().unwrap();
+    assert_eq!(agent.kind(), livekit::participant::ParticipantKind::Agent);
+    assert_eq!(agent.attributes()["lk.agent.name"], "front-desk");
+    let job = &dispatch.state.unwrap().jobs[0];
+    assert_eq!(agent.identity().as_str(), format!("agent-{}", job.id));
+    let (_, metrics) = worker.get("/metrics").await;
+    assert!(
+        metrics.contains("voice_agent_dispatches_total{outcome=\"taken\"} 1"),
+        "{metrics}"
+    );
+
+    // A deleted room ends the job as it ends any other.
+    server.delete_room("asked").await;
+    let ended = worker.logged("job ended").await;
+    assert!(ended.contains(&job.id), "{ended}");
+    worker.signal("TERM");
+    assert_eq!(worker.exit_code().await, 0);
+    services.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dispatches_are_for_tokens_and_can_be_left_to_the_server() {
+    #[expect(clippy::disallowed_methods, reason = "anybody's client, not ours")]
+    let client = reqwest::Client::new();
+    let nowhere = format!("ws://127.0.0.1:{}", free_port());
+    for (setting, expected) in [("true", 401), ("false", 404)] {
+        let worker = Started::with(&[
+            ("LIVEKIT_URL", nowhere.as_str()),
+            ("LIVEKIT_API_KEY", API_KEY),
+            ("LIVEKIT_API_SECRET", API_SECRET),
+            ("OPENAI_API_KEY", "unused"),
+            ("VOXPOOL__HTTP__HOST", "127.0.0.1"),
+            ("VOXPOOL__HTTP__DISPATCH", setting),
+        ])
+        .await;
+        let path = "/twirp/livekit.AgentDispatchService/CreateDispatch";
+        let request = client.post(format!("{}{path}", worker.http));
+        let request = request.header("content-type", "application/json");
+        let answer = request.body("{}").send().await.unwrap();
+        assert_eq!(answer.status(), expected, "{setting}");
+    }
 }

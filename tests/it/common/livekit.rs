@@ -126,7 +126,8 @@ impl LiveKit {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    fn dispatches(&self) -> AgentDispatchClient {
+    /// LiveKit's own client of the dispatch service.
+    pub(crate) fn dispatches(&self) -> AgentDispatchClient {
         AgentDispatchClient::with_api_key(&self.http_url(), API_KEY, API_SECRET)
     }
 
@@ -185,6 +186,12 @@ impl LiveKit {
             Some((job.id, job.state?.participant_identity))
         })
         .await
+    }
+
+    /// Whether the server's log names something.
+    pub(crate) fn has_noted(&self, what: &str) -> bool {
+        let log = std::fs::read_to_string(self.log_path());
+        log.expect("the server writes a log").contains(what)
     }
 
     /// Waits until the server's log says that the job ended, and with which status and error: the

@@ -5,13 +5,17 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use voxpool::worker::{Config, JobHandler, ServerConfig, Snapshot, Stop, Worker, WorkerEnd};
+use voxpool::worker::{
+    Config, Dispatcher, JobHandler, ServerConfig, Snapshot, Stop, Worker, WorkerEnd,
+};
 
 use super::within;
 
 /// A worker on a task of its own.
 pub(crate) struct RunningWorker {
     pub(crate) snapshots: watch::Receiver<Snapshot>,
+    /// Where it is asked for jobs.
+    pub(crate) dispatcher: Dispatcher,
     stops: mpsc::Sender<Stop>,
     task: JoinHandle<WorkerEnd>,
 }
@@ -36,11 +40,13 @@ impl RunningWorker {
     ) -> Self {
         let worker = Worker::new(server, config, handler).without_machine_load();
         let snapshots = worker.snapshots();
+        let dispatcher = worker.dispatcher();
         let (stops, mut received) = mpsc::channel(4);
         let stream = futures::stream::poll_fn(move |context| received.poll_recv(context));
         let task = tokio::spawn(worker.run(stream));
         Self {
             snapshots,
+            dispatcher,
             stops,
             task,
         }

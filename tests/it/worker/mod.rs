@@ -1,5 +1,6 @@
 //! The worker against a real LiveKit server, and against one that misbehaves.
 
+mod direct;
 mod dispatch;
 mod drain;
 mod failure;

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 use voxpool_bench::hearing::{Heard, Hearing};
 use voxpool_bench::room::{Call, HeardAt};
 
-use crate::livekit::LiveKit;
+use crate::livekit::{Desk, LiveKit};
 
 /// Silence after an answer. Answers are one tone without a pause.
 const SILENCE: Duration = Duration::from_millis(300);
@@ -14,6 +15,23 @@ const SILENCE: Duration = Duration::from_millis(300);
 const GREETING_WITHIN: Duration = Duration::from_secs(30);
 /// How long an answer may take before the turn counts as missed.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long a caller is in the room when the agent is sent for. LiveKit's server sends a caller a new track
+/// 10 ms after it is published, but no sooner than 150 ms after the last, or the beginning.
+///
+/// Source: livekit-server 1.13.5, `pkg/rtc/transport.go`, `negotiationFrequency`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Since {
+    /// The caller has joined at this moment.
+    Now,
+    /// The caller has been waiting.
+    AWhile,
+}
+
+impl Since {
+    const A_WHILE: Duration = Duration::from_millis(500);
+}
 
 /// How the agent came.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,17 +47,21 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Joins, has the agent sent for and hears its greeting to the end.
+    /// Joins, has the agent sent for at `desk` and hears its greeting to the end.
     pub(crate) async fn meet(
         livekit: &LiveKit,
+        (desk, since): (&Desk, Since),
         room: String,
         agent_name: &str,
     ) -> Result<(Self, Arrival)> {
         let server = livekit.server();
         let token = server.token(&room, "caller")?;
         let mut call = Call::join_with(&server.url, &token, Hearing::new(SILENCE)).await?;
+        if since == Since::AWhile {
+            tokio::time::sleep(Since::A_WHILE).await;
+        }
         let sent_for = Instant::now();
-        livekit.dispatch(&room, agent_name).await?;
+        desk.dispatch(&room, agent_name).await?;
         let joined = call.agent_joined(GREETING_WITHIN).await;
         let greeting = first_sound(&mut call, GREETING_WITHIN).await;
         let since = |at: Instant| at.saturating_duration_since(sent_for);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use offline_openai::{EndpointStats, EndpointsStats, StatsSnapshot};
 use serde::{Deserialize, Serialize};
 
-use crate::arrivals::ArrivalFigures;
+use crate::arrivals::{ArrivalFigures, DirectFigures};
 use crate::call::Arrival;
 use crate::interruptions::InterruptionFigures;
 use crate::setting::Watched;
@@ -24,6 +24,11 @@ pub(crate) struct SideFigures {
     pub(crate) idle_memory_mib: f64,
     pub(crate) idle_cpu_percent: f64,
     pub(crate) arrivals: Option<ArrivalFigures>,
+    /// The same, with callers who have been in the room for a while.
+    pub(crate) arrivals_waiting: Option<ArrivalFigures>,
+    /// Where the dispatch is asked of the worker itself; empty if it takes none.
+    #[serde(default)]
+    pub(crate) direct: Vec<DirectFigures>,
     pub(crate) interruptions: Option<InterruptionFigures>,
     pub(crate) settings: Vec<SettingFigures>,
 }
@@ -35,6 +40,8 @@ impl SideFigures {
             idle_memory_mib: idle.memory_mib,
             idle_cpu_percent: idle.cpu_percent,
             arrivals: None,
+            arrivals_waiting: None,
+            direct: Vec::new(),
             interruptions: None,
             settings: Vec::new(),
         }

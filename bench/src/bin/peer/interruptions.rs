@@ -79,7 +79,7 @@ async fn call(
     let server = livekit.server();
     let token = server.token(room, "caller")?;
     let mut call = Call::join_with(&server.url, &token, Hearing::new(SILENCE)).await?;
-    livekit.dispatch(room, agent_name).await?;
+    livekit.desk().dispatch(room, agent_name).await?;
     let mut silences = Vec::new();
     for saying in sayings {
         if !until_speaking(&mut call).await {

@@ -67,18 +67,9 @@ impl LiveKit {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Asks for the agent to be sent to a room.
-    pub(crate) async fn dispatch(&self, room: &str, agent_name: &str) -> Result<()> {
-        let request = CreateAgentDispatchRequest {
-            room: room.to_owned(),
-            agent_name: agent_name.to_owned(),
-            ..Default::default()
-        };
-        AgentDispatchClient::with_api_key(&self.http_url(), API_KEY, API_SECRET)
-            .create_dispatch(request)
-            .await
-            .context("the dispatch is refused")?;
-        Ok(())
+    /// Where its dispatch service is.
+    pub(crate) fn desk(&self) -> Desk {
+        Desk::at(&self.http_url())
     }
 
     /// Ends a room with everybody in it.
@@ -87,6 +78,27 @@ impl LiveKit {
             .delete_room(room)
             .await
             .context("the room is not deleted")
+    }
+}
+
+/// A dispatch service, as a customer's backend holds it: LiveKit's, or a worker's own.
+pub(crate) struct Desk(AgentDispatchClient);
+
+impl Desk {
+    pub(crate) fn at(url: &str) -> Self {
+        Self(AgentDispatchClient::with_api_key(url, API_KEY, API_SECRET))
+    }
+
+    /// Asks for the agent to be sent to a room.
+    pub(crate) async fn dispatch(&self, room: &str, agent_name: &str) -> Result<()> {
+        let request = CreateAgentDispatchRequest {
+            room: room.to_owned(),
+            agent_name: agent_name.to_owned(),
+            ..Default::default()
+        };
+        let dispatched = self.0.create_dispatch(request).await;
+        dispatched.context("the dispatch is refused")?;
+        Ok(())
     }
 }
 

@@ -4,8 +4,8 @@
 //! the other. Callers with a recorded voice measure what their own WebRTC connection receives; what
 //! the workers use is read from the kernel, their connections are counted by the stand-in.
 //!
-//! - `call`: one call, from joining to hanging up. `setting`: some of them at once. `arrivals`: one
-//!   after the other. `interruptions`: the caller speaks over the agent.
+//! - `call`: one call, from joining to hanging up. `setting`: some of them at once. `arrivals`: the
+//!   agent's coming alone, also where the worker itself is asked for it. `interruptions`: the caller speaks over the agent.
 //! - `side`: a worker and its process tree. `livekit`: the server.
 //! - `figures`: what is made of the measurements. `table`, `plot`: how they are shown.
 
@@ -28,6 +28,7 @@ use offline_openai::{Config, Delays, Fixed, Server, ServerHandle};
 use voxpool_bench::progress::Progress;
 use voxpool_bench::voice;
 
+use self::call::Since;
 use self::figures::{Results, SideFigures};
 use self::interruptions::InterruptionFigures;
 use self::livekit::LiveKit;
@@ -176,14 +177,24 @@ async fn measure(
     let mut figures = bench.idle().await?;
     // Whatever a worker does the first time, it has then done.
     bench.warm_up().await?;
+    let calls = arguments.arrivals;
     if arguments.wants(Part::Arrivals) {
-        figures.arrivals = Some(bench.arrivals(arguments.arrivals).await?);
+        let desk = livekit.desk();
+        let joined = bench.arrivals((&desk, Since::Now), "usual", calls);
+        figures.arrivals = Some(joined.await?);
+        let waiting = bench.arrivals((&desk, Since::AWhile), "waiting", calls);
+        figures.arrivals_waiting = Some(waiting.await?);
     }
     for setting in SETTINGS {
         let is_wanted = arguments.calls.is_empty() || arguments.calls.contains(&setting.calls);
         if is_wanted && arguments.wants(Part::Turns) {
             figures.settings.push(bench.run(&setting, &figures).await?);
         }
+    }
+    if arguments.wants(Part::Arrivals)
+        && let Some(desk) = side.desk()
+    {
+        figures.direct = bench.direct_arrivals(&desk, calls).await?;
     }
     side.stop().await?;
     services.stop().await;

@@ -2,6 +2,7 @@
 
 use voxpool_bench::svg::{self, Scale};
 
+use crate::call::Since;
 use crate::figures::{Results, SideFigures, Spread};
 use crate::side::Kind;
 
@@ -24,12 +25,32 @@ struct Row {
 }
 
 /// Calls at once, and each of their waits in milliseconds.
-type Waits = (usize, Vec<f64>);
+struct Waits {
+    calls: usize,
+    /// Whether the worker itself was asked for the agent.
+    is_direct: bool,
+    each_ms: Vec<f64>,
+}
+
+impl Waits {
+    fn new(calls: usize, each_ms: &[f64]) -> Self {
+        Self {
+            calls,
+            is_direct: false,
+            each_ms: each_ms.to_vec(),
+        }
+    }
+}
 
 /// The picture.
 pub(crate) fn svg(results: &Results) -> String {
     let mut sections = vec![
         section(results, "Dispatch → greeting heard", arrivals),
+        section(
+            results,
+            "The same for callers who have been in the room for a while; asked of LiveKit's server, or of the worker itself",
+            waiting,
+        ),
         section(
             results,
             "End of the caller's speech → answer heard (0.5 s of it is endpointing)",
@@ -47,7 +68,7 @@ pub(crate) fn svg(results: &Results) -> String {
         width: 960.0,
         top: TOP,
         bottom: TOP + sections.iter().map(height).sum::<f64>(),
-        left: 200.0,
+        left: 232.0,
         from_ms: 0.0,
         to_ms: 1_600.0,
         tick_ms: 200.0,
@@ -94,18 +115,22 @@ fn dots(scale: &Scale, svg: &mut String, y: f64, row: &Row) {
 fn section(results: &Results, heading: &str, rows: fn(&SideFigures) -> Vec<Waits>) -> Section {
     let of = |side: &SideFigures| {
         let kind = side.side;
-        let row = move |(calls, each_ms): Waits| (calls, kind, each_ms);
+        let row = move |waits: Waits| (kind, waits);
         rows(side).into_iter().map(row).collect::<Vec<_>>()
     };
     let mut rows: Vec<_> = results.sides.iter().flat_map(of).collect();
-    rows.sort_by_key(|(calls, ..)| *calls);
-    let row = |(calls, kind, each_ms): (usize, Kind, Vec<f64>)| Row {
-        kind,
-        label: match calls {
-            1 => format!("{}, 1 call", kind.name()),
-            calls => format!("{}, {calls} calls", kind.name()),
-        },
-        each_ms,
+    rows.sort_by_key(|(_, waits)| (waits.is_direct, waits.calls));
+    let row = |(kind, waits): (Kind, Waits)| {
+        let way = if waits.is_direct { " asked itself" } else { "" };
+        let calls = match waits.calls {
+            1 => "1 call".to_owned(),
+            calls => format!("{calls} calls"),
+        };
+        Row {
+            kind,
+            label: format!("{}{way}, {calls}", kind.name()),
+            each_ms: waits.each_ms,
+        }
     };
     Section {
         heading: heading.to_owned(),
@@ -115,22 +140,35 @@ fn section(results: &Results, heading: &str, rows: fn(&SideFigures) -> Vec<Waits
 
 /// Calls one after the other, then those at once.
 fn arrivals(side: &SideFigures) -> Vec<Waits> {
-    let one = side.arrivals.iter().map(|it| (1, it.greetings_ms.clone()));
+    let one = side.arrivals.iter();
+    let one = one.map(|it| Waits::new(1, &it.greetings_ms));
     let many = side.settings.iter().filter(|it| it.calls > 1);
-    one.chain(many.map(|it| (it.calls, it.greetings_ms.clone())))
+    one.chain(many.map(|it| Waits::new(it.calls, &it.greetings_ms)))
         .collect()
+}
+
+/// The usual way, and where the worker is asked.
+fn waiting(side: &SideFigures) -> Vec<Waits> {
+    let usual = side.arrivals_waiting.iter();
+    let usual = usual.map(|it| Waits::new(1, &it.greetings_ms));
+    let direct = side.direct.iter().filter(|it| it.since == Since::AWhile);
+    let direct = direct.map(|it| Waits {
+        is_direct: true,
+        ..Waits::new(it.calls, &it.arrivals.greetings_ms)
+    });
+    usual.chain(direct).collect()
 }
 
 fn answers(side: &SideFigures) -> Vec<Waits> {
     let settings = side.settings.iter();
     settings
-        .map(|it| (it.calls, it.answers_ms.clone()))
+        .map(|it| Waits::new(it.calls, &it.answers_ms))
         .collect()
 }
 
 fn silences(side: &SideFigures) -> Vec<Waits> {
     let interruptions = side.interruptions.iter();
     interruptions
-        .map(|it| (it.calls, it.each_ms.clone()))
+        .map(|it| Waits::new(it.calls, &it.each_ms))
         .collect()
 }

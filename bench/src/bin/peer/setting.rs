@@ -10,10 +10,9 @@ use offline_openai::ServerHandle;
 use voxpool_bench::process::Usage;
 use voxpool_bench::progress::Progress;
 
-use crate::call::{Arrival, Caller};
+use crate::call::{Arrival, Caller, Since};
 use crate::figures::{SettingFigures, SideFigures};
-use crate::livekit::LiveKit;
-
+use crate::livekit::{Desk, LiveKit};
 use crate::side::Side;
 
 /// How long a worker is left alone before it counts as idle, and how long it is then watched.
@@ -29,7 +28,7 @@ const BETWEEN_ROUNDS: Duration = Duration::from_secs(3);
 /// So many calls at once, so many times, with so many turns each.
 pub(crate) struct Setting {
     pub(crate) calls: usize,
-    rounds: usize,
+    pub(crate) rounds: usize,
     turns: usize,
 }
 
@@ -71,7 +70,10 @@ impl Bench<'_> {
     pub(crate) async fn warm_up(&self) -> Result<()> {
         self.note("warming up");
         let room = format!("{}-warm-up", self.side.kind.name());
-        let (mut caller, arrival) = Caller::meet(self.livekit, room, self.side.kind.name()).await?;
+        let name = self.side.kind.name();
+        let desk = self.livekit.desk();
+        let met = Caller::meet(self.livekit, (&desk, Since::Now), room, name);
+        let (mut caller, arrival) = met.await?;
         arrival
             .greeting
             .context("the agent did not greet: see its log")?;
@@ -95,7 +97,9 @@ impl Bench<'_> {
         let mut listening = None;
         let mut buffered = Vec::new();
         for round in 0..setting.rounds {
-            let (mut callers, arrived) = self.meet_all(setting, round).await?;
+            let desk = self.livekit.desk();
+            let met = self.meet_all((&desk, Since::Now), "call", setting, round);
+            let (mut callers, arrived) = met.await?;
             arrivals.extend(arrived);
             if listening.is_none() {
                 listening = Some(self.watch(LISTENING).await?);
@@ -104,13 +108,7 @@ impl Bench<'_> {
             for caller in &callers {
                 buffered.extend(caller.buffered().await);
             }
-            try_join_all(
-                callers
-                    .into_iter()
-                    .map(|caller| caller.hang_up(self.livekit)),
-            )
-            .await?;
-            tokio::time::sleep(BETWEEN_ROUNDS).await;
+            self.hang_up_all(callers).await?;
             services.push(self.services.stats());
         }
         let listening = listening.context("a setting has at least one round")?;
@@ -123,8 +121,12 @@ impl Bench<'_> {
         ))
     }
 
-    async fn meet_all(
+    /// All callers of a round, one joining after the other, and how their agents came; `what` tells
+    /// their rooms from others.
+    pub(crate) async fn meet_all(
         &self,
+        desk: (&Desk, Since),
+        what: &str,
         setting: &Setting,
         round: usize,
     ) -> Result<(Vec<Caller>, Vec<Arrival>)> {
@@ -136,10 +138,18 @@ impl Bench<'_> {
         let name = self.side.kind.name();
         let meetings = (0..setting.calls).map(|index| async move {
             tokio::time::sleep(BETWEEN_CALLS * index as u32).await;
-            let room = format!("{name}-{}-{round}-{index}", setting.calls);
-            Caller::meet(self.livekit, room, name).await
+            let room = format!("{name}-{what}-{}-{round}-{index}", setting.calls);
+            Caller::meet(self.livekit, desk, room, name).await
         });
         Ok(try_join_all(meetings).await?.into_iter().unzip())
+    }
+
+    /// Ends a round, and lets the worker let go of it.
+    pub(crate) async fn hang_up_all(&self, callers: Vec<Caller>) -> Result<()> {
+        let leaving = callers.into_iter();
+        try_join_all(leaving.map(|caller| caller.hang_up(self.livekit))).await?;
+        tokio::time::sleep(BETWEEN_ROUNDS).await;
+        Ok(())
     }
 
     /// Each caller at a pace of its own, so that they do not speak in chorus.

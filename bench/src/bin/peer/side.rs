@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use voxpool_bench::process::{Usage, tree_usage};
 
 use crate::Arguments;
-use crate::livekit::{API_KEY, API_SECRET, LiveKit, logged};
+use crate::livekit::{API_KEY, API_SECRET, Desk, LiveKit, logged};
 
 /// How long a worker may take to register.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -41,6 +41,7 @@ impl Kind {
 /// A worker that is registered. It ends with the value.
 pub(crate) struct Side {
     pub(crate) kind: Kind,
+    port: u16,
     process: Child,
     pid: u32,
 }
@@ -77,15 +78,26 @@ impl Side {
             .spawn()
             .with_context(|| format!("cannot run {}", kind.name()))?;
         let pid = process.id().context("the worker has just ended")?;
-        let mut side = Self { kind, process, pid };
-        side.until_ready(port)
+        let mut side = Self {
+            kind,
+            port,
+            process,
+            pid,
+        };
+        side.until_ready()
             .await
             .with_context(|| format!("see {}", log.display()))?;
         Ok(side)
     }
 
-    async fn until_ready(&mut self, port: u16) -> Result<()> {
-        let address = format!("http://127.0.0.1:{port}/");
+    /// The dispatch service of the worker itself, if it has one.
+    pub(crate) fn desk(&self) -> Option<Desk> {
+        let url = format!("http://127.0.0.1:{}", self.port);
+        (self.kind == Kind::Voxpool).then(|| Desk::at(&url))
+    }
+
+    async fn until_ready(&mut self) -> Result<()> {
+        let address = format!("http://127.0.0.1:{}/", self.port);
         let started = Instant::now();
         loop {
             let answer = reqwest::get(&address).await;

@@ -1,8 +1,13 @@
 //! The results for people.
 
 use crate::arrivals::ArrivalFigures;
+use crate::call::Since;
 use crate::figures::{Requests, Results, SettingFigures, SideFigures, Spread};
 use crate::interruptions::InterruptionFigures;
+
+/// Callers of which nothing but the agent's arrival is measured.
+const JUST_JOINED: &str = "who just joined";
+const WAITING: &str = "who wait";
 
 /// One row: what, and a cell for each side.
 #[expect(clippy::print_stdout, reason = "the figures are this program's output")]
@@ -26,17 +31,29 @@ pub(crate) fn print(results: &Results) {
     interruptions("  the agent went on speaking", |it| {
         format!("{} of {}", it.missed, it.interruptions)
     });
-    line("calls one after the other", std::iter::empty());
-    let arrivals = |what: &str, cell: fn(&ArrivalFigures) -> Option<Spread>| {
-        let cells = sides.iter().map(|it| it.arrivals.as_ref().and_then(cell));
-        line(what, cells.map(spread));
-    };
-    arrivals("  dispatch to agent in the room, p50 / p95", |it| {
-        it.joined_ms
-    });
-    arrivals("  dispatch to greeting heard, p50 / p95", |it| {
-        it.greeting_ms
-    });
+    for who in [JUST_JOINED, WAITING] {
+        arrivals(
+            &format!("one after the other, {who}"),
+            sides,
+            |it| match who {
+                JUST_JOINED => it.arrivals.as_ref(),
+                _ => it.arrivals_waiting.as_ref(),
+            },
+        );
+    }
+    let direct = sides.iter().flat_map(|it| &it.direct);
+    for (calls, since) in direct.map(|it| (it.calls, it.since)) {
+        let who = match since {
+            Since::Now => JUST_JOINED,
+            Since::AWhile => WAITING,
+        };
+        let heading = format!("worker asked itself, {calls} at once, {who}");
+        arrivals(&heading, sides, |it| {
+            let mut direct = it.direct.iter();
+            let direct = direct.find(|it| (it.calls, it.since) == (calls, since));
+            direct.map(|it| &it.arrivals)
+        });
+    }
     let n_settings = sides.first().map_or(0, |side| side.settings.len());
     for index in 0..n_settings {
         let at: Vec<&SettingFigures> = sides
@@ -45,6 +62,25 @@ pub(crate) fn print(results: &Results) {
             .collect();
         setting(&at);
     }
+}
+
+/// How agents came, of each side.
+fn arrivals<'a>(
+    heading: &str,
+    sides: &'a [SideFigures],
+    of: impl Fn(&'a SideFigures) -> Option<&'a ArrivalFigures>,
+) {
+    line(heading, std::iter::empty());
+    let row = |what: &str, figure: fn(&ArrivalFigures) -> Option<Spread>| {
+        let cells = sides.iter().map(|it| spread(of(it).and_then(figure)));
+        line(what, cells);
+    };
+    row("  dispatch to agent in the room, p50 / p95", |it| {
+        it.joined_ms
+    });
+    row("  dispatch to greeting heard, p50 / p95", |it| {
+        it.greeting_ms
+    });
 }
 
 /// So many calls at once, of each side.
