@@ -380,7 +380,10 @@ fn the_peer_of_a_closed_connection_learns_of_it() {
         let mut state = network.sides[0].connection.state.lock();
         state.close(network.now);
     }
-    network.run(Duration::from_secs(2));
+    // Signalling has a moment to say why.
+    network.run(Duration::from_millis(300));
     assert_eq!(network.state(0), PeerConnectionState::Closed);
+    assert_eq!(network.state(1), PeerConnectionState::Connected);
+    network.run(Duration::from_millis(500));
     assert_eq!(network.state(1), PeerConnectionState::Failed);
 }

@@ -32,6 +32,10 @@ use crate::{
 
 /// A path that is lost for so long has failed.
 const PATH_LOST_MAX: Duration = Duration::from_secs(12);
+/// How long after the peer has closed its side the connection has failed. Whoever ends a session says so
+/// over signalling, too, and that may come a moment later: a failure in between looks like trouble, and
+/// makes LiveKit's client join again. (libwebrtc reports nothing before the path is lost.)
+const CLOSED_BY_PEER_MAX: Duration = Duration::from_millis(500);
 
 /// What UDP gets to find a path before TCP is tried.
 const UDP_HEAD_START: Duration = Duration::from_secs(1);
@@ -59,6 +63,7 @@ pub(crate) struct State {
     /// The last figures of the path.
     pub(crate) path: Option<Box<PeerStats>>,
     path_lost_at: Option<Instant>,
+    closed_by_peer_at: Option<Instant>,
     pub(crate) closed_at: Option<Instant>,
     pub(crate) notices: Vec<Notice>,
     pub(crate) outbox: Vec<Transmit>,
@@ -93,6 +98,7 @@ impl State {
             dtls_up: false,
             path: None,
             path_lost_at: None,
+            closed_by_peer_at: None,
             closed_at: None,
             notices: vec![],
             outbox: vec![],
@@ -259,13 +265,21 @@ impl State {
         (!is_up).then_some(wait)
     }
 
-    /// Gives a lost path up after a while. Returns when to look again, if at all.
+    /// The peer has closed its side.
+    pub(crate) fn on_closed_by_peer(&mut self, now: Instant) {
+        self.closed_by_peer_at.get_or_insert(now);
+    }
+
+    /// Gives a path up that is lost or closed for a while. Returns when to look again, if at all.
     pub(crate) fn check_path(&mut self, now: Instant) -> Option<Instant> {
-        let fails_at = self.path_lost_at? + PATH_LOST_MAX;
+        let lost = self.path_lost_at.map(|at| at + PATH_LOST_MAX);
+        let closed = self.closed_by_peer_at.map(|at| at + CLOSED_BY_PEER_MAX);
+        let fails_at = [lost, closed].into_iter().flatten().min()?;
         if now < fails_at {
             return Some(fails_at);
         }
         self.path_lost_at = None;
+        self.closed_by_peer_at = None;
         self.set_ice(IceConnectionState::Failed);
         self.set_connection(PeerConnectionState::Failed);
         None

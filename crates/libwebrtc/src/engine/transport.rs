@@ -286,7 +286,7 @@ impl Connection {
             }
             Event::Closed => {
                 log::debug!("the peer closed the connection");
-                state.set_connection(PeerConnectionState::Failed);
+                state.on_closed_by_peer(now);
             }
             _ => {}
         }
