@@ -16,8 +16,8 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, State};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
 use axum::response::Response;
 use axum::routing::post;
 use livekit_protocol as wire;
@@ -26,7 +26,7 @@ use self::elsewhere::Elsewhere;
 use self::twirp::{Create, Encoding, Failure, Name};
 use crate::pool::{ConnectionPool, EndpointError};
 use crate::redact::Pii;
-use crate::telemetry::{DispatchFigures, DispatchOutcome};
+use crate::telemetry::{DispatchFigures, DispatchOutcome, bearer};
 use crate::worker::{
     Administrator, DIRECT_PREFIX, DirectDispatch, DispatchRequest, Dispatcher, ServerConfig,
 };
@@ -94,9 +94,7 @@ impl FromRequestParts<Arc<DispatchService>> for Caller {
         parts: &mut Parts,
         service: &Arc<DispatchService>,
     ) -> Result<Self, Failure> {
-        let bearer = parts.headers.get(header::AUTHORIZATION);
-        let bearer = bearer.and_then(|value| value.to_str().ok());
-        let token = bearer.and_then(|value| value.strip_prefix("Bearer "));
+        let token = bearer(&parts.headers).and_then(|token| str::from_utf8(token).ok());
         let token = token.unwrap_or_default();
         let administrator = Administrator::of(&service.livekit, token).map_err(|why| {
             Failure::new(StatusCode::UNAUTHORIZED, "unauthenticated", why.to_string())

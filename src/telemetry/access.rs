@@ -42,11 +42,17 @@ impl Access {
 
     fn has_token(&self, headers: &HeaderMap) -> bool {
         let token = self.token.expose().as_bytes();
-        let sent = headers
-            .get(AUTHORIZATION)
-            .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        let sent = bearer(headers);
         !token.is_empty() && sent.is_some_and(|sent| bool::from(sent.ct_eq(token)))
     }
+}
+
+/// The token that a request came with.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    headers
+        .get(AUTHORIZATION)?
+        .as_bytes()
+        .strip_prefix(b"Bearer ")
 }
 
 /// From this machine, and neither passed on by a proxy nor asked for by a foreign web page.

@@ -11,6 +11,7 @@ mod pool;
 mod stores;
 mod turns;
 
+pub(crate) use self::access::bearer;
 pub use self::arrivals::ArrivalFigures;
 pub use self::dispatches::{DispatchFigures, DispatchOutcome};
 pub use self::http::{Config as HttpConfig, HttpServer, Views, only_from_here};

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::{Config, ServerConfig};
 use super::connection::{ConnectError, Connection};
-use super::job::{JobContext, JobHandler, JobOutcome};
+use super::job::{JobContext, JobHandler, JobOutcome, agent_identity};
 use super::jobs::{JobEnd, Jobs};
 use super::stop::Stop;
 use super::token::{TokenError, join_token};
@@ -34,7 +34,7 @@ impl DirectJob {
         identity: Option<&str>,
     ) -> Result<Self, TokenError> {
         let id = format!("AJ_direct{}", new_id());
-        let own_identity = format!("agent-{id}");
+        let own_identity = agent_identity(&id);
         let identity = identity.unwrap_or(&own_identity);
         let now = Instant::now();
         let context = JobContext {

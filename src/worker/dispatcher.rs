@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::Worker;
 use super::direct::new_id;
+use super::job::agent_identity;
 use super::proto::Dispatch;
 use super::state::{Action, Direct};
 use super::token::join_token;
@@ -56,7 +57,7 @@ pub struct DirectDispatch {
 impl DirectDispatch {
     /// Identity of the agent's participant.
     pub fn identity(&self) -> String {
-        format!("agent-{}", self.job_id)
+        agent_identity(&self.job_id)
     }
 }
 

@@ -35,6 +35,13 @@ pub struct JobContext {
     pub shutdown: CancellationToken,
 }
 
+/// Identity of the agent's participant in a job's room.
+///
+/// Source: livekit-agents 1.7 `job.py` `JobRequest.accept`.
+pub(super) fn agent_identity(job_id: &str) -> String {
+    format!("agent-{job_id}")
+}
+
 /// How a job ended, as it is reported to the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobOutcome {

@@ -12,6 +12,8 @@ use livekit_protocol::server_message::Message as FromServer;
 use livekit_protocol::worker_message::Message as FromWorker;
 use prost::Message;
 
+use super::job::agent_identity;
+
 /// Attribute under which front ends find the agent's name; the server adds `lk.agent_name` itself.
 ///
 /// Source: livekit-agents 1.7 `job.py` `JobRequest.accept`.
@@ -200,7 +202,7 @@ fn availability(job_id: &str, accepted_as: Option<&str>) -> FromWorker {
         Some(agent_name) => wire::AvailabilityResponse {
             job_id: job_id.to_owned(),
             available: true,
-            participant_identity: format!("agent-{job_id}"),
+            participant_identity: agent_identity(job_id),
             participant_attributes: [
                 (AGENT_NAME_ATTRIBUTE, agent_name),
                 (AGENT_STATE_ATTRIBUTE, "initializing"),

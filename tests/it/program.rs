@@ -362,14 +362,20 @@ async fn a_port_that_is_taken_is_a_start_up_failure() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn connect_joins_a_room_that_nobody_dispatched_to() {
-    let server = LiveKit::start().await;
+/// A stand-in that speaks a tone.
+async fn services() -> offline_openai::ServerHandle {
     let config = offline_openai::Config {
         fixed: Some(offline_openai::Fixed::default()),
         ..offline_openai::Config::default()
     };
     let (_, services) = offline_openai::Server::bind(config).await.unwrap();
+    services
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connect_joins_a_room_that_nobody_dispatched_to() {
+    let server = LiveKit::start().await;
+    let services = services().await;
     let (url, openai) = (server.url(), services.base_url());
     let variables = [
         ("LIVEKIT_URL", url.as_str()),
@@ -394,11 +400,7 @@ async fn connect_joins_a_room_that_nobody_dispatched_to() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_is_asked_of_the_worker_itself_comes_and_greets_who_comes_later() {
     let server = LiveKit::start().await;
-    let config = offline_openai::Config {
-        fixed: Some(offline_openai::Fixed::default()),
-        ..offline_openai::Config::default()
-    };
-    let (_, services) = offline_openai::Server::bind(config).await.unwrap();
+    let services = services().await;
     let (url, openai) = (server.url(), services.base_url());
     let mut worker = Started::with(&[
         ("LIVEKIT_URL", url.as_str()),

@@ -5,7 +5,8 @@
 //! the workers use is read from the kernel, their connections are counted by the stand-in.
 //!
 //! - `call`: one call, from joining to hanging up. `setting`: some of them at once. `arrivals`: the
-//!   agent's coming alone, also where the worker itself is asked for it. `interruptions`: the caller speaks over the agent.
+//!   agent's coming alone, also where the worker itself is asked for it. `interruptions`: the caller
+//!   speaks over the agent.
 //! - `side`: a worker and its process tree. `livekit`: the server.
 //! - `figures`: what is made of the measurements. `table`, `plot`: how they are shown.
 
