@@ -53,11 +53,11 @@ pub struct Config {
     /// Every outgoing call.
     pub pool: pool::Config,
     /// Transcription.
-    pub stt: stt::openai::Config,
+    pub stt: stt::Config,
     /// The language model.
-    pub llm: llm::openai::Config,
+    pub llm: llm::Config,
     /// The voice.
-    pub tts: tts::openai::Config,
+    pub tts: tts::Config,
     /// Voice activity on the caller's microphone.
     pub vad: speech::Config,
     /// Who speaks when.

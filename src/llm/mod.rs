@@ -1,6 +1,7 @@
 //! The language model: one trait, one file per provider.
 
 mod chunk;
+mod config;
 mod decoder;
 mod fallback;
 mod messages;
@@ -11,8 +12,8 @@ mod tool_calls;
 
 use futures::stream::BoxStream;
 
+pub use self::config::{Config, Fallback};
 pub use self::fallback::{FallbackLlm, FallbackStructuredLlm};
-pub use self::openai::Config;
 pub use self::structured::{OpenAiStructuredLlm, StructuredLlm, StructuredRequest};
 use crate::chat::{ChatContext, ToolCall, ToolSpec};
 use crate::error::CallError;

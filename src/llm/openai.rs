@@ -1,186 +1,23 @@
 //! Chat completions of an OpenAI-compatible service, streamed: `POST /chat/completions`.
 
-use std::time::Duration;
-
-use async_openai::types::chat::{
-    ChatCompletionStreamOptions, CreateChatCompletionRequest, ReasoningEffort,
-};
+use async_openai::types::chat::{ChatCompletionStreamOptions, CreateChatCompletionRequest};
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use serde::{Deserialize, Serialize};
 
 use super::decoder::ChatDecoder;
 use super::messages::{messages, tools};
-use super::{ChatRequest, Llm, LlmEvent};
+use super::{ChatRequest, Config, Llm, LlmEvent};
 use crate::error::{CallError, ErrorKind};
 use crate::pool::{
     self, CallSpec, Candidate, ConnectionPool, Endpoint, EndpointConfig, EndpointError, Items,
     Lease,
 };
-use crate::redact::Pii;
-use crate::units::seconds;
 
 const OPERATION: &str = "chat.stream";
 /// Longest answer that is read when it comes in one piece.
 const WHOLE_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// Settings of the language model (`[llm]`).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// Model that answers.
-    pub model: String,
-    /// From 0 (always alike) to 2; not sent unless set, as some models refuse it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub temperature: Option<f32>,
-    /// Longest answer; not sent unless set.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_completion_tokens: Option<u32>,
-    /// How long a reasoning model may think (`minimal`, `low`, `medium`, `high`); not sent unless
-    /// set. A caller waits through it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reasoning_effort: Option<ReasoningEffort>,
-    /// Address of the service for this stage; empty for that of `[openai]`.
-    pub base_url: String,
-    /// Key for this stage; empty for that of `[openai]` if the host is the same.
-    pub api_key: Pii<String>,
-    /// Until the first word, all attempts and fallbacks together. A caller waits through it in silence
-    /// and then hears an apology.
-    #[serde(rename = "timeout_seconds", with = "seconds")]
-    pub timeout: Duration,
-    /// Until the first word, each attempt. Source: livekit-agents 1.7.0 `APIConnectOptions`, 10 s.
-    #[serde(rename = "first_token_timeout_seconds", with = "seconds")]
-    pub first_token_timeout: Duration,
-    /// Longest silence between two pieces of an answer.
-    #[serde(rename = "idle_timeout_seconds", with = "seconds")]
-    pub idle_timeout: Duration,
-    /// Longest wait for one of several services before the next one is asked. Source: livekit-agents
-    /// 1.8.9, `attempt_timeout` of its `FallbackAdapter` for models, 5 s.
-    #[serde(rename = "fallback_after_seconds", with = "seconds")]
-    pub fallback_after: Duration,
-    /// Who takes over, in this order, while the service above is in trouble.
-    pub fallback: Vec<Fallback>,
-}
-
-/// A service that takes over; what is empty or unset is as in `[llm]`. With a model of its own, what
-/// a model may refuse (`temperature`, `reasoning_effort`) is only sent when it is set here.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Fallback {
-    /// Its address.
-    pub base_url: String,
-    /// Its key; the stage's is used at the stage's host, that of `[openai]` at the host of `[openai]`.
-    pub api_key: Pii<String>,
-    /// Its model.
-    pub model: String,
-    /// From 0 (always alike) to 2.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub temperature: Option<f32>,
-    /// How long a reasoning model may think.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reasoning_effort: Option<ReasoningEffort>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            model: "gpt-4.1-mini".to_owned(),
-            temperature: None,
-            max_completion_tokens: None,
-            reasoning_effort: None,
-            base_url: String::new(),
-            api_key: Pii::default(),
-            timeout: Duration::from_secs(10),
-            first_token_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(10),
-            fallback_after: Duration::from_secs(5),
-            fallback: Vec::new(),
-        }
-    }
-}
-
-impl Config {
-    /// Every invalid value, as `key: what is wrong and what is allowed`.
-    pub fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        if self.model.trim().is_empty() {
-            problems.push("llm.model: must not be empty".to_owned());
-        }
-        if self.temperature.is_some_and(|t| !(0.0..=2.0).contains(&t)) {
-            problems.push("llm.temperature: must be from 0 to 2".to_owned());
-        }
-        if self.first_token_timeout.is_zero() || self.first_token_timeout > self.timeout {
-            problems.push(
-                "llm.first_token_timeout_seconds: must be more than 0 and at most \
-                 llm.timeout_seconds"
-                    .to_owned(),
-            );
-        }
-        if self.idle_timeout < pool::IDLE_TIMEOUT_MIN {
-            problems.push("llm.idle_timeout_seconds: must be at least 0.5".to_owned());
-        }
-        if let Err(error) =
-            Endpoint::for_stage(&EndpointConfig::default(), &self.base_url, &self.api_key)
-        {
-            problems.push(format!("llm.{error}"));
-        }
-        if self.fallback_after.is_zero() {
-            problems.push("llm.fallback_after_seconds: must be more than 0".to_owned());
-        }
-        for (place, fallback) in self.fallback.iter().enumerate() {
-            let key = pool::fallback_key("llm", place);
-            let shared = EndpointConfig::default();
-            if let Err(error) = Endpoint::for_stage(&shared, &fallback.base_url, &fallback.api_key)
-            {
-                problems.push(format!("{key}.{error}"));
-            }
-            if (fallback.temperature).is_some_and(|t| !(0.0..=2.0).contains(&t)) {
-                problems.push(format!("{key}.temperature: must be from 0 to 2"));
-            }
-        }
-        problems
-    }
-
-    /// The settings of a fallback: its own, and these where it has none.
-    fn with(&self, fallback: &Fallback) -> Self {
-        let is_same_model = fallback.model.is_empty();
-        let effort = fallback.reasoning_effort.clone();
-        Self {
-            model: if is_same_model {
-                &self.model
-            } else {
-                &fallback.model
-            }
-            .clone(),
-            temperature: (fallback.temperature).or(self.temperature.filter(|_| is_same_model)),
-            reasoning_effort: effort.or(self.reasoning_effort.clone().filter(|_| is_same_model)),
-            base_url: String::new(),
-            api_key: Pii::default(),
-            fallback: Vec::new(),
-            ..self.clone()
-        }
-    }
-
-    /// These settings and those of all fallbacks in the order of preference, each with the endpoint
-    /// settings that belong to it.
-    ///
-    /// # Errors
-    /// When an address cannot be used.
-    pub(super) fn all(
-        &self,
-        shared: &EndpointConfig,
-    ) -> Result<Vec<(EndpointConfig, Self)>, EndpointError> {
-        let stage = shared.at(&self.base_url, &self.api_key)?;
-        let fallbacks = self.fallback.iter().map(|fallback| {
-            let at = shared.fallback_of(&stage, &fallback.base_url, &fallback.api_key)?;
-            Ok((at, self.with(fallback)))
-        });
-        let first = Ok((stage.clone(), self.with(&Fallback::default())));
-        std::iter::once(first).chain(fallbacks).collect()
-    }
-}
 
 /// Asks the model over the pool.
 #[derive(Clone)]
@@ -220,17 +57,19 @@ impl OpenAiLlm {
         shared: &EndpointConfig,
         config: &Config,
     ) -> Result<Vec<Self>, EndpointError> {
-        let all = config.all(shared)?.into_iter();
-        let all = all.map(|(at, config)| Self::new(pool.clone(), &at, config));
-        let mut all = all.collect::<Result<Vec<_>, _>>()?;
+        let all = config.all(shared)?;
         let shares = pool::shares(config.timeout, config.fallback_after, all.len());
-        let n_replaceable = all.len() - 1;
-        for (place, (one, share)) in all.iter_mut().zip(shares).enumerate() {
-            one.config.timeout = share;
-            one.config.first_token_timeout = one.config.first_token_timeout.min(share);
-            one.retries_max = (place < n_replaceable).then_some(0);
-        }
-        Ok(all)
+        let all = all
+            .into_iter()
+            .zip(shares)
+            .map(|((at, mut config), share)| {
+                config.timeout = share.timeout;
+                config.first_token_timeout = config.first_token_timeout.min(share.timeout);
+                let mut one = Self::new(pool.clone(), &at, config)?;
+                one.retries_max = share.retries_max;
+                Ok(one)
+            });
+        all.collect()
     }
 
     /// What a choice of several has to know of it.
@@ -311,6 +150,8 @@ async fn ask(lease: Lease, endpoint: Endpoint, body: Bytes) -> Result<Items<LlmE
 
 #[cfg(test)]
 mod tests {
+    use async_openai::types::chat::ReasoningEffort;
+
     use super::*;
     use crate::chat::{ChatContext, ToolSpec};
 
@@ -319,11 +160,6 @@ mod tests {
         let llm = OpenAiLlm::new(pool, &EndpointConfig::default(), config).unwrap();
         let context = ChatContext::default();
         serde_json::from_slice(&llm.body(&ChatRequest { context, tools }).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn the_defaults_are_valid() {
-        assert!(Config::default().problems().is_empty());
     }
 
     #[test]

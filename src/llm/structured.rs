@@ -14,8 +14,8 @@ use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::Config;
 use super::messages::messages;
-use super::openai::Config;
 use crate::chat::ChatContext;
 use crate::error::{CallError, ErrorKind};
 use crate::pool::{

@@ -280,23 +280,36 @@ impl Shown {
     }
 }
 
-/// How long each of `n` services of a stage may take to begin its answer, in the order of preference:
-/// `fallback_after`, and the last one what is left of `timeout`. So nobody waits longer than `timeout`
-/// for all of them together, unless there are so many that the last would have less time than the others.
+/// What one of several services of a stage may take to begin its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Share {
+    /// All its attempts together.
+    pub(crate) timeout: Duration,
+    /// None where the next service waits; the pool's own rule for the last one.
+    pub(crate) retries_max: Option<u32>,
+}
+
+/// The shares of `n` services in the order of preference: each may take `fallback_after`, and the last
+/// one what is left of `timeout`. So nobody waits longer than `timeout` for all of them together, unless
+/// there are so many that the last would have less time than the others.
 pub(crate) fn shares(
     timeout: Duration,
     fallback_after: Duration,
     n: usize,
-) -> impl Iterator<Item = Duration> {
+) -> impl Iterator<Item = Share> {
     let one = timeout.min(fallback_after);
     let n_others = u32::try_from(n.saturating_sub(1)).unwrap_or(u32::MAX);
     let left = timeout.saturating_sub(one.saturating_mul(n_others));
-    (1..=n).map(move |place| if place < n { one } else { left.max(one) })
-}
-
-/// The key of a place in a stage's list of fallbacks, for [`crate::config`]'s mistakes.
-pub(crate) fn fallback_key(stage: &str, place: usize) -> String {
-    format!("{stage}.fallback[{place}]")
+    (1..=n).map(move |place| match place < n {
+        true => Share {
+            timeout: one,
+            retries_max: Some(0),
+        },
+        false => Share {
+            timeout: left.max(one),
+            retries_max: None,
+        },
+    })
 }
 
 #[cfg(test)]

@@ -146,7 +146,12 @@ fn several_services_share_the_time_that_a_caller_waits() {
     ] {
         let (timeout, fallback_after) = (timeout * SECOND, fallback_after * SECOND);
         let shares: Vec<_> = shares(timeout, fallback_after, expected.len()).collect();
+        let timeouts: Vec<_> = shares.iter().map(|share| share.timeout).collect();
         let expected: Vec<_> = expected.into_iter().map(|it| it * SECOND).collect();
-        assert_eq!(shares, expected);
+        assert_eq!(timeouts, expected);
+        // Who can be replaced is asked once.
+        let (last, others) = shares.split_last().unwrap();
+        assert_eq!(last.retries_max, None);
+        assert!(others.iter().all(|share| share.retries_max == Some(0)));
     }
 }

@@ -1,17 +1,19 @@
-//! Dropping what is idle, on request.
+//! Dropping what is idle, on request and at the end.
 
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
 use serde::Serialize;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::ConnectionPool;
 
 /// How long dropped connections are given to disappear before they are counted.
 const SETTLE_MAX: Duration = Duration::from_millis(500);
 const SETTLE_STEP: Duration = Duration::from_millis(10);
+/// How long backends may take to close.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
 
 /// What a cleanup did.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -112,6 +114,21 @@ impl ConnectionPool {
             "idle connections dropped"
         );
         report
+    }
+
+    /// Closes the backends and drops all idle connections, for the end of the process. Call it when
+    /// no call is under way any more; those that are have a few seconds to end.
+    pub async fn close(&self) {
+        let backends = self.0.backends.all();
+        let closing = join_all(backends.iter().map(|backend| backend.close()));
+        if timeout(CLOSE_MAX, closing).await.is_err() {
+            tracing::warn!(
+                seconds = CLOSE_MAX.as_secs(),
+                "a backend did not close in time"
+            );
+        }
+        self.0.shared.http.drop_all_idle();
+        self.drop_idle_sockets();
     }
 
     pub(super) fn cleanup_log(&self) -> MutexGuard<'_, Log> {

@@ -60,7 +60,7 @@ pub use self::adaptive::Config as AdaptiveConfig;
 pub use self::backend::Backend;
 pub use self::breaker::{BreakerState, Config as BreakerConfig};
 pub use self::call::Lease;
-pub(crate) use self::choice::{Candidate, Choice, fallback_key, shares};
+pub(crate) use self::choice::{Candidate, Choice, shares};
 pub use self::choice::{CandidateStats, StageStats};
 pub use self::classify::Refusal;
 pub(crate) use self::classify::{from_openai, refusal_in_stream};
@@ -69,7 +69,7 @@ pub use self::config::Config;
 pub use self::connections::ConnectionStats;
 pub(crate) use self::decode::{Decode, Fault, decode};
 pub use self::dns::DnsStats;
-pub(crate) use self::endpoint::encoded;
+pub(crate) use self::endpoint::{Addresses, encoded, fallback_key};
 pub use self::endpoint::{
     Config as EndpointConfig, Endpoint, EndpointError, Explain, OPENAI_BASE_URL,
 };

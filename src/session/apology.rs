@@ -1,9 +1,9 @@
 //! What the user hears when something fails.
 
 use super::event_loop::Conversation;
+use super::exchange::Kind;
 use super::reply::Failure;
 use super::report;
-use super::turns::Kind;
 use super::writing::Source;
 use crate::error::{CallError, ErrorKind};
 use crate::turn::SessionTime;

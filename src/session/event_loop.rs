@@ -9,13 +9,13 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::exchange::Exchange;
 use super::handle::{COMMANDS_MAX, Command, SessionHandle, SpeechIds};
 use super::links::Links;
 use super::listener::Listener;
 use super::reply::{EVENTS_MAX, ReplyEvent, ReplyEvents, ReplyId};
 use super::speeches::Waiting;
 use super::transcriptions::{Heard, Transcriptions};
-use super::turns::Exchange;
 use super::{Agent, BoxVad, Config, SessionEnd};
 use crate::audio::{AudioFrame, speech};
 use crate::chat::ChatContext;

@@ -15,6 +15,7 @@ mod briefing;
 mod config;
 mod event_loop;
 mod events;
+mod exchange;
 mod greeting;
 mod greeting_cache;
 mod handle;

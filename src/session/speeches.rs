@@ -1,8 +1,8 @@
 //! What the agent says of itself: greeting, apologies, and what programs ask for, through one queue.
 
 use super::event_loop::Conversation;
+use super::exchange::{Exchange, Kind};
 use super::handle::{Command, Content, Ending, ReplyRequest};
-use super::turns::{Exchange, Kind};
 use super::writing::Source;
 use crate::chat::ChatItem;
 use crate::turn::{QueuedSpeech, SessionTime, SpeechId, Timeline, TurnInput};

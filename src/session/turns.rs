@@ -1,103 +1,20 @@
 //! The replies of a conversation: begun, heard, interrupted, finished, failed.
 
-use std::sync::{Arc, Mutex};
-
-use tokio::sync::watch;
-
 use super::SessionEnd;
 use super::apology::copy;
-use super::event_loop::{Conversation, Core};
-use super::handle::{Ending, SpeechEnd};
-use super::reply::{Failure, Making, Reply, ReplyEvent, ReplyId};
+use super::event_loop::Conversation;
+use super::exchange::{Exchange, Kind};
+use super::handle::SpeechEnd;
+use super::reply::{Failure, ReplyEvent, ReplyId};
 use super::report::SpeculationEnd;
 use super::speeches::Waiting;
 use super::spoken::SpokenLog;
 use super::writing::Source;
 use crate::chat::ChatItem;
-use crate::error::CallError;
-use crate::redact::Pii;
-use crate::room::{AgentState, SegmentId, SessionEvent};
+use crate::room::{AgentState, SessionEvent};
 use crate::turn::{
-    Commit, Priority, QueuedSpeech, ReplyOutcome, RequestId, SessionTime, SpeechId, Timeline, Turn,
-    TurnId, TurnInput, TurnSource,
+    Commit, Priority, QueuedSpeech, ReplyOutcome, RequestId, SessionTime, TurnInput, TurnSource,
 };
-
-/// Why a reply is given.
-pub(super) enum Kind {
-    /// The agent speaks first.
-    Greeting,
-    /// The user took a turn.
-    Answer,
-    /// Something failed; the session ends after it when it holds the reason.
-    Apology { ends_with: Option<CallError> },
-}
-
-/// A reply and the turn it belongs to.
-pub(super) struct Exchange {
-    reply: Reply,
-    kind: Kind,
-    id: TurnId,
-    source: TurnSource,
-    transcript: String,
-    segment: SegmentId,
-    timeline: Timeline,
-    /// Whether the agent is silent in the middle of it.
-    is_paused: bool,
-    /// What it was called in the queue.
-    pub(super) speech: Option<SpeechId>,
-    /// Who wants to know how it ends.
-    pub(super) ending: Option<Ending>,
-}
-
-impl Exchange {
-    /// The user, who began to speak at `began`, is heard instead. What was not audible was not interrupted.
-    fn silence(&mut self, now: SessionTime, began: Option<SessionTime>) {
-        if let (Some(audible), Some(began)) = (self.timeline.playout_started, began) {
-            let delay = now.since(began.max(audible));
-            self.timeline.interruption_delay.get_or_insert(delay);
-        }
-    }
-}
-
-impl Core {
-    /// Begins to make a reply; nothing is heard of it before it is released.
-    pub(super) fn make(&mut self, source: Source, kind: Kind) -> Exchange {
-        self.n_replies += 1;
-        let making = Making {
-            id: ReplyId(self.n_replies),
-            agent: self.agent.clone(),
-            config: self.config.clone(),
-            output: Arc::clone(&self.output),
-            events: self.events.clone(),
-            log: Arc::new(Mutex::new(SpokenLog::default())),
-            released: Arc::default(),
-            is_paused: watch::Sender::new(false),
-        };
-        Exchange {
-            reply: Reply::prepare(making, source),
-            kind,
-            id: TurnId::default(),
-            source: TurnSource::Agent,
-            transcript: String::new(),
-            segment: self.new_segment(),
-            timeline: Timeline::default(),
-            is_paused: false,
-            speech: None,
-            ending: None,
-        }
-    }
-
-    /// Begins to make the greeting, if the agent speaks first.
-    pub(super) fn make_greeting(&mut self) -> Option<Exchange> {
-        let source = self.agent.opening(&self.config, &self.chat)?;
-        Some(self.make(source, Kind::Greeting))
-    }
-
-    pub(super) fn new_segment(&mut self) -> SegmentId {
-        self.n_segments += 1;
-        SegmentId(self.n_segments)
-    }
-}
 
 impl Conversation {
     /// Lets the greeting be heard, the first time there is somebody to hear it.
@@ -173,13 +90,7 @@ impl Conversation {
             let source = Source::Chat(self.core.chat.clone());
             self.core.make(source, Kind::Answer)
         });
-        exchange.id = commit.id;
-        exchange.source = commit.source;
-        exchange.transcript = commit.transcript;
-        exchange.timeline.speech_started = commit.timeline.speech_started;
-        exchange.timeline.speech_ended = commit.timeline.speech_ended;
-        exchange.timeline.transcript_final = commit.timeline.transcript_final;
-        exchange.timeline.committed = commit.timeline.committed;
+        exchange.answers(commit);
         self.release(exchange);
     }
 
@@ -323,36 +234,19 @@ impl Conversation {
     }
 
     /// The last words of a reply: transcript, record, log.
-    fn close_exchange(&mut self, now: SessionTime, exchange: Exchange, outcome: ReplyOutcome) {
+    fn close_exchange(&mut self, now: SessionTime, mut exchange: Exchange, outcome: ReplyOutcome) {
         self.core.chat.keep_last(self.core.config.chat_items_max);
         self.room.end_agent_transcript(exchange.segment);
         self.room
             .session_event(SessionEvent::SessionUsageUpdated(self.core.usage));
-        let mut timeline = exchange.timeline;
-        if timeline.playout_started.is_some() {
-            timeline.playout_ended = Some(now);
+        if exchange.timeline.playout_started.is_some() {
+            exchange.timeline.playout_ended = Some(now);
         }
-        if let Some(ending) = exchange.ending {
+        if let Some(ending) = exchange.ending.take() {
             ending.send_replace(Some(SpeechEnd::from(&outcome)));
         }
         let position = self.core.output.position();
-        let heard = match outcome {
-            ReplyOutcome::Finished => exchange.reply.log(SpokenLog::full_text),
-            ReplyOutcome::Interrupted | ReplyOutcome::Failed(_) => {
-                exchange.reply.heard_text(position)
-            }
-        };
-        let turn = Turn {
-            id: exchange.id,
-            user: self.user.clone(),
-            source: exchange.source,
-            transcript: Pii::new(exchange.transcript),
-            reply: Pii::new(exchange.reply.log(SpokenLog::full_text)),
-            heard: Pii::new(heard),
-            tool_calls: Pii::new(exchange.reply.log(SpokenLog::tool_calls)),
-            outcome,
-            timeline,
-        };
+        let turn = exchange.into_turn(self.user.clone(), outcome, position);
         self.links.record(turn);
     }
 

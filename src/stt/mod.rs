@@ -1,5 +1,6 @@
 //! Speech to text: one trait, one file per provider.
 
+mod config;
 mod fallback;
 pub mod openai;
 pub mod realtime;
@@ -10,8 +11,8 @@ use std::task::{Context, Poll};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+pub use self::config::{Config, Fallback, Mode};
 pub use self::fallback::FallbackStt;
-pub use self::openai::Config;
 use crate::audio::AudioFrame;
 use crate::error::CallError;
 

@@ -1,5 +1,6 @@
 //! Text to speech: one trait, one file per provider.
 
+mod config;
 mod decoder;
 mod fallback;
 pub mod openai;
@@ -9,8 +10,8 @@ mod wav;
 
 use futures::stream::BoxStream;
 
+pub use self::config::{Config, Fallback};
 pub use self::fallback::FallbackTts;
-pub use self::openai::Config;
 pub use self::silent::SilentTts;
 use crate::audio::AudioFrame;
 use crate::error::CallError;

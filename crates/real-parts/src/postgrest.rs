@@ -54,7 +54,8 @@ pub fn anonymous_sql() -> String {
 pub struct Supabase {
     process: Option<Guarded>,
     directory: TempDir,
-    port: u16,
+    /// Where it tells how it is.
+    admin_port: u16,
     gateway: Gateway,
 }
 
@@ -62,18 +63,18 @@ impl Supabase {
     /// Starts the API over a database and waits until it knows what is in it.
     pub async fn start(server: &Postgres, database: &str) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let port = free_port();
+        let (port, admin_port) = (free_port(), free_port());
         let settings = format!(
             "db-uri = \"{}\"\ndb-schemas = \"public\"\ndb-anon-role = \"anon\"\n\
              db-pool = {CONNECTIONS}\ndb-pool-acquisition-timeout = 2\nserver-host = \"127.0.0.1\"\n\
-             server-port = {port}\njwt-secret = \"{JWT_SECRET}\"\n",
+             server-port = {port}\nadmin-server-port = {admin_port}\njwt-secret = \"{JWT_SECRET}\"\n",
             server.url_as("authenticator", PASSWORD, database),
         );
         std::fs::write(directory.path().join("postgrest.conf"), settings).expect("a file");
         let mut supabase = Self {
             process: None,
             directory,
-            port,
+            admin_port,
             gateway: Gateway::start(port).await,
         };
         supabase.restart().await;
@@ -97,11 +98,11 @@ impl Supabase {
             &folder.join("log"),
             None,
         ));
-        let port = self.port;
+        // Not asked at the port of the API: a request that comes too early there makes PostgREST read
+        // the schema once more, later, on one of its connections.
+        let ready = format!("http://127.0.0.1:{}/ready", self.admin_port);
         eventually("PostgREST knows its schema", async || {
-            let answer = reqwest::get(format!("http://127.0.0.1:{port}/"))
-                .await
-                .ok()?;
+            let answer = reqwest::get(&ready).await.ok()?;
             answer.status().is_success().then_some(())
         })
         .await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pool::{self, Endpoint, EndpointConfig, EndpointError};
+use crate::pool::{Addresses, EndpointConfig, EndpointError};
 use crate::redact::Pii;
 use crate::units::seconds;
 
@@ -130,20 +130,10 @@ impl Config {
         if self.socket_age_max < Duration::from_secs(1) {
             problems.push("realtime.socket_age_max_seconds: must be at least 1".to_owned());
         }
-        let shared = EndpointConfig::default();
-        if let Err(error) = Endpoint::for_stage(&shared, &self.base_url, &self.api_key) {
-            problems.push(format!("realtime.{error}"));
-        }
         if self.answer_timeout < Duration::from_secs(1) {
             problems.push("realtime.answer_timeout_seconds: must be at least 1".to_owned());
         }
-        for (place, fallback) in self.fallback.iter().enumerate() {
-            let key = pool::fallback_key("realtime", place);
-            let endpoint = Endpoint::for_stage(&shared, &fallback.base_url, &fallback.api_key);
-            if let Err(error) = endpoint {
-                problems.push(format!("{key}.{error}"));
-            }
-        }
+        problems.extend(self.addresses().problems("realtime"));
         problems
     }
 
@@ -156,22 +146,22 @@ impl Config {
         &self,
         shared: &EndpointConfig,
     ) -> Result<Vec<(EndpointConfig, Self)>, EndpointError> {
-        let stage = shared.at(&self.base_url, &self.api_key)?;
         let or = |own: &String, ours: &String| match own.is_empty() {
             true => ours.clone(),
             false => own.clone(),
         };
-        let fallbacks = self.fallback.iter().map(|fallback| {
-            let at = shared.fallback_of(&stage, &fallback.base_url, &fallback.api_key)?;
-            let config = Self {
-                model: or(&fallback.model, &self.model),
-                voice: or(&fallback.voice, &self.voice),
-                ..self.clone()
-            };
-            Ok((at, config))
+        let fallbacks = self.fallback.iter().map(|fallback| Self {
+            model: or(&fallback.model, &self.model),
+            voice: or(&fallback.voice, &self.voice),
+            ..self.clone()
         });
-        let first = Ok((stage.clone(), self.clone()));
-        std::iter::once(first).chain(fallbacks).collect()
+        let all = std::iter::once(self.clone()).chain(fallbacks);
+        Ok(self.addresses().at(shared)?.into_iter().zip(all).collect())
+    }
+
+    fn addresses(&self) -> Addresses<'_> {
+        let fallbacks = self.fallback.iter().map(|it| (&*it.base_url, &it.api_key));
+        Addresses::new((&self.base_url, &self.api_key), fallbacks)
     }
 }
 

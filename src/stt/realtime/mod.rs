@@ -12,8 +12,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use self::hearing::{Line, RealtimeHearing};
-use super::openai::Config;
-use super::{Hearing, Stt};
+use super::{Config, Hearing, Stt};
 use crate::audio::AudioFrame;
 use crate::error::{CallError, ErrorKind};
 use crate::pool::{CallSpec, ConnectionPool, Endpoint, Lease, Opening, SocketPlan, Sockets};

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use voxpool::agent::Profile;
 use voxpool::session::Greeting;
-use voxpool::stt::openai::Mode;
+use voxpool::stt::Mode;
 
 use super::House;
 use super::caller::Caller;

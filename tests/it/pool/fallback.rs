@@ -53,16 +53,16 @@ impl Pair {
         config.stt.fallback_after = Duration::from_secs(2);
         config.llm.fallback_after = Duration::from_secs(2);
         config.tts.fallback_after = Duration::from_secs(2);
-        config.stt.fallback.push(voxpool::stt::openai::Fallback {
+        config.stt.fallback.push(voxpool::stt::Fallback {
             base_url: second.to_owned(),
             ..Default::default()
         });
-        config.llm.fallback.push(voxpool::llm::openai::Fallback {
+        config.llm.fallback.push(voxpool::llm::Fallback {
             base_url: second.to_owned(),
             model: "second-model".to_owned(),
             ..Default::default()
         });
-        config.tts.fallback.push(voxpool::tts::openai::Fallback {
+        config.tts.fallback.push(voxpool::tts::Fallback {
             base_url: second.to_owned(),
             voice: "nova".to_owned(),
             ..Default::default()

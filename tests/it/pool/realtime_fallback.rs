@@ -7,7 +7,7 @@ use voxpool::config::Config;
 use voxpool::pool::{self, BreakerConfig, ConnectionPool};
 use voxpool::stages::Stages;
 use voxpool::stt::Stt;
-use voxpool::stt::openai::{Fallback, Mode};
+use voxpool::stt::{Fallback, Mode};
 
 use super::stages::utterance;
 use crate::common::eventually;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use tokio::time::timeout;
 use voxpool::audio::AudioFrame;
 use voxpool::error::ErrorKind;
-use voxpool::stt::openai::Mode;
+use voxpool::stt::Mode;
 use voxpool::stt::{Hearing, Stt};
 
 use super::aimock::Aimock;

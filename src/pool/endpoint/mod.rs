@@ -4,97 +4,20 @@
 //! comes from the shared section `[openai]`. Any other service is an [`Endpoint::of`] its address
 //! and headers. Nothing here reads the environment.
 
+mod addresses;
+mod config;
+
 use std::fmt;
 use std::sync::Arc;
 
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
 
+pub(crate) use self::addresses::{Addresses, fallback_key};
+pub use self::config::{Config, OPENAI_BASE_URL};
 use crate::error::{CallError, Service};
 use crate::redact::Pii;
-
-/// Base address of the official service.
-pub const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
-
-/// The shared endpoint of all stages (`[openai]`).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// Address of the service, with or without `/v1` and a trailing slash.
-    pub base_url: String,
-    /// Key of the service; empty for a server that wants none.
-    pub api_key: Pii<String>,
-    /// Organization the requests are billed to; empty for the key's default.
-    pub organization: String,
-    /// Project the requests are billed to; empty for the key's default.
-    pub project: String,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            base_url: OPENAI_BASE_URL.to_owned(),
-            api_key: Pii::default(),
-            organization: String::new(),
-            project: String::new(),
-        }
-    }
-}
-
-impl Config {
-    /// Every invalid value, as `key: what is wrong and what is allowed`.
-    pub fn problems(&self) -> Vec<String> {
-        match Endpoint::new(self) {
-            Ok(_) => Vec::new(),
-            Err(error) => vec![format!("openai.{error}")],
-        }
-    }
-
-    /// The settings with another address or key, where those are not empty.
-    ///
-    /// The key, organization and project stay with their host: at another one there are none unless
-    /// they are given.
-    ///
-    /// # Errors
-    /// When one of the addresses is none.
-    pub fn at(&self, base_url: &str, api_key: &Pii<String>) -> Result<Self, EndpointError> {
-        let mut config = self.clone();
-        if !base_url.is_empty() {
-            if !is_same_host(base_url, &self.base_url)? {
-                config.api_key = Pii::default();
-                config.organization.clear();
-                config.project.clear();
-            }
-            config.base_url = base_url.to_owned();
-        }
-        if !api_key.expose().is_empty() {
-            config.api_key = api_key.clone();
-        }
-        Ok(config)
-    }
-
-    /// The settings of a fallback of `stage`, which are these for a stage that sets none of its own:
-    /// what the fallback leaves empty is the stage's, and each key stays with its host.
-    ///
-    /// # Errors
-    /// When one of the addresses is none.
-    pub fn fallback_of(
-        &self,
-        stage: &Self,
-        base_url: &str,
-        api_key: &Pii<String>,
-    ) -> Result<Self, EndpointError> {
-        let is_elsewhere = !base_url.is_empty() && !is_same_host(base_url, &stage.base_url)?;
-        let origin = if is_elsewhere { self } else { stage };
-        origin.at(base_url, api_key)
-    }
-}
-
-fn is_same_host(one: &str, other: &str) -> Result<bool, EndpointError> {
-    Ok(parse_base_url(one)?.origin() == parse_base_url(other)?.origin())
-}
 
 /// Why an endpoint cannot be used. The text starts with the key that has to be changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -331,135 +254,4 @@ fn header(key: &'static str, value: &str) -> Result<HeaderValue, EndpointError> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(base_url: &str, api_key: &str) -> Config {
-        Config {
-            base_url: base_url.to_owned(),
-            api_key: Pii::new(api_key.to_owned()),
-            ..Config::default()
-        }
-    }
-
-    #[test]
-    fn any_usual_spelling_of_the_address_works() {
-        for (written, meant) in [
-            ("http://localhost:8080", "http://localhost:8080/v1/models"),
-            ("http://localhost:8080/", "http://localhost:8080/v1/models"),
-            (
-                "http://localhost:8080/v1",
-                "http://localhost:8080/v1/models",
-            ),
-            (
-                " http://localhost:8080/v1/ ",
-                "http://localhost:8080/v1/models",
-            ),
-            (
-                "https://gw.example/openai/v1/",
-                "https://gw.example/openai/v1/models",
-            ),
-            (OPENAI_BASE_URL, "https://api.openai.com/v1/models"),
-        ] {
-            let endpoint = Endpoint::new(&config(written, "k")).unwrap();
-            assert_eq!(endpoint.url("/models"), meant, "written as {written:?}");
-        }
-    }
-
-    #[test]
-    fn unusable_addresses_are_refused() {
-        for (written, error) in [
-            ("localhost", EndpointError::NotAUrl),
-            ("localhost:8080", EndpointError::NotHttp),
-            ("ftp://localhost", EndpointError::NotHttp),
-            ("http://user:pw@localhost", EndpointError::HasCredentials),
-            ("http://localhost/v1?key=1", EndpointError::HasQuery),
-        ] {
-            assert_eq!(
-                Endpoint::new(&config(written, "k")).unwrap_err(),
-                error,
-                "written as {written:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_key_with_a_line_break_inside_is_an_error_and_one_at_its_end_is_not() {
-        assert_eq!(
-            Endpoint::new(&config(OPENAI_BASE_URL, "sk\n1")).unwrap_err(),
-            EndpointError::NotAHeader("api_key")
-        );
-        let endpoint = Endpoint::new(&config(OPENAI_BASE_URL, "sk-1\n")).unwrap();
-        assert_eq!(endpoint.headers()[AUTHORIZATION], "Bearer sk-1");
-    }
-
-    #[test]
-    fn the_shared_key_never_goes_to_another_host() {
-        let shared = config("https://api.openai.com", "sk-1");
-        let stage = |base_url: &str, api_key: &str| {
-            let api_key = Pii::new(api_key.to_owned());
-            Endpoint::for_stage(&shared, base_url, &api_key).unwrap()
-        };
-        assert!(stage("", "").has_key());
-        assert!(stage("https://api.openai.com/v2", "").has_key());
-        assert!(!stage("http://localhost:9/v1", "").has_key());
-        let own = stage("http://localhost:9", "sk-2");
-        assert_eq!(own.headers()[AUTHORIZATION], "Bearer sk-2");
-    }
-
-    #[test]
-    fn a_fallback_gets_the_key_of_its_own_host_and_no_other() {
-        let shared = config("https://api.openai.com", "sk-shared");
-        let none = Pii::default();
-        let stage = shared
-            .at("http://stage:1/v1", &Pii::new("sk-stage".to_owned()))
-            .unwrap();
-        for (base_url, key) in [
-            ("", "sk-stage"),
-            ("http://stage:1/v2", "sk-stage"),
-            ("https://api.openai.com/v1", "sk-shared"),
-            ("http://stage:2/v1", ""),
-            ("http://third:1", ""),
-        ] {
-            let fallback = shared.fallback_of(&stage, base_url, &none).unwrap();
-            assert_eq!(fallback.api_key.expose(), key, "at {base_url:?}");
-        }
-        let own = shared.fallback_of(&stage, "http://third:1", &Pii::new("sk-3".to_owned()));
-        assert_eq!(own.unwrap().api_key.expose(), "sk-3");
-    }
-
-    #[test]
-    fn no_key_means_no_authorization_header() {
-        assert!(
-            !Endpoint::new(&config(OPENAI_BASE_URL, " "))
-                .unwrap()
-                .has_key()
-        );
-    }
-
-    #[test]
-    fn another_service_has_its_own_address_headers_and_health_check() {
-        let headers = HeaderMap::from_iter([(
-            HeaderName::from_static("apikey"),
-            HeaderValue::from_static("sb-secret"),
-        )]);
-        let url = "https://project.example/";
-        let endpoint = Endpoint::of(Service::Supabase, url, headers).unwrap();
-        let endpoint = endpoint.health_path("/rest/v1/");
-        assert_eq!(endpoint.service(), Service::Supabase);
-        assert_eq!(&**endpoint.host(), "project.example:443");
-        assert_eq!(
-            endpoint.url("/rest/v1/rows"),
-            "https://project.example/rest/v1/rows"
-        );
-        assert_eq!(endpoint.health_url(), "https://project.example/rest/v1/");
-        assert_eq!(endpoint.headers()["apikey"], "sb-secret");
-        assert!(!format!("{endpoint:?} {:?}", endpoint.headers()).contains("secret"));
-    }
-
-    #[test]
-    fn debug_output_shows_no_key() {
-        let endpoint = Endpoint::new(&config(OPENAI_BASE_URL, "sk-secret")).unwrap();
-        assert!(!format!("{endpoint:?} {:?}", endpoint.headers()).contains("secret"));
-    }
-}
+mod tests;

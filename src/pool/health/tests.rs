@@ -1,3 +1,4 @@
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::FutureExt;
@@ -7,6 +8,7 @@ use super::super::config::Config;
 use super::super::connections::ConnectionStats;
 use super::super::{BreakerConfig, CallSpec, HostStats, Lease};
 use super::*;
+use crate::error::Service;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,141 +1,37 @@
 //! The health monitor: asks what has been silent for long, notices what is down before a caller
 //! does, and notices when it is back.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod seen;
+mod signs;
+
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
+pub(super) use self::seen::Health;
+use self::signs::Signs;
 use super::ConnectionPool;
 use super::backend::Backend;
 use super::breaker::BreakerState;
 use super::endpoint::Endpoint;
 use super::gate::Key;
 use super::spec::Priority;
-use super::stats::CheckStats;
-use crate::error::{CallError, ErrorKind, Service};
+use crate::error::{CallError, ErrorKind};
 
 /// Endpoints watched at most; they come from the configuration, so there are few.
 const WATCHED_MAX: usize = 64;
 /// Least time between two looks, however much there is to probe.
 const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(250);
-/// How long backends may take to close.
-const CLOSE_MAX: Duration = Duration::from_secs(10);
-
-/// What is watched, and how it was.
-#[derive(Default)]
-pub(super) struct Health {
-    endpoints: Mutex<BTreeMap<Key, Endpoint>>,
-    checks: Mutex<BTreeMap<Key, Check>>,
-    /// What failed for a caller who has a fallback, until a check goes well.
-    suspects: Mutex<BTreeSet<Key>>,
-    wake: Notify,
-}
-
-/// The checks of one host so far.
-#[derive(Clone, Copy, Debug)]
-struct Check {
-    at: Instant,
-    failure: Option<ErrorKind>,
-    checks: u64,
-    failures: u64,
-}
 
 /// What can be asked how it is.
 enum Target {
     Endpoint(Endpoint),
     Backend(Arc<dyn Backend>),
-}
-
-/// What is known without asking.
-#[derive(Clone, Copy, Debug)]
-struct Signs {
-    breaker: BreakerState,
-    last_answer: Option<Instant>,
-    last_check: Option<Instant>,
-    is_failing: bool,
-    is_suspect: bool,
-}
-
-impl Signs {
-    /// Whether to ask.
-    fn is_due(self, now: Instant, check_after: Duration) -> bool {
-        match self.breaker {
-            // It would be refused.
-            BreakerState::Open => return false,
-            // Better a probe of ours than a caller's.
-            BreakerState::HalfOpen => return true,
-            BreakerState::Closed => {}
-        }
-        let has_answered_since = self.last_answer > self.last_check;
-        if self.is_suspect || (self.is_failing && !has_answered_since) {
-            return true;
-        }
-        (self.last_answer.max(self.last_check)).is_none_or(|last| now - last >= check_after)
-    }
-
-    /// Whether a caller may expect an answer.
-    fn is_well(self) -> bool {
-        let has_answered_since = self.last_answer > self.last_check;
-        self.breaker == BreakerState::Closed && (has_answered_since || !self.is_failing)
-    }
-}
-
-impl Health {
-    pub(super) fn keys_of(&self, service: Service) -> Vec<Key> {
-        let endpoints = self.endpoints();
-        let checks = self.checks();
-        let keys = endpoints.keys().chain(checks.keys());
-        keys.filter(|key| key.service == service).cloned().collect()
-    }
-
-    pub(super) fn last_check(&self, key: &Key) -> Option<CheckStats> {
-        let check = *self.checks().get(key)?;
-        Some(CheckStats {
-            seconds_ago: check.at.elapsed().as_secs_f64(),
-            result: check.failure.map_or("ok", ErrorKind::label),
-            checks: check.checks,
-            failures: check.failures,
-        })
-    }
-
-    /// Makes the monitor look now.
-    pub(super) fn look_now(&self) {
-        self.wake.notify_one();
-    }
-
-    /// Notes a check; returns the failure before it.
-    fn note(&self, key: &Key, failure: Option<ErrorKind>) -> Option<ErrorKind> {
-        let mut checks = self.checks();
-        let check = checks.entry(key.clone()).or_insert(Check {
-            at: Instant::now(),
-            failure: None,
-            checks: 0,
-            failures: 0,
-        });
-        check.at = Instant::now();
-        check.checks += 1;
-        check.failures += u64::from(failure.is_some());
-        std::mem::replace(&mut check.failure, failure)
-    }
-
-    fn endpoints(&self) -> MutexGuard<'_, BTreeMap<Key, Endpoint>> {
-        (self.endpoints.lock()).unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn suspects(&self) -> MutexGuard<'_, BTreeSet<Key>> {
-        (self.suspects.lock()).unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn checks(&self) -> MutexGuard<'_, BTreeMap<Key, Check>> {
-        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Of what callers ask of an endpoint.
@@ -208,21 +104,6 @@ impl ConnectionPool {
                 }
             }
         }
-    }
-
-    /// Closes the backends and drops all idle connections, for the end of the process. Call it when
-    /// no call is under way any more; those that are have a few seconds to end.
-    pub async fn close(&self) {
-        let backends = self.0.backends.all();
-        let closing = join_all(backends.iter().map(|backend| backend.close()));
-        if timeout(CLOSE_MAX, closing).await.is_err() {
-            tracing::warn!(
-                seconds = CLOSE_MAX.as_secs(),
-                "a backend did not close in time"
-            );
-        }
-        self.0.shared.http.drop_all_idle();
-        self.drop_idle_sockets();
     }
 
     /// The time until something may have to be checked that is not being checked.
@@ -381,5 +262,4 @@ fn report(host: Option<&str>, error: &CallError) {
 }
 
 #[cfg(test)]
-#[path = "health_tests.rs"]
 mod tests;

@@ -1,0 +1,130 @@
+//! A reply and the turn it answers.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::event_loop::Core;
+use super::handle::Ending;
+use super::reply::{Making, Reply, ReplyId};
+use super::spoken::SpokenLog;
+use super::writing::Source;
+use crate::error::CallError;
+use crate::redact::Pii;
+use crate::room::SegmentId;
+use crate::turn::{
+    Commit, ReplyOutcome, SessionTime, SpeechId, Timeline, Turn, TurnId, TurnSource,
+};
+
+/// Why a reply is given.
+pub(super) enum Kind {
+    /// The agent speaks first.
+    Greeting,
+    /// The user took a turn.
+    Answer,
+    /// Something failed; the session ends after it when it holds the reason.
+    Apology { ends_with: Option<CallError> },
+}
+
+/// A reply and the turn it belongs to.
+pub(super) struct Exchange {
+    pub(super) reply: Reply,
+    pub(super) kind: Kind,
+    id: TurnId,
+    source: TurnSource,
+    transcript: String,
+    pub(super) segment: SegmentId,
+    pub(super) timeline: Timeline,
+    /// Whether the agent is silent in the middle of it.
+    pub(super) is_paused: bool,
+    /// What it was called in the queue.
+    pub(super) speech: Option<SpeechId>,
+    /// Who wants to know how it ends.
+    pub(super) ending: Option<Ending>,
+}
+
+impl Exchange {
+    /// The user, who began to speak at `began`, is heard instead. What was not audible was not interrupted.
+    pub(super) fn silence(&mut self, now: SessionTime, began: Option<SessionTime>) {
+        if let (Some(audible), Some(began)) = (self.timeline.playout_started, began) {
+            let delay = now.since(began.max(audible));
+            self.timeline.interruption_delay.get_or_insert(delay);
+        }
+    }
+
+    /// It is the answer to this turn of the user.
+    pub(super) fn answers(&mut self, commit: Commit) {
+        self.id = commit.id;
+        self.source = commit.source;
+        self.transcript = commit.transcript;
+        self.timeline.speech_started = commit.timeline.speech_started;
+        self.timeline.speech_ended = commit.timeline.speech_ended;
+        self.timeline.transcript_final = commit.timeline.transcript_final;
+        self.timeline.committed = commit.timeline.committed;
+    }
+
+    /// How it went, once it is over; the output has played up to `position`.
+    pub(super) fn into_turn(
+        self,
+        user: Option<Pii<String>>,
+        outcome: ReplyOutcome,
+        position: Duration,
+    ) -> Turn {
+        let heard = match outcome {
+            ReplyOutcome::Finished => self.reply.log(SpokenLog::full_text),
+            ReplyOutcome::Interrupted | ReplyOutcome::Failed(_) => self.reply.heard_text(position),
+        };
+        Turn {
+            id: self.id,
+            user,
+            source: self.source,
+            transcript: Pii::new(self.transcript),
+            reply: Pii::new(self.reply.log(SpokenLog::full_text)),
+            heard: Pii::new(heard),
+            tool_calls: Pii::new(self.reply.log(SpokenLog::tool_calls)),
+            outcome,
+            timeline: self.timeline,
+        }
+    }
+}
+
+impl Core {
+    /// Begins to make a reply; nothing is heard of it before it is released.
+    pub(super) fn make(&mut self, source: Source, kind: Kind) -> Exchange {
+        self.n_replies += 1;
+        let making = Making {
+            id: ReplyId(self.n_replies),
+            agent: self.agent.clone(),
+            config: self.config.clone(),
+            output: Arc::clone(&self.output),
+            events: self.events.clone(),
+            log: Arc::new(Mutex::new(SpokenLog::default())),
+            released: Arc::default(),
+            is_paused: watch::Sender::new(false),
+        };
+        Exchange {
+            reply: Reply::prepare(making, source),
+            kind,
+            id: TurnId::default(),
+            source: TurnSource::Agent,
+            transcript: String::new(),
+            segment: self.new_segment(),
+            timeline: Timeline::default(),
+            is_paused: false,
+            speech: None,
+            ending: None,
+        }
+    }
+
+    /// Begins to make the greeting, if the agent speaks first.
+    pub(super) fn make_greeting(&mut self) -> Option<Exchange> {
+        let source = self.agent.opening(&self.config, &self.chat)?;
+        Some(self.make(source, Kind::Greeting))
+    }
+
+    pub(super) fn new_segment(&mut self) -> SegmentId {
+        self.n_segments += 1;
+        SegmentId(self.n_segments)
+    }
+}
