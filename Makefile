@@ -37,7 +37,7 @@ bench-pool: ## what pooling is worth: the same calls pooled and unpooled, over T
 	@scripts/setup test
 	cargo run --release --quiet -p voxpool-bench --bin pool
 
-bench-peer: ## voxpool beside livekit-agents 1.8.9: the same calls, as callers hear them (about 17 minutes)
+bench-peer: ## voxpool beside livekit-agents 1.8.9: the same calls, as callers hear them (about 22 minutes)
 	@scripts/bench-peer
 
 bench-vad: ## our detector of voices and livekit-agents' on the same sound: clean, noise, breath, keyboard, music

@@ -1,8 +1,9 @@
 """The peer of `make bench-peer`: livekit-agents as its documentation sets it up.
 
 Everything is the default (bundled VAD, a process per job, preemptive generation) but for what both
-sides share: the endpoint from OPENAI_BASE_URL, PCM, 0.5 s of endpointing decided by the VAD alone.
-Two more settings only keep the run going: no LiveKit Cloud services, and no refusal under load.
+sides share: the endpoint from OPENAI_BASE_URL, PCM, 0.5 s of endpointing and interruptions decided by
+the VAD alone. Two more only keep the run going: no LiveKit Cloud services (its models of turns and of
+interruptions are among them), and no refusal under load.
 """
 
 import os

@@ -109,7 +109,7 @@ pub async fn join(
     // Each of them makes the SDK negotiate anew, which the track would have to wait for.
     rpc::register(&room.local_participant(), methods);
     let text = publish(
-        room.local_participant(),
+        Arc::clone(&room),
         Arc::clone(&link),
         voice_sid,
         card,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::AgentState;
 use crate::chat::{ChatItem, ToolCall, ToolOutput};
-use crate::turn::Timeline;
+use crate::turn::{SessionTime, Timeline};
 
 /// What the user is doing.
 ///
@@ -43,7 +43,9 @@ pub enum SessionEvent {
         /// What.
         item: ChatItem,
         /// When the steps of its turn happened.
-        timeline: Timeline,
+        timeline: Box<Timeline>,
+        /// When it entered.
+        at: SessionTime,
     },
     /// A round of tools was run; the outputs are in the order of the calls.
     FunctionToolsExecuted {
@@ -54,6 +56,13 @@ pub enum SessionEvent {
     },
     /// A service failed; the text is for a person and holds nothing private.
     Error(String),
+    /// The user's voice was heard over the agent's, and now it is known what that meant.
+    OverlappingSpeech {
+        /// Whether it stopped the agent, or the agent talked on.
+        is_interruption: bool,
+        /// How long ago both began to be heard.
+        began_ago: Duration,
+    },
     /// What had stopped the agent was no interruption.
     AgentFalseInterruption {
         /// Whether the agent went on.

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use livekit::Room;
 use livekit::prelude::{LocalParticipant, TrackSid};
 use tokio::sync::{mpsc, watch};
 
@@ -115,7 +116,7 @@ impl RoomOutput for RoomText {
 
 /// Sends what the session notes, until the session's side is dropped and everything is sent.
 pub(super) async fn publish(
-    participant: LocalParticipant,
+    room: Arc<Room>,
     link: Arc<Link>,
     voice: TrackSid,
     card: AgentCard,
@@ -125,16 +126,13 @@ pub(super) async fn publish(
         mut commands,
         notes,
     } = commands;
+    let mut transcripts = Transcripts::new(room.local_participant(), Arc::clone(&link), voice);
     let texts = async {
-        let mut transcripts = Transcripts::new(participant.clone(), Arc::clone(&link), voice);
         while let Some(command) = commands.recv().await {
             transcripts.send(command).await;
         }
     };
-    tokio::join!(
-        texts,
-        remote::serve(&participant, Arc::clone(&link), card, notes),
-    );
+    tokio::join!(texts, remote::serve(&room, link, card, notes));
 }
 
 /// Shows the latest state, until the session's side is dropped; states that came and went while one was

@@ -289,10 +289,11 @@ impl Conversation {
                 TurnOutput::Resume => self.resume(),
                 TurnOutput::DropPrepared => self.drop_prepared(),
                 TurnOutput::Interrupt => self.interrupt(now),
-                TurnOutput::Commit(commit) => self.commit(commit),
-                TurnOutput::Speak(id) => self.speak(id),
+                TurnOutput::Commit(commit) => self.commit(now, commit),
+                TurnOutput::Speak(id) => self.speak(now, id),
                 TurnOutput::DropSpeech(id) => drop(self.speeches.remove(&id)),
-                TurnOutput::Discard => {
+                TurnOutput::Discard { began, ended } => {
+                    self.talk_on(now, began, ended);
                     self.transcriptions.close();
                     self.listener.utterance().close();
                     self.finish_user_segment(None);

@@ -4,16 +4,33 @@ use super::event_loop::Conversation;
 use crate::chat::ChatItem;
 use crate::error::CallError;
 use crate::room::SessionEvent;
-use crate::turn::Timeline;
+use crate::turn::{SessionTime, Timeline};
 
 impl Conversation {
     /// Something enters the conversation as the model is given it.
-    pub(super) fn add_to_chat(&mut self, items: Vec<ChatItem>, timeline: Timeline) {
+    pub(super) fn add_to_chat(
+        &mut self,
+        at: SessionTime,
+        items: Vec<ChatItem>,
+        timeline: Timeline,
+    ) {
         for item in items {
             self.core.chat.items.push(item.clone());
             self.room
-                .session_event(SessionEvent::ConversationItemAdded { item, timeline });
+                .session_event(SessionEvent::ConversationItemAdded {
+                    item,
+                    timeline: Box::new(timeline),
+                    at,
+                });
         }
+    }
+
+    /// The user's voice was heard over the agent's, from `began` on.
+    pub(super) fn show_overlap(&self, now: SessionTime, began: SessionTime, is_interruption: bool) {
+        self.room.session_event(SessionEvent::OverlappingSpeech {
+            is_interruption,
+            began_ago: now.since(began),
+        });
     }
 
     /// Tells what the user does, when that has changed.

@@ -49,7 +49,9 @@ pub(super) fn turn(turn: &Turn) {
         transcription_delay_ms = ms(timeline.transcription_delay()),
         end_of_turn_delay_ms = ms(timeline.end_of_turn_delay()),
         llm_ttft_ms = ms(timeline.llm_ttft()),
+        first_token_ms = ms(timeline.first_token()),
         tts_ttfb_ms = ms(timeline.tts_ttfb()),
+        first_audio_ms = ms(timeline.first_audio()),
         e2e_latency_ms = ms(timeline.e2e_latency()),
         interruption_delay_ms = ms(timeline.interruption_delay),
         "turn"

@@ -56,13 +56,13 @@ impl Conversation {
     }
 
     /// The agent's turn: says what has waited.
-    pub(super) fn speak(&mut self, id: SpeechId) {
+    pub(super) fn speak(&mut self, now: SessionTime, id: SpeechId) {
         let mut exchange = match self.speeches.remove(&id) {
             Some(Waiting::Made(exchange)) => *exchange,
             Some(Waiting::Asked(content, ending)) => {
                 let source = match content {
                     Content::Words(words) => Source::Words(words),
-                    Content::Reply(request) => self.reply_source(request),
+                    Content::Reply(request) => self.reply_source(now, request),
                 };
                 let mut exchange = self.core.make(source, Kind::Answer);
                 exchange.ending = Some(ending);
@@ -77,10 +77,10 @@ impl Conversation {
         self.release(exchange);
     }
 
-    fn reply_source(&mut self, request: ReplyRequest) -> Source {
+    fn reply_source(&mut self, now: SessionTime, request: ReplyRequest) -> Source {
         let told = request.told(&self.core.chat.instructions);
         if let Some(text) = request.user_input {
-            self.add_to_chat(vec![ChatItem::User(text)], Timeline::default());
+            self.add_to_chat(now, vec![ChatItem::User(text)], Timeline::default());
         }
         let mut context = self.core.chat.clone();
         if let Some(told) = told {

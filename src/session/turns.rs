@@ -68,7 +68,7 @@ impl Conversation {
     }
 
     /// The user's turn is over: answers it.
-    pub(super) fn commit(&mut self, commit: Commit) {
+    pub(super) fn commit(&mut self, now: SessionTime, commit: Commit) {
         if commit.source == TurnSource::Speech {
             if !commit.is_cut_off {
                 self.transcriptions.close();
@@ -77,7 +77,7 @@ impl Conversation {
             self.finish_user_segment(Some(commit.transcript.clone()));
         }
         let said = ChatItem::User(commit.transcript.clone());
-        self.add_to_chat(vec![said], commit.timeline);
+        self.add_to_chat(now, vec![said], commit.timeline);
         self.core.chat.keep_last(self.core.config.chat_items_max);
         if !commit.is_prepared {
             self.drop_prepared();
@@ -107,7 +107,9 @@ impl Conversation {
         let Some(exchange) = &mut self.active else {
             return;
         };
-        exchange.silence(now, began);
+        if let Some(began) = began {
+            exchange.silence(now, began);
+        }
         exchange.is_paused = true;
         exchange.reply.pause();
         self.core.output.clear();
@@ -132,18 +134,34 @@ impl Conversation {
             .session_event(SessionEvent::AgentFalseInterruption { resumed: true });
     }
 
+    /// What the user said meanwhile was not meant to stop the agent.
+    pub(super) fn talk_on(&self, now: SessionTime, began: SessionTime, ended: Option<SessionTime>) {
+        let Some(exchange) = &self.active else { return };
+        if let Some(overlap_began) = exchange.overlap_began(began)
+            && ended.is_none_or(|ended| overlap_began < ended)
+        {
+            self.show_overlap(now, overlap_began, false);
+        }
+    }
+
     /// Stops the agent: silence, and what was heard is what was said.
     pub(super) fn interrupt(&mut self, now: SessionTime) {
         let Some(mut exchange) = self.active.take() else {
             return;
         };
-        exchange.silence(now, self.listener.turn_began());
+        if let Some(voice_began) = self.listener.turn_began() {
+            exchange.silence(now, voice_began);
+            if let Some(overlap_began) = exchange.overlap_began(voice_began) {
+                self.show_overlap(now, overlap_began, true);
+            }
+        }
+        exchange.fall_silent(now);
         let position = self.core.output.position();
         exchange.reply.stop();
         self.core.output.clear();
         let items = exchange.reply.log(|log| log.interrupted_items(position));
-        self.add_to_chat(items, exchange.timeline);
-        self.close_exchange(now, exchange, ReplyOutcome::Interrupted);
+        self.add_to_chat(now, items, exchange.timeline);
+        self.close_exchange(exchange, ReplyOutcome::Interrupted);
         self.show(AgentState::Listening);
     }
 
@@ -197,12 +215,13 @@ impl Conversation {
     }
 
     fn finish(&mut self, now: SessionTime, mut exchange: Exchange, result: Result<(), Failure>) {
+        exchange.fall_silent(now);
         let kind = std::mem::replace(&mut exchange.kind, Kind::Answer);
         match result {
             Ok(()) => {
                 let items = exchange.reply.log(SpokenLog::finished_items);
-                self.add_to_chat(items, exchange.timeline);
-                self.close_exchange(now, exchange, ReplyOutcome::Finished);
+                self.add_to_chat(now, items, exchange.timeline);
+                self.close_exchange(exchange, ReplyOutcome::Finished);
                 match kind {
                     Kind::Answer | Kind::Greeting => self.n_errors = 0,
                     Kind::Apology { ends_with: None } => {}
@@ -219,9 +238,9 @@ impl Conversation {
             Err(failure) => {
                 let position = self.core.output.position();
                 let items = exchange.reply.log(|log| log.interrupted_items(position));
-                self.add_to_chat(items, exchange.timeline);
+                self.add_to_chat(now, items, exchange.timeline);
                 let (stage, error) = (failure.stage, copy(&failure.error));
-                self.close_exchange(now, exchange, ReplyOutcome::Failed(failure.error));
+                self.close_exchange(exchange, ReplyOutcome::Failed(failure.error));
                 match kind {
                     // The apology's own failure is the same trouble once more.
                     Kind::Apology { ends_with } => self.apologise(now, Source::Earcon, ends_with),
@@ -234,14 +253,11 @@ impl Conversation {
     }
 
     /// The last words of a reply: transcript, record, log.
-    fn close_exchange(&mut self, now: SessionTime, mut exchange: Exchange, outcome: ReplyOutcome) {
+    fn close_exchange(&mut self, mut exchange: Exchange, outcome: ReplyOutcome) {
         self.core.chat.keep_last(self.core.config.chat_items_max);
         self.room.end_agent_transcript(exchange.segment);
         self.room
             .session_event(SessionEvent::SessionUsageUpdated(self.core.usage));
-        if exchange.timeline.playout_started.is_some() {
-            exchange.timeline.playout_ended = Some(now);
-        }
         if let Some(ending) = exchange.ending.take() {
             ending.send_replace(Some(SpeechEnd::from(&outcome)));
         }

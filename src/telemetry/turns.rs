@@ -31,7 +31,7 @@ type Measure = fn(&Timeline) -> Option<Duration>;
 /// A stage of a turn: name, meaning, and where it is read from.
 type Stage = (&'static str, &'static str, Measure);
 
-const STAGES: [Stage; 6] = [
+const STAGES: [Stage; 8] = [
     (
         "voice_agent_turn_transcription_delay_seconds",
         "End of the user's voice to the transcript",
@@ -51,6 +51,16 @@ const STAGES: [Stage; 6] = [
         "voice_agent_turn_tts_ttfb_seconds",
         "Sentence to the first sound from the speech service",
         Timeline::tts_ttfb,
+    ),
+    (
+        "voice_agent_turn_first_token_seconds",
+        "End of the user's voice, or typed text, to the model's first token",
+        Timeline::first_token,
+    ),
+    (
+        "voice_agent_turn_first_audio_seconds",
+        "End of the user's voice, or typed text, to the first sound from the speech service",
+        Timeline::first_audio,
     ),
     (
         "voice_agent_turn_e2e_latency_seconds",
@@ -162,10 +172,9 @@ impl TurnObserver for TurnFigures {
 impl RecentTurn {
     fn new(number: u64, turn: &Turn) -> Self {
         let timeline = &turn.timeline;
-        let start = timeline.speech_ended.or(timeline.committed);
         let ms = |moment: Option<SessionTime>| {
-            let since = moment?.since(start?);
-            u64::try_from(since.as_millis()).ok()
+            let waited = timeline.waited(moment)?;
+            u64::try_from(waited.as_millis()).ok()
         };
         Self {
             number,
@@ -258,6 +267,8 @@ mod tests {
             "voice_agent_turn_end_of_turn_delay_seconds_bucket{le=\"0.4\"} 0",
             "voice_agent_turn_llm_ttft_seconds_sum 0.15",
             "voice_agent_turn_tts_ttfb_seconds_count 0",
+            "voice_agent_turn_first_token_seconds_sum 0.46",
+            "voice_agent_turn_first_audio_seconds_count 0",
             "voice_agent_turn_e2e_latency_seconds_sum 0.52",
             "voice_agent_turns_total{outcome=\"finished\",source=\"speech\"} 1",
             "voice_agent_speculations_total{outcome=\"used\"} 1",

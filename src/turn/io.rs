@@ -1,6 +1,6 @@
 //! What the turn machine is told, and what it decides.
 
-use super::{SpeechId, Timeline, TurnId, TurnSource};
+use super::{SessionTime, SpeechId, Timeline, TurnId, TurnSource};
 use crate::audio::speech::SpeechEvent;
 use crate::turn::queue::QueuedSpeech;
 
@@ -91,7 +91,12 @@ pub enum TurnOutput {
     /// The turn is over: forget its sound and answer it.
     Commit(Commit),
     /// It was no turn (noise, a backchannel, a failed transcript): forget its sound.
-    Discard,
+    Discard {
+        /// When the voice began.
+        began: SessionTime,
+        /// When it ended; `None` while it goes on.
+        ended: Option<SessionTime>,
+    },
     /// The agent's turn: say this.
     Speak(SpeechId),
     /// This will not be said: too much waits, or the one it was for has left.

@@ -32,13 +32,15 @@ impl TurnMachine {
         let Some(turn) = &mut self.turn else { return };
         // It has been answered, and the words that follow are not in it.
         turn.reopen();
+        let began = turn.started_at;
         if self.do_words_interrupt(words) {
             self.interrupt();
         } else if self.config.interruption.words_stop(words) {
             self.is_wordless = false;
         } else {
             self.is_wordless = true;
-            self.outputs.push(TurnOutput::Discard);
+            self.outputs
+                .push(TurnOutput::Discard { began, ended: None });
             if self.agent == Agent::Paused {
                 self.resume();
             }

@@ -353,7 +353,10 @@ impl TurnMachine {
         let Some(turn) = self.turn.take() else { return };
         let cancelled = turn.awaited().map(TurnOutput::CancelTranscription);
         self.outputs.extend(cancelled);
-        self.outputs.push(TurnOutput::Discard);
+        self.outputs.push(TurnOutput::Discard {
+            began: turn.started_at,
+            ended: (!self.is_user_speaking()).then_some(turn.voice_ended_at),
+        });
         if let Voice::Speaking { since } = self.voice
             && self.is_listening()
         {

@@ -125,9 +125,24 @@ impl Timeline {
         between(self.tts_started, self.tts_first_audio)
     }
 
+    /// End of voice (or typed text) to the model's first token.
+    pub fn first_token(&self) -> Option<Duration> {
+        self.waited(self.llm_first_token)
+    }
+
+    /// End of voice (or typed text) to the first sound from the speech service.
+    pub fn first_audio(&self) -> Option<Duration> {
+        self.waited(self.tts_first_audio)
+    }
+
     /// What the user waits: end of voice (or typed text) to the first sound of the reply.
     pub fn e2e_latency(&self) -> Option<Duration> {
-        between(self.speech_ended.or(self.committed), self.playout_started)
+        self.waited(self.playout_started)
+    }
+
+    /// How long the user had waited then: since the end of their voice, or since they sent a text.
+    pub fn waited(&self, moment: Option<SessionTime>) -> Option<Duration> {
+        between(self.speech_ended.or(self.committed), moment)
     }
 }
 

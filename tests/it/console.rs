@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use offline_openai::{Config, Delays, Server, ServerHandle};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
-use crate::common::{eventually, free_port, within};
+use crate::common::{eventually, free_port, tool, within};
 use crate::memory::killed::values;
 use crate::program::{signal, voxpool};
 
@@ -81,6 +81,77 @@ async fn the_console_remembers_by_identity() {
     let mary = ["--identity", "mary"];
     let (_, out, _) = talk(&mary, &url, &directory, question).await;
     assert!(!out.contains("John"), "{out}");
+    services.stop().await;
+}
+
+/// Runs a program in a terminal of its own, which its standard streams are typed into and read from.
+const IN_A_TERMINAL: &str =
+    "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_terminal_a_person_sees_whose_turn_it_is_how_long_it_takes_and_what_it_took() {
+    let config = Config {
+        delays: Delays {
+            llm_first_token: Duration::from_millis(2500),
+            ..Delays::default()
+        },
+        ..Config::default()
+    };
+    let (_, services) = Server::bind(config).await.expect("the stand-in starts");
+    let url = services.base_url();
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut program = tokio::process::Command::new(tool("venv/bin/python3"))
+        .args([
+            "-c",
+            IN_A_TERMINAL,
+            env!("CARGO_BIN_EXE_voxpool"),
+            "console",
+        ])
+        .env_clear()
+        .env("OPENAI_BASE_URL", &url)
+        .current_dir(directory.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("Python starts");
+    let mut keyboard = program.stdin.take().expect("it is piped");
+    let mut screen = program.stdout.take().expect("it is piped");
+    let mut shown = String::new();
+    let mut until = async |what: &str| {
+        within(what, async {
+            let mut bytes = [0; 1024];
+            loop {
+                if let Some(at) = shown.find(what) {
+                    return shown.drain(..at + what.len()).collect::<String>();
+                }
+                let n_read = screen.read(&mut bytes).await.expect("it can be read");
+                assert!(n_read > 0, "it has ended: {shown}");
+                shown += &String::from_utf8_lossy(&bytes[..n_read]);
+            }
+        })
+        .await
+    };
+    let greeted = until("\x1b[1myou:").await;
+    assert!(greeted.contains("How can I help"), "{greeted}");
+    keyboard
+        .write_all(b"my name is John\n")
+        .await
+        .expect("read");
+    until("… 1 s").await;
+    let answered = until("first words ").await;
+    assert!(
+        answered.contains("\r\x1b[2K"),
+        "progress is taken back: {answered}"
+    );
+    assert!(answered.contains("Nice to meet you, John"), "{answered}");
+    until("\x1b[1myou:").await;
+    // Ctrl-D, the end of what is typed.
+    keyboard.write_all(b"\x04").await.expect("read");
+    let status = within("it ends", program.wait())
+        .await
+        .expect("it can be waited for");
+    assert_eq!(status.code(), Some(0));
     services.stop().await;
 }
 

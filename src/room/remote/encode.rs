@@ -3,14 +3,14 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use livekit_protocol::agent as pb;
-use livekit_protocol::agent::agent_session_event::FunctionToolsExecuted;
+use livekit_protocol::agent::agent_session_event::{FunctionToolsExecuted, OverlappingSpeech};
 use livekit_protocol::agent::chat_context::chat_item::Item;
 use livekit_protocol::agent::chat_message::{ChatContent, chat_content::Payload};
 use livekit_protocol::agent::model_usage;
 
 use crate::chat::{ChatItem, ToolCall, ToolOutput};
 use crate::room::{AgentState, Models, Usage, UserState};
-use crate::turn::Timeline;
+use crate::turn::{SessionTime, Timeline};
 
 /// Who runs the models, as far as front ends are told.
 const PROVIDER: &str = "openai";
@@ -31,6 +31,29 @@ pub(super) fn unix_time(at: SystemTime) -> (i64, i32) {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
     (seconds, since.subsec_nanos().cast_signed())
+}
+
+/// One moment on the wall's clock and on the session's.
+#[derive(Clone, Copy)]
+pub(super) struct Clocks {
+    pub(super) now: SystemTime,
+    pub(super) at: SessionTime,
+}
+
+impl Clocks {
+    /// When somebody was heard.
+    fn set_spoken(
+        self,
+        metrics: &mut pb::MetricsReport,
+        began: Option<SessionTime>,
+        ended: Option<SessionTime>,
+    ) {
+        let wall = |moment: SessionTime| self.now - self.at.since(moment);
+        if let (Some(began), Some(ended)) = (began, ended) {
+            set_time!(metrics.started_speaking_at, wall(began));
+            set_time!(metrics.stopped_speaking_at, wall(ended));
+        }
+    }
 }
 
 pub(super) fn agent_state(state: AgentState) -> i32 {
@@ -96,6 +119,21 @@ pub(super) fn tools_executed(calls: &[ToolCall], outputs: &[ToolOutput]) -> Func
     }
 }
 
+pub(super) fn overlapping_speech(
+    now: SystemTime,
+    is_interruption: bool,
+    began_ago: Duration,
+) -> OverlappingSpeech {
+    let mut overlap = OverlappingSpeech {
+        is_interruption,
+        detection_delay: began_ago.as_secs_f64(),
+        ..Default::default()
+    };
+    set_time!(overlap.detected_at, now);
+    set_time!(overlap.overlap_started_at, now - began_ago);
+    overlap
+}
+
 fn function_call(call: &ToolCall) -> pb::FunctionCall {
     pb::FunctionCall {
         call_id: call.id.clone(),
@@ -118,19 +156,22 @@ fn function_output(call_id: &str, name: &str, output: &ToolOutput) -> pb::Functi
 /// An item under its id; `called` is the name of the tool whose output it is.
 pub(super) fn chat_item(
     id: String,
-    now: SystemTime,
+    clocks: Clocks,
     item: &ChatItem,
     timeline: &Timeline,
     called: String,
 ) -> pb::chat_context::ChatItem {
+    let now = clocks.now;
     let item = match item {
         ChatItem::User(text) => {
             let mut message = message(id, now, pb::ChatRole::User, text);
-            message.metrics = Some(pb::MetricsReport {
+            let mut metrics = pb::MetricsReport {
                 transcription_delay: seconds(timeline.transcription_delay()),
                 end_of_turn_delay: seconds(timeline.end_of_turn_delay()),
                 ..Default::default()
-            });
+            };
+            clocks.set_spoken(&mut metrics, timeline.speech_started, timeline.speech_ended);
+            message.metrics = Some(metrics);
             Item::Message(message)
         }
         ChatItem::Agent {
@@ -139,12 +180,18 @@ pub(super) fn chat_item(
         } => {
             let mut message = message(id, now, pb::ChatRole::Assistant, text);
             message.interrupted = *is_interrupted;
-            message.metrics = Some(pb::MetricsReport {
+            let mut metrics = pb::MetricsReport {
                 llm_node_ttft: seconds(timeline.llm_ttft()),
                 tts_node_ttfb: seconds(timeline.tts_ttfb()),
                 e2e_latency: seconds(timeline.e2e_latency()),
                 ..Default::default()
-            });
+            };
+            clocks.set_spoken(
+                &mut metrics,
+                timeline.playout_started,
+                timeline.playout_ended,
+            );
+            message.metrics = Some(metrics);
             Item::Message(message)
         }
         ChatItem::ToolCall(call) => {

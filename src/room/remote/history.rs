@@ -1,12 +1,11 @@
 //! The conversation as front ends read it: every item with an id and a time.
 
 use std::collections::VecDeque;
-use std::time::SystemTime;
 
 use livekit_protocol::agent::chat_context::ChatItem as PbItem;
 use livekit_protocol::agent::chat_context::chat_item::Item;
 
-use super::encode::chat_item;
+use super::encode::{Clocks, chat_item};
 use crate::chat::ChatItem;
 use crate::turn::Timeline;
 
@@ -22,14 +21,14 @@ pub(super) struct History {
 
 impl History {
     /// Keeps the item and returns it as it is told.
-    pub(super) fn add(&mut self, now: SystemTime, item: &ChatItem, timeline: &Timeline) -> PbItem {
+    pub(super) fn add(&mut self, clocks: Clocks, item: &ChatItem, timeline: &Timeline) -> PbItem {
         self.n_added += 1;
         let id = format!("item_{:06}", self.n_added);
         let called = match item {
             ChatItem::ToolOutput { call_id, .. } => self.name_of(call_id),
             _ => String::new(),
         };
-        let item = chat_item(id, now, item, timeline, called);
+        let item = chat_item(id, clocks, item, timeline, called);
         if self.items.len() == ITEMS_MAX {
             self.items.pop_front();
         }

@@ -8,6 +8,7 @@
 
 mod encode;
 mod history;
+mod rtc_stats;
 mod runs;
 #[cfg(test)]
 mod tests;
@@ -15,8 +16,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use livekit::SendByteOptions;
-use livekit::prelude::LocalParticipant;
+use livekit::{Room, SendByteOptions};
 use livekit_protocol::agent::agent_session_event as pb_event;
 use livekit_protocol::agent::agent_session_message::Message;
 use livekit_protocol::agent::session_request::Request;
@@ -27,7 +27,7 @@ use livekit_protocol::agent::{
 use prost::Message as _;
 use tokio::sync::mpsc;
 
-use self::encode::{agent_state, set_time, usage, user_state};
+use self::encode::{Clocks, agent_state, set_time, usage, user_state};
 use self::history::History;
 use self::runs::Runs;
 use super::link::Link;
@@ -78,18 +78,24 @@ pub(super) fn decode(bytes: &[u8]) -> Option<SessionRequest> {
 
 /// Answers and tells until nobody is left who could leave notes.
 pub(super) async fn serve(
-    participant: &LocalParticipant,
+    room: &Room,
     link: Arc<Link>,
     card: AgentCard,
     mut notes: mpsc::Receiver<Note>,
 ) {
+    let participant = room.local_participant();
     let mut remote = RemoteSession::new(card, SystemTime::now());
     let mut has_failed = false;
     while let Some(note) = notes.recv().await {
         let now = SystemTime::now();
         let messages = match note {
             Note::Event(event) => remote.on_event(now, event),
-            Note::Request(request) => remote.on_request(now, request).into_iter().collect(),
+            Note::Request(request) => {
+                if matches!(request.request, Some(Request::GetRtcStats(_))) {
+                    remote.rtc_stats = rtc_stats::read(room).await;
+                }
+                remote.on_request(now, request).into_iter().collect()
+            }
         };
         let Some(user) = link.get().user else {
             continue;
@@ -114,6 +120,8 @@ struct RemoteSession {
     agent_state: AgentState,
     user_state: UserState,
     usage: Usage,
+    /// As they were when they were asked for last.
+    rtc_stats: pb::GetRtcStatsResponse,
     history: History,
     runs: Runs,
 }
@@ -126,6 +134,7 @@ impl RemoteSession {
             agent_state: AgentState::Initializing,
             user_state: UserState::default(),
             usage: Usage::default(),
+            rtc_stats: pb::GetRtcStatsResponse::default(),
             history: History::default(),
             runs: Runs::default(),
         }
@@ -160,8 +169,8 @@ impl RemoteSession {
                 is_final,
                 language: None,
             }),
-            SessionEvent::ConversationItemAdded { item, timeline } => {
-                let pb_item = self.history.add(now, &item, &timeline);
+            SessionEvent::ConversationItemAdded { item, timeline, at } => {
+                let pb_item = self.history.add(Clocks { now, at }, &item, &timeline);
                 self.runs.on_item(&item, &pb_item);
                 let added = pb_event::ConversationItemAdded {
                     item: Some(pb_item),
@@ -172,6 +181,13 @@ impl RemoteSession {
                 pb_event::Event::FunctionToolsExecuted(encode::tools_executed(&calls, &outputs))
             }
             SessionEvent::Error(message) => pb_event::Event::Error(pb_event::Error { message }),
+            SessionEvent::OverlappingSpeech {
+                is_interruption,
+                began_ago,
+            } => {
+                let overlap = encode::overlapping_speech(now, is_interruption, began_ago);
+                pb_event::Event::OverlappingSpeech(overlap)
+            }
             SessionEvent::AgentFalseInterruption { resumed } => {
                 let interruption = pb_event::AgentFalseInterruption { resumed };
                 pb_event::Event::AgentFalseInterruption(interruption)
@@ -249,8 +265,7 @@ impl RemoteSession {
                     sdk_version: env!("CARGO_PKG_VERSION").to_owned(),
                 })
             }
-            // The engine keeps no WebRTC statistics; an empty answer is what there is.
-            Request::GetRtcStats(_) => Response::GetRtcStats(pb::GetRtcStatsResponse::default()),
+            Request::GetRtcStats(_) => Response::GetRtcStats(self.rtc_stats.clone()),
             // Done by the input, where sound and words pass.
             Request::UpdateIo(_) => Response::UpdateIo(pb::UpdateIoResponse {}),
             Request::RunInput(_) | Request::FinalizeSimulation(_) => {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::chat::{ChatItem, ToolCall, ToolOutput};
-use crate::turn::Timeline;
+use crate::turn::{SessionTime, Timeline};
 
 fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(1_500)
@@ -53,11 +53,12 @@ fn asked(remote: &mut RemoteSession, question: Request) -> Response {
 }
 
 fn add(remote: &mut RemoteSession, item: ChatItem) -> Vec<AgentSessionMessage> {
-    let timeline = Timeline::default();
-    remote.on_event(
-        now(),
-        SessionEvent::ConversationItemAdded { item, timeline },
-    )
+    let added = SessionEvent::ConversationItemAdded {
+        item,
+        timeline: Box::default(),
+        at: SessionTime::ZERO,
+    };
+    remote.on_event(now(), added)
 }
 
 fn user(text: &str) -> ChatItem {
@@ -178,4 +179,69 @@ proptest! {
             remote().on_request(now(), request);
         }
     }
+}
+
+#[test]
+fn a_front_end_learns_when_both_were_heard_by_its_own_clock() {
+    let at = |ms| SessionTime::after_start(Duration::from_millis(ms));
+    let timeline = Timeline {
+        speech_started: Some(at(200)),
+        speech_ended: Some(at(700)),
+        playout_started: Some(at(1000)),
+        playout_ended: None,
+        ..Timeline::default()
+    };
+    let metrics = |item: ChatItem| {
+        let added = SessionEvent::ConversationItemAdded {
+            item,
+            timeline: Box::new(timeline),
+            at: at(1200),
+        };
+        let told = remote().on_event(now(), added).remove(0);
+        let Some(Message::Event(AgentSessionEvent {
+            event: Some(pb_event::Event::ConversationItemAdded(added)),
+            ..
+        })) = told.message
+        else {
+            panic!("another event")
+        };
+        match added.item.and_then(|item| item.item) {
+            Some(Item::Message(message)) => message.metrics.expect("metrics"),
+            other => panic!("no message: {other:?}"),
+        }
+    };
+    let said = metrics(user("hello"));
+    let (began, ended) = (said.started_speaking_at, said.stopped_speaking_at);
+    // It is 1.5 s, and 1.2 s of the session.
+    assert_eq!(
+        began.map(|it| (it.seconds, it.nanos)),
+        Some((0, 500_000_000))
+    );
+    assert_eq!(ended.map(|it| (it.seconds, it.nanos)), Some((1, 0)));
+    assert_eq!(
+        metrics(agent("hi")).started_speaking_at,
+        None,
+        "its end is not known"
+    );
+}
+
+#[test]
+fn a_front_end_learns_whether_it_was_an_interruption() {
+    let overlap = SessionEvent::OverlappingSpeech {
+        is_interruption: true,
+        began_ago: Duration::from_millis(700),
+    };
+    let told = remote().on_event(now(), overlap).remove(0);
+    let Some(Message::Event(AgentSessionEvent {
+        event: Some(pb_event::Event::OverlappingSpeech(told)),
+        ..
+    })) = told.message
+    else {
+        panic!("another event")
+    };
+    assert!(told.is_interruption);
+    assert!((told.detection_delay - 0.7).abs() < 1e-9);
+    let began = told.overlap_started_at.expect("a time");
+    assert_eq!((began.seconds, began.nanos), (0, 800_000_000));
+    assert_eq!(told.detected_at.expect("a time").seconds, 1);
 }

@@ -68,7 +68,7 @@ fn describe(output: &TurnOutput) -> String {
         TurnOutput::Interrupt => "interrupt".to_owned(),
         TurnOutput::Speak(id) => format!("speak {}", id.0),
         TurnOutput::DropSpeech(id) => format!("drop speech {}", id.0),
-        TurnOutput::Discard => "discard".to_owned(),
+        TurnOutput::Discard { .. } => "discard".to_owned(),
         TurnOutput::Commit(commit) => {
             let prepared = if commit.is_prepared { " prepared" } else { "" };
             format!("commit {} '{}'{prepared}", commit.id.0, commit.transcript)

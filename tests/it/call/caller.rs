@@ -54,8 +54,14 @@ pub(crate) struct Caller {
 
 /// Leave to join a room.
 pub(crate) fn token(identity: &str, room: &str) -> String {
+    token_with(identity, room, &[])
+}
+
+/// A token of a participant with these attributes.
+pub(crate) fn token_with(identity: &str, room: &str, attributes: &[(&str, &str)]) -> String {
     AccessToken::with_api_key(API_KEY, API_SECRET)
         .with_identity(identity)
+        .with_attributes(attributes.iter().copied())
         .with_grants(VideoGrants {
             room_join: true,
             room: room.to_owned(),

@@ -17,6 +17,8 @@ pub(super) struct OfficialCaller {
     events: Lines<BufReader<ChildStdout>>,
     /// The values of `lk.agent.state`, in order.
     states: Vec<String>,
+    /// How often the voice was heard.
+    pub(super) n_heard: usize,
     /// Session events that nobody waited for when they came.
     pub(super) passed_over: Vec<Value>,
 }
@@ -32,12 +34,17 @@ impl OfficialCaller {
     }
 
     pub(super) fn start_as(url: &str, room: &str, identity: &str, more: &[&str]) -> Self {
+        Self::start_by(url, &token(identity, room), more)
+    }
+
+    /// One who joins by this token.
+    pub(super) fn start_by(url: &str, token: &str, more: &[&str]) -> Self {
         let script = concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/tests/it/call/official_caller.py"
         );
         let mut process = Command::new(tool("venv/bin/python3"))
-            .args([script, url, &token(identity, room)])
+            .args([script, url, token])
             .args(more)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -51,6 +58,7 @@ impl OfficialCaller {
             commands,
             events: BufReader::new(output).lines(),
             states: Vec::new(),
+            n_heard: 0,
             passed_over: Vec::new(),
         }
     }
@@ -73,6 +81,7 @@ impl OfficialCaller {
                 if let Some(state) = event["value"].as_str() {
                     self.states.push(state.to_owned());
                 }
+                self.n_heard += usize::from(event["event"] == "voice");
                 if is_so(&event) {
                     return event;
                 }

@@ -8,6 +8,7 @@ use voxpool::agent::Profile;
 use voxpool::session::Greeting;
 
 use super::House;
+use super::caller::token_with;
 use super::official::{OfficialCaller, pcm_file};
 use crate::pool::stages::Options;
 
@@ -47,6 +48,15 @@ async fn a_front_end_is_told_what_happens_in_the_session() {
     let greeting = caller.told("conversation_item_added", |_| true).await;
     let message = &greeting["item"]["message"];
     assert_eq!(message["role"], "ASSISTANT", "{greeting}");
+    let metrics = &message["metrics"];
+    let (began, ended) = (
+        &metrics["started_speaking_at"],
+        &metrics["stopped_speaking_at"],
+    );
+    assert!(
+        began.is_string() && ended.is_string() && began != ended,
+        "{metrics}"
+    );
     assert!(message["id"].as_str().is_some_and(|id| !id.is_empty()));
     assert!(message["created_at"].is_string(), "{greeting}");
 
@@ -73,6 +83,23 @@ async fn a_front_end_is_told_what_happens_in_the_session() {
     let usage = caller.told("session_usage_updated", is_heard).await;
     let used = usage["usage"]["model_usage"].to_string();
     assert!(used.contains("characters_count"), "{used}");
+
+    let stats = caller.ask("1", "get_rtc_stats", &json!({})).await["details"].clone();
+    let received = &stats["subscriber_stats"][0]["inboundRtp"];
+    assert_eq!(received["stream"]["kind"], "audio", "{stats}");
+    let inbound = &received["inbound"];
+    assert!(
+        inbound["jitterBufferEmittedCount"].as_f64() > Some(0.0),
+        "{stats}"
+    );
+    assert!(inbound["jitterBufferDelay"].as_f64() > Some(0.0), "{stats}");
+    let sent = stats["publisher_stats"].as_array().expect("reports");
+    let path = sent.iter().find_map(|stats| stats.get("candidatePair"));
+    let path = &path.expect("the path")["candidatePair"];
+    assert!(
+        path["currentRoundTripTime"].is_number() && path["bytesSent"].as_f64() > Some(0.0),
+        "{path}"
+    );
     caller.hang_up().await;
     house.close().await;
 }
@@ -147,8 +174,6 @@ async fn a_front_end_is_answered_and_can_run_a_turn() {
     let history = history["details"]["items"].to_string();
     assert!(history.contains("how are the connections"), "{history}");
 
-    let stats = caller.ask("7", "get_rtc_stats", &none).await;
-    assert_eq!(stats["kind"], "get_rtc_stats");
     let usage = caller.ask("8", "get_session_usage", &none).await;
     assert_eq!(usage["kind"], "get_session_usage");
     for (id, name, fields) in [
@@ -197,6 +222,10 @@ async fn a_front_end_is_told_of_a_noise_and_of_a_failure() {
         .await;
     let told = caller.told("agent_false_interruption", |_| true).await;
     assert_eq!(told["resumed"], true, "{told}");
+    let overlap = caller.told("overlapping_speech", |_| true).await;
+    // What is false is not written.
+    assert_eq!(overlap["is_interruption"], Value::Null, "{overlap}");
+    assert!(overlap["detection_delay"].as_f64() > Some(0.5), "{overlap}");
     let refusal = "chat:unauthorized".parse().expect("a fault");
     house.services.fail(refusal);
     caller.command("type hello").await;
@@ -206,6 +235,103 @@ async fn a_front_end_is_told_of_a_noise_and_of_a_failure() {
         message.contains("openai") && !message.contains("hello"),
         "{message}"
     );
+    caller.hang_up().await;
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_front_end_is_told_of_an_interruption() {
+    let change = |profile: &mut Profile| {
+        profile.settings.turn.interruption.echo_warm_up = Duration::ZERO;
+    };
+    let greeting = Greeting {
+        text: "Hello, I have a great many things to tell you before you say anything at all."
+            .into(),
+        ..Greeting::default()
+    };
+    let house = House::build(None, greeting, None, Options::default, change).await;
+    let recording = pcm_file(&house.speech("hello there").await);
+    let mut caller = OfficialCaller::start(&house.server.url(), "interrupts");
+    caller.hears().await;
+    caller
+        .command(&format!("say {}", recording.path().display()))
+        .await;
+    let overlap = caller.told("overlapping_speech", |_| true).await;
+    assert_eq!(overlap["is_interruption"], true, "{overlap}");
+    let (began, detected) = (&overlap["overlap_started_at"], &overlap["detected_at"]);
+    assert!(
+        began.is_string() && detected.is_string() && began != detected,
+        "{overlap}"
+    );
+    let is_greeting = |details: &Value| details["item"]["message"]["role"] == "ASSISTANT";
+    let greeting = caller.told("conversation_item_added", is_greeting).await;
+    assert_eq!(
+        greeting["item"]["message"]["interrupted"], true,
+        "{greeting}"
+    );
+    caller.hang_up().await;
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_front_end_can_close_the_agents_ear_and_its_mouth() {
+    let house = House::open(None, "Hello.").await;
+    let recording = pcm_file(&house.speech("hello there").await);
+    let say = format!("say {}", recording.path().display());
+    let mut caller = OfficialCaller::start(&house.server.url(), "muted");
+    caller.reads(true, "Hello").await;
+    let deaf = json!({"input": {"audio_enabled": false}});
+    caller.ask("1", "update_io", &deaf).await;
+    caller.command(&say).await;
+    // Typed after the sentence was spoken.
+    caller.command("type my name is John").await;
+    caller.reads(true, "Nice to meet you").await;
+    let history = caller.ask("2", "get_chat_history", &json!({})).await;
+    let history = history["details"]["items"].to_string();
+    assert!(!history.contains("hello there"), "{history}");
+
+    let mute = json!({"input": {"audio_enabled": true}, "output": {"audio_enabled": false}});
+    caller.ask("3", "update_io", &mute).await;
+    let n_heard = caller.n_heard;
+    caller.command(&say).await;
+    caller.reads(false, "hello there").await;
+    let is_answer = |details: &Value| {
+        let message = &details["item"]["message"];
+        message["role"] == "ASSISTANT" && message["metrics"]["e2e_latency"].is_number()
+    };
+    caller.passed_over.clear();
+    caller.told("conversation_item_added", is_answer).await;
+    assert_eq!(caller.n_heard, n_heard, "the agent is heard");
+    let loud = json!({"output": {"audio_enabled": true}});
+    caller.ask("4", "update_io", &loud).await;
+    caller.command("type hello").await;
+    caller.hears().await;
+    caller.hang_up().await;
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_avatars_worker_is_not_the_user() {
+    let house = House::open(None, "Hello.").await;
+    let url = house.server.url();
+    let speaks_for = [("lk.publish_on_behalf", "somebody")];
+    let token = token_with("avatar", "avatars", &speaks_for);
+    let mut avatar = OfficialCaller::start_by(&url, &token, &[]);
+    let joined = avatar.until("it is there", |event| event["event"] == "joined");
+    joined.await;
+    // The agent is there, and answers it.
+    let state = avatar.until("the agent", |event| event["value"] == "listening");
+    state.await;
+    avatar.command("type my name is Eve").await;
+    let mut caller = OfficialCaller::start(&url, "avatars");
+    caller.reads(true, "Hello").await;
+    let history = caller.ask("1", "get_chat_history", &json!({})).await;
+    let history = history["details"].to_string();
+    assert!(
+        history.contains("Hello") && !history.contains("Eve"),
+        "{history}"
+    );
+    avatar.hang_up().await;
     caller.hang_up().await;
     house.close().await;
 }

@@ -16,6 +16,7 @@ impl Log {
         let log = Self::default();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::DEBUG)
+            .with_ansi(false)
             .with_writer(log.clone())
             .finish();
         let guard = tracing::subscriber::set_default(subscriber);

@@ -1,6 +1,9 @@
 //! What is said is answered, and what is no turn is not.
 
+use voxpool::session::SpeculationEnd;
+
 use super::*;
+use crate::common::log::Log;
 
 #[tokio::test(start_paused = true)]
 async fn the_greeting_is_heard_as_soon_as_there_is_somebody_to_hear_it() {
@@ -96,6 +99,8 @@ async fn a_user_who_goes_on_cancels_the_prepared_reply_and_is_answered_once() {
     assert_eq!(call.llm.requests.lock().unwrap().len(), 2);
     // The first answer's stream may have been complete; its voice was never heard.
     assert_eq!(turn.heard.expose(), "I see.");
+    let ends = call.speculations.0.lock().unwrap().clone();
+    assert_eq!(ends, [SpeculationEnd::Dropped, SpeculationEnd::Used]);
     call.hang_up().await;
 }
 
@@ -108,6 +113,78 @@ async fn a_prepared_reply_of_a_slow_model_is_closed_when_the_user_goes_on() {
     assert_eq!(call.turn().await.transcript.expose(), "my name is john");
     assert_eq!(*call.llm.n_cancelled.lock().unwrap(), 1);
     call.hang_up().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn words_that_nobody_waits_for_any_more_are_counted() {
+    let mut call = Setup::default().start().await;
+    // The words would be known after 90 + 100 ms, and the user goes on before.
+    call.say("my name is", ms(120)).await;
+    call.say("john", ms(3000)).await;
+    assert_eq!(call.turn().await.transcript.expose(), "my name is john");
+    let ends = call.speculations.0.lock().unwrap().clone();
+    assert_eq!(ends, [SpeculationEnd::Unheard, SpeculationEnd::Used]);
+    assert_eq!(*call.n_stt_requests.lock().unwrap(), 2);
+    call.hang_up().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_turn_is_a_line_of_the_log_with_every_step_and_no_word() {
+    let (log, _reading) = Log::start();
+    let mut call = Setup::default().start().await;
+    call.say("hello", ms(3000)).await;
+    call.turn().await;
+    call.hang_up().await;
+    let text = log.text();
+    let line = text.lines().find(|line| line.contains("e2e_latency_ms="));
+    let line = line.expect("a line for the turn");
+    let figure = |name: &str| {
+        let (_, rest) = line.split_once(&format!(" {name}=")).expect(name);
+        let digits = rest.split(' ').next().expect("a figure");
+        digits.parse::<u64>().expect(name)
+    };
+    // Words, decision, first token, first sound, and what is heard: each after the end of the voice.
+    let steps = [
+        "transcription_delay_ms",
+        "first_token_ms",
+        "first_audio_ms",
+        "end_of_turn_delay_ms",
+        "e2e_latency_ms",
+    ];
+    let steps = steps.map(figure);
+    assert!(
+        steps.is_sorted() && steps[0] >= 190 && steps[4] <= 560,
+        "{line}"
+    );
+    assert_eq!(
+        (figure("llm_ttft_ms"), figure("tts_ttfb_ms")),
+        (100, 100),
+        "{line}"
+    );
+    assert!(!text.contains("hello") && !text.contains("I see"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_voice_leaves_out_what_only_eyes_can_read() {
+    const WRITTEN: &str = "It is **open**, see https://example.com/hours \u{1F600} now.";
+    let mut call = Setup::default()
+        .answer("hello", Answer::Says(WRITTEN))
+        .start()
+        .await;
+    call.say("hello", ms(6000)).await;
+    let turn = call.turn().await;
+    let spoken = call.tts.spoken.lock().unwrap().join(" ");
+    for mark in ["**", "https", "\u{1F600}"] {
+        assert!(!spoken.contains(mark), "{spoken}");
+    }
+    assert!(spoken.contains("It is open, see"), "{spoken}");
+    // It is read and remembered as it was written.
+    assert_eq!(turn.heard.expose(), WRITTEN);
+    call.say("bye", ms(3000)).await;
+    call.turn().await;
+    assert_eq!(call.last_context()[1], format!("agent: {WRITTEN}"));
+    let shown = call.hang_up().await;
+    assert!(shown.contains(&format!("agent: {WRITTEN}")), "{shown:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -147,6 +224,11 @@ async fn interruption_keeps_only_what_was_heard() {
     );
     let shown = call.hang_up().await;
     assert!(shown.contains(&format!("agent: {heard}")), "{shown:?}");
+    let overlaps: Vec<_> = shown
+        .iter()
+        .filter(|line| line.starts_with("overlap"))
+        .collect();
+    assert_eq!(overlaps, ["overlap, interruption true"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,7 +246,12 @@ async fn a_backchannel_lets_the_agent_talk_on() {
     let turn = call.turn().await;
     assert!(matches!(turn.outcome, ReplyOutcome::Finished));
     assert_eq!(call.llm.requests.lock().unwrap().len(), 1);
-    call.hang_up().await;
+    let shown = call.hang_up().await;
+    let overlaps: Vec<_> = shown
+        .iter()
+        .filter(|line| line.starts_with("overlap"))
+        .collect();
+    assert_eq!(overlaps, ["overlap, interruption false"]);
 }
 
 #[tokio::test(start_paused = true)]

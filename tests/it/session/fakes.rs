@@ -20,13 +20,16 @@ use voxpool::chat::{ChatContext, ChatItem, ToolCall, ToolOutput, ToolSpec};
 use voxpool::error::{CallError, ErrorKind, Service};
 use voxpool::llm::{ChatRequest, Llm, LlmEvent};
 use voxpool::pool::{CallSpec, ConnectionPool, Endpoint, EndpointConfig};
+use voxpool::redact::Pii;
 use voxpool::room::{
     AgentState, AudioOutput, PlayoutClock, RoomEvent, RoomOutput, SegmentId, SessionEvent,
     UserState,
 };
+use voxpool::session::{SpeculationEnd, TurnObserver};
 use voxpool::stt::Stt;
 use voxpool::tools::Tool;
 use voxpool::tts::Tts;
+use voxpool::turn::Turn;
 
 /// How long every service takes to answer.
 pub(super) const SERVICE_DELAY: Duration = Duration::from_millis(100);
@@ -350,8 +353,23 @@ impl RoomOutput for FakeRoom {
                 self.add("resumed".to_owned())
             }
             SessionEvent::UserStateChanged(UserState::Away) => self.add("user away".to_owned()),
+            SessionEvent::OverlappingSpeech {
+                is_interruption, ..
+            } => self.add(format!("overlap, interruption {is_interruption}")),
             _ => {}
         }
+    }
+}
+
+/// What became of work that was begun at pauses, in order.
+#[derive(Clone, Default)]
+pub(super) struct Speculations(pub(super) Arc<Mutex<Vec<SpeculationEnd>>>);
+
+impl TurnObserver for Speculations {
+    fn turn_ended(&self, _: &Turn) {}
+
+    fn speculation_ended(&self, end: SpeculationEnd) {
+        self.0.lock().unwrap().push(end);
     }
 }
 
@@ -403,6 +421,14 @@ pub(super) struct FakeUser {
 }
 
 impl FakeUser {
+    /// Somebody who is there from now on.
+    pub(super) async fn joins(vocabulary: Vocabulary, room: mpsc::Sender<RoomEvent>) -> Self {
+        let user = Self { vocabulary, room };
+        let identity = Pii::new("user".to_owned());
+        user.send(RoomEvent::UserJoined(identity)).await;
+        user
+    }
+
     /// Says the words, `each` long, without a pause between them.
     pub(super) async fn say(&self, words: &str, each: Duration) {
         for word in words.split(' ') {

@@ -54,6 +54,7 @@ async fn after_a_noise_the_agent_goes_on_where_it_was_and_nothing_is_lost_or_sai
             "thinking",
             "speaking",
             "listening",
+            "overlap, interruption false",
             "speaking",
             "resumed",
             "agent end",

@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use voxpool::chat::{ChatContext, ChatItem};
 use voxpool::error::ErrorKind;
 use voxpool::memory::Briefing;
-use voxpool::redact::Pii;
 use voxpool::room::RoomEvent;
 use voxpool::session::{
     Agent, Greeting, GreetingCache, GreetingMode, Links, Session, SessionEnd, SessionHandle,
@@ -49,6 +48,7 @@ pub(super) struct Call {
     pub(super) tts: FakeTts,
     pub(super) n_stt_requests: Arc<std::sync::Mutex<u32>>,
     pub(super) turns: mpsc::Receiver<Turn>,
+    pub(super) speculations: Speculations,
     pub(super) shutdown: CancellationToken,
     pub(super) stopped_tools: Arc<AtomicUsize>,
     pub(super) handle: SessionHandle,
@@ -102,6 +102,7 @@ impl Setup {
         let room = FakeRoom::default();
         let (room_in, room_events) = mpsc::channel(8);
         let (turns_in, turns) = mpsc::channel(16);
+        let speculations = Speculations::default();
         let shutdown = CancellationToken::new();
         let briefings = self.briefings.map(ReceiverStream::new);
         let links = Links {
@@ -109,8 +110,8 @@ impl Setup {
                 // Not all tests look at the turns.
                 drop(turns_in.try_send(turn));
             })),
+            observer: Some(Arc::new(speculations.clone())),
             briefings: briefings.map(StreamExt::boxed),
-            ..Links::default()
         };
         let session = Session::prepare(
             self.settings,
@@ -125,12 +126,7 @@ impl Setup {
             Arc::new(room.clone()),
             shutdown.clone(),
         ));
-        let user = FakeUser {
-            vocabulary,
-            room: room_in,
-        };
-        user.send(RoomEvent::UserJoined(Pii::new("user".to_owned())))
-            .await;
+        let user = FakeUser::joins(vocabulary, room_in).await;
         Call {
             user,
             room,
@@ -140,6 +136,7 @@ impl Setup {
             stopped_tools,
             n_stt_requests,
             turns,
+            speculations,
             shutdown,
             handle,
             session,

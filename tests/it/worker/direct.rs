@@ -380,7 +380,7 @@ async fn agents_of_one_process_share_their_slots_also_for_dispatches_of_their_ow
     let workers = Workers::new(server.server_config(), config, &names, handler);
     let dispatcher = workers.dispatcher();
     let mut snapshots = workers.snapshots();
-    let running = AbortOnDropHandle::new(tokio::spawn(workers.run(futures::stream::pending())));
+    let running = tokio::spawn(workers.run(futures::stream::pending()));
     let registered = snapshots.wait_for(|snapshot| snapshot.worker_id.is_some());
     within("both are registered", registered)
         .await
@@ -418,7 +418,8 @@ async fn agents_of_one_process_share_their_slots_also_for_dispatches_of_their_ow
         .clone();
     assert_eq!((snapshot.job_panics, snapshot.jobs_succeeded), (1, 1));
     assert!(!server.has_noted(&first.job_id));
-    drop(running);
+    running.abort();
+    assert!(running.await.is_err_and(|error| error.is_cancelled()));
     assert_eq!(ask("first", "").await, Err(Declined::NotRegistered));
 }
 

@@ -291,7 +291,8 @@ impl Dialogue {
             self.remember(item.clone());
             self.act(Action::Tell(SessionEvent::ConversationItemAdded {
                 item,
-                timeline,
+                timeline: Box::new(timeline),
+                at: at.now,
             }));
         }
         self.act(Action::Tell(SessionEvent::SessionUsageUpdated(self.usage)));

@@ -63,6 +63,13 @@ impl Dialogue {
         self.speech_started = Some(at.now);
         self.tell_user_state(UserState::Speaking);
         if !self.is_deaf() {
+            // The service takes every voice for an interruption, as soon as it hears it.
+            if (self.turn.as_ref()).is_some_and(|turn| turn.timeline.playout_started.is_some()) {
+                self.act(Action::Tell(SessionEvent::OverlappingSpeech {
+                    is_interruption: true,
+                    began_ago: Duration::ZERO,
+                }));
+            }
             self.stop(at);
             self.show(AgentState::Listening);
         }
@@ -128,7 +135,8 @@ impl Dialogue {
                 .unwrap_or_default();
             self.act(Action::Tell(SessionEvent::ConversationItemAdded {
                 item,
-                timeline,
+                timeline: Box::new(timeline),
+                at: at.now,
             }));
         }
         self.history.retain(|entry| {

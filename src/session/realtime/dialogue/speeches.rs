@@ -8,7 +8,7 @@ use super::{Action, Dialogue, Moment};
 use crate::chat::ChatItem;
 use crate::room::{AgentState, SessionEvent};
 use crate::session::handle::{Command, Content, Ending, ReplyRequest};
-use crate::turn::{QueuedSpeech, SpeechId, SpeechQueue, Timeline, TurnId, TurnSource};
+use crate::turn::{QueuedSpeech, SpeechId, SpeechQueue, TurnId, TurnSource};
 
 /// Between the end of the user's voice and its becoming a turn, which is the service's to say.
 const COMMIT_WITHIN: Duration = Duration::from_secs(1);
@@ -105,7 +105,8 @@ impl Dialogue {
             self.remember(item.clone());
             self.act(Action::Tell(SessionEvent::ConversationItemAdded {
                 item,
-                timeline: Timeline::default(),
+                timeline: Box::default(),
+                at: at.now,
             }));
         }
         if self.connected.is_some() {

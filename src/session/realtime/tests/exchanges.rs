@@ -79,6 +79,8 @@ fn an_answer_that_is_complete_but_not_heard_is_truncated_and_not_cancelled() {
         ]
     );
     assert_eq!(script.replay(), ["user: hi", "assistant: one two"]);
+    // The user's first words were heard alone.
+    assert_eq!(script.n_overlaps, 1);
 }
 
 #[test]

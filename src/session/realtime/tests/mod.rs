@@ -20,6 +20,8 @@ struct Script {
     dialogue: Dialogue,
     at: Moment,
     turns: Vec<Turn>,
+    /// How often front ends were told that both were heard together.
+    n_overlaps: usize,
 }
 
 fn limits() -> Limits {
@@ -44,6 +46,7 @@ impl Script {
             dialogue: Dialogue::new(limits),
             at: Moment::default(),
             turns: Vec::new(),
+            n_overlaps: 0,
         }
     }
 
@@ -133,7 +136,11 @@ impl Script {
                 Action::UserWords(_, text, is_final) => format!("user {is_final}: {text}"),
                 Action::AgentWords(_, text) => format!("agent: {text}"),
                 Action::EndAgentWords(_) => "agent end".to_owned(),
-                Action::Tell(_) => continue,
+                Action::Tell(told) => {
+                    let is_overlap = matches!(told, SessionEvent::OverlappingSpeech { .. });
+                    self.n_overlaps += usize::from(is_overlap);
+                    continue;
+                }
                 Action::Record(turn) => {
                     self.turns.push(*turn);
                     "record".to_owned()
