@@ -110,7 +110,7 @@ impl RoomOutput for RoomText {
     }
 
     fn session_event(&self, event: SessionEvent) {
-        self.notes.leave(Note::Event(event));
+        self.notes.event(event);
     }
 }
 

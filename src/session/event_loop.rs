@@ -292,8 +292,11 @@ impl Conversation {
                 TurnOutput::Commit(commit) => self.commit(now, commit),
                 TurnOutput::Speak(id) => self.speak(now, id),
                 TurnOutput::DropSpeech(id) => drop(self.speeches.remove(&id)),
-                TurnOutput::Discard { began, ended } => {
-                    self.talk_on(now, began, ended);
+                TurnOutput::Overlap {
+                    began,
+                    is_interruption,
+                } => self.on_overlap(now, began, is_interruption),
+                TurnOutput::Discard => {
                     self.transcriptions.close();
                     self.listener.utterance().close();
                     self.finish_user_segment(None);

@@ -25,14 +25,6 @@ impl Conversation {
         }
     }
 
-    /// The user's voice was heard over the agent's, from `began` on.
-    pub(super) fn show_overlap(&self, now: SessionTime, began: SessionTime, is_interruption: bool) {
-        self.room.session_event(SessionEvent::OverlappingSpeech {
-            is_interruption,
-            began_ago: now.since(began),
-        });
-    }
-
     /// Tells what the user does, when that has changed.
     pub(super) fn show_user_state(&mut self) {
         let state = self.listener.user_state();

@@ -45,23 +45,10 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// The user, who began to speak at `began`, is heard instead. What was not audible was not interrupted.
-    pub(super) fn silence(&mut self, now: SessionTime, began: SessionTime) {
-        if let Some(began) = self.overlap_began(began) {
-            let delay = now.since(began);
-            self.timeline.interruption_delay.get_or_insert(delay);
-        }
-    }
-
-    /// When the user, who began to speak at `voice_began`, and the agent were first heard together.
-    pub(super) fn overlap_began(&self, voice_began: SessionTime) -> Option<SessionTime> {
-        Some(self.timeline.playout_started?.max(voice_began))
-    }
-
-    /// Nothing more of it is heard.
+    /// Nothing more of it is heard, unless it goes on.
     pub(super) fn fall_silent(&mut self, now: SessionTime) {
         if self.timeline.playout_started.is_some() {
-            self.timeline.playout_ended = Some(now);
+            self.timeline.playout_ended.get_or_insert(now);
         }
     }
 

@@ -129,9 +129,9 @@ impl Listener {
         }
     }
 
-    /// When the user began to say what is not answered yet.
-    pub(super) fn turn_began(&self) -> Option<SessionTime> {
-        self.machine.turn_began()
+    /// When the user and the agent were first heard together, of the voice that is listened to.
+    pub(super) fn overlap_began(&self) -> Option<SessionTime> {
+        self.machine.overlap_began()
     }
 
     /// The sound of the turn so far.

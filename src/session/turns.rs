@@ -103,13 +103,12 @@ impl Conversation {
 
     /// Silence, but what is being said can go on from here.
     pub(super) fn pause(&mut self, now: SessionTime) {
-        let began = self.listener.turn_began();
         let Some(exchange) = &mut self.active else {
             return;
         };
-        if let Some(began) = began {
-            exchange.silence(now, began);
-        }
+        let delay = self.listener.overlap_began().map(|began| now.since(began));
+        exchange.timeline.interruption_delay = exchange.timeline.interruption_delay.or(delay);
+        exchange.fall_silent(now);
         exchange.is_paused = true;
         exchange.reply.pause();
         self.core.output.clear();
@@ -124,6 +123,7 @@ impl Conversation {
         exchange.is_paused = false;
         // It was no interruption.
         exchange.timeline.interruption_delay = None;
+        exchange.timeline.playout_ended = None;
         exchange.reply.resume();
         let state = match exchange.timeline.playout_started {
             Some(_) => AgentState::Speaking,
@@ -134,14 +134,26 @@ impl Conversation {
             .session_event(SessionEvent::AgentFalseInterruption { resumed: true });
     }
 
-    /// What the user said meanwhile was not meant to stop the agent.
-    pub(super) fn talk_on(&self, now: SessionTime, began: SessionTime, ended: Option<SessionTime>) {
-        let Some(exchange) = &self.active else { return };
-        if let Some(overlap_began) = exchange.overlap_began(began)
-            && ended.is_none_or(|ended| overlap_began < ended)
+    /// The user was heard over the agent.
+    pub(super) fn on_overlap(
+        &mut self,
+        now: SessionTime,
+        began: SessionTime,
+        is_interruption: bool,
+    ) {
+        let began_ago = now.since(began);
+        if let Some(exchange) = &mut self.active
+            && is_interruption
         {
-            self.show_overlap(now, overlap_began, false);
+            exchange
+                .timeline
+                .interruption_delay
+                .get_or_insert(began_ago);
         }
+        self.room.session_event(SessionEvent::OverlappingSpeech {
+            is_interruption,
+            began_ago,
+        });
     }
 
     /// Stops the agent: silence, and what was heard is what was said.
@@ -149,12 +161,6 @@ impl Conversation {
         let Some(mut exchange) = self.active.take() else {
             return;
         };
-        if let Some(voice_began) = self.listener.turn_began() {
-            exchange.silence(now, voice_began);
-            if let Some(overlap_began) = exchange.overlap_began(voice_began) {
-                self.show_overlap(now, overlap_began, true);
-            }
-        }
         exchange.fall_silent(now);
         let position = self.core.output.position();
         exchange.reply.stop();

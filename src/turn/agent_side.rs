@@ -47,11 +47,14 @@ impl TurnMachine {
 
     pub(super) fn on_audible(&mut self, now: SessionTime) {
         self.endpointing.agent_audible(now);
+        let is_heard_together = self.turn.is_some() && self.is_user_speaking();
+        self.overlap.agent_audible(now, is_heard_together);
         self.first_audible_at.get_or_insert(now);
     }
 
     pub(super) fn on_agent_finished(&mut self, now: SessionTime) {
         self.agent = Agent::Idle;
+        self.overlap.agent_silent();
         if self.turn.is_none()
             && let Voice::Speaking { .. } = self.voice
         {
@@ -94,7 +97,7 @@ impl TurnMachine {
             self.agent = Agent::Paused;
             self.outputs.push(TurnOutput::Pause);
         } else {
-            self.interrupt();
+            self.voice_interrupts();
         }
     }
 
@@ -137,8 +140,30 @@ impl TurnMachine {
         self.outputs.push(TurnOutput::Resume);
     }
 
+    /// What the user says stops the agent.
+    pub(super) fn voice_interrupts(&mut self) {
+        let overlap = self.overlap.stopped().map(|began| TurnOutput::Overlap {
+            began,
+            is_interruption: true,
+        });
+        self.outputs.extend(overlap);
+        self.interrupt();
+    }
+
+    /// What the user said does not stop the agent.
+    pub(super) fn outlasts_voice(&mut self) {
+        if self.agent != Agent::Idle {
+            let overlap = self.overlap.outlasted().map(|began| TurnOutput::Overlap {
+                began,
+                is_interruption: false,
+            });
+            self.outputs.extend(overlap);
+        }
+    }
+
     pub(super) fn interrupt(&mut self) {
         self.agent = Agent::Idle;
+        self.overlap.agent_silent();
         self.outputs.push(TurnOutput::Interrupt);
     }
 
@@ -158,7 +183,7 @@ impl TurnMachine {
         turn.hear(words);
         let words = turn.words_so_far();
         if self.do_words_interrupt(&words) {
-            self.interrupt();
+            self.voice_interrupts();
         }
     }
 

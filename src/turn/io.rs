@@ -91,11 +91,14 @@ pub enum TurnOutput {
     /// The turn is over: forget its sound and answer it.
     Commit(Commit),
     /// It was no turn (noise, a backchannel, a failed transcript): forget its sound.
-    Discard {
-        /// When the voice began.
+    Discard,
+    /// The user's voice was heard over the agent's, and now it is known what that meant. What follows
+    /// from it comes next.
+    Overlap {
+        /// When both were first heard.
         began: SessionTime,
-        /// When it ended; `None` while it goes on.
-        ended: Option<SessionTime>,
+        /// Whether it stops the agent, or the agent talks on.
+        is_interruption: bool,
     },
     /// The agent's turn: say this.
     Speak(SpeechId),

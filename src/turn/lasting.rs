@@ -32,15 +32,14 @@ impl TurnMachine {
         let Some(turn) = &mut self.turn else { return };
         // It has been answered, and the words that follow are not in it.
         turn.reopen();
-        let began = turn.started_at;
         if self.do_words_interrupt(words) {
-            self.interrupt();
+            self.voice_interrupts();
         } else if self.config.interruption.words_stop(words) {
             self.is_wordless = false;
         } else {
             self.is_wordless = true;
-            self.outputs
-                .push(TurnOutput::Discard { began, ended: None });
+            self.outlasts_voice();
+            self.outputs.push(TurnOutput::Discard);
             if self.agent == Agent::Paused {
                 self.resume();
             }

@@ -7,6 +7,7 @@ use super::agent_side::Agent;
 use super::away::Attention;
 use super::endpointing::Endpointing;
 use super::open_turn::OpenTurn;
+use super::overlap::Overlap;
 use super::queue::SpeechQueue;
 use super::{
     Commit, Config, RequestId, SessionTime, Timeline, TurnId, TurnInput, TurnOutput, TurnSource,
@@ -31,6 +32,7 @@ pub struct TurnMachine {
     pub(super) agent: Agent,
     /// Whether the voice that is heard had no words when they were asked for.
     pub(super) is_wordless: bool,
+    pub(super) overlap: Overlap,
     /// When the agent was heard for the first time.
     pub(super) first_audible_at: Option<SessionTime>,
     pub(super) turn: Option<OpenTurn>,
@@ -53,6 +55,7 @@ impl TurnMachine {
             voice: Voice::Silent,
             agent: Agent::Idle,
             is_wordless: false,
+            overlap: Overlap::default(),
             first_audible_at: None,
             turn: None,
             queue: SpeechQueue::default(),
@@ -123,9 +126,9 @@ impl TurnMachine {
         matches!(self.voice, Voice::Speaking { .. })
     }
 
-    /// When the user began to say what is not answered yet.
-    pub fn turn_began(&self) -> Option<SessionTime> {
-        self.turn.as_ref().map(|turn| turn.started_at)
+    /// When the user and the agent were first heard together, of the voice that is listened to.
+    pub fn overlap_began(&self) -> Option<SessionTime> {
+        self.overlap.began()
     }
 
     fn on_speech(&mut self, now: SessionTime, event: SpeechEvent) {
@@ -156,7 +159,11 @@ impl TurnMachine {
         if self.turn.is_some() {
             self.user_goes_on();
         } else if self.is_listening() {
+            self.overlap.forget();
             self.open_turn(onset);
+        }
+        if self.turn.is_some() {
+            self.overlap.voice_begins(onset);
         }
     }
 
@@ -165,6 +172,7 @@ impl TurnMachine {
             return;
         };
         self.endpointing.user_ends(voice_ended_at);
+        self.overlap.voice_ended(voice_ended_at);
         let Some(turn) = &mut self.turn else { return };
         let voiced = voice_ended_at.since(since);
         turn.voice_ended_at = voice_ended_at;
@@ -208,7 +216,7 @@ impl TurnMachine {
         };
         turn.transcript_final_at = Some(now);
         if self.do_words_interrupt(&transcript) {
-            self.interrupt();
+            self.voice_interrupts();
         }
         if self.agent == Agent::Idle
             && !self.is_user_speaking()
@@ -298,7 +306,7 @@ impl TurnMachine {
         if self.do_words_interrupt(&transcript) {
             // The agent began after the words were known.
             self.drop_prepared();
-            self.interrupt();
+            self.voice_interrupts();
         }
         let Some(turn) = &mut self.turn else { return };
         let is_cut_off = turn.cut_off_at.is_some();
@@ -334,6 +342,7 @@ impl TurnMachine {
     /// Numbers the turn; the agent has it from here on.
     fn commit(&mut self, commit: Commit) {
         self.n_turns += 1;
+        self.overlap.forget();
         self.agent = Agent::Busy {
             is_interruptible: true,
         };
@@ -353,10 +362,8 @@ impl TurnMachine {
         let Some(turn) = self.turn.take() else { return };
         let cancelled = turn.awaited().map(TurnOutput::CancelTranscription);
         self.outputs.extend(cancelled);
-        self.outputs.push(TurnOutput::Discard {
-            began: turn.started_at,
-            ended: (!self.is_user_speaking()).then_some(turn.voice_ended_at),
-        });
+        self.outlasts_voice();
+        self.outputs.push(TurnOutput::Discard);
         if let Voice::Speaking { since } = self.voice
             && self.is_listening()
         {

@@ -18,6 +18,7 @@ mod lasting;
 mod limits;
 mod machine;
 mod open_turn;
+mod overlap;
 mod queue;
 mod record;
 #[cfg(test)]

@@ -41,7 +41,8 @@ const NOTES_MAX: usize = 256;
 
 /// What the room notes for the front end.
 pub(super) enum Note {
-    Event(SessionEvent),
+    /// What happened, and when.
+    Event(SystemTime, SessionEvent),
     Request(SessionRequest),
 }
 
@@ -53,6 +54,10 @@ impl Notes {
     pub(super) fn new() -> (Self, mpsc::Receiver<Note>) {
         let (notes, notes_out) = mpsc::channel(NOTES_MAX);
         (Self(notes), notes_out)
+    }
+
+    pub(super) fn event(&self, event: SessionEvent) {
+        self.leave(Note::Event(SystemTime::now(), event));
     }
 
     pub(super) fn leave(&self, note: Note) {
@@ -87,14 +92,14 @@ pub(super) async fn serve(
     let mut remote = RemoteSession::new(card, SystemTime::now());
     let mut has_failed = false;
     while let Some(note) = notes.recv().await {
-        let now = SystemTime::now();
         let messages = match note {
-            Note::Event(event) => remote.on_event(now, event),
+            Note::Event(at, event) => remote.on_event(at, event),
             Note::Request(request) => {
                 if matches!(request.request, Some(Request::GetRtcStats(_))) {
                     remote.rtc_stats = rtc_stats::read(room).await;
                 }
-                remote.on_request(now, request).into_iter().collect()
+                let answer = remote.on_request(SystemTime::now(), request);
+                answer.into_iter().collect()
             }
         };
         let Some(user) = link.get().user else {

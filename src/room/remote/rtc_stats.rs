@@ -1,7 +1,8 @@
 //! WebRTC figures of the agent's connection, for front ends that show how far away it is.
 //!
-//! In the shape in which livekit-agents sends them: reports of `livekit-ffi`'s `stats.proto` as
-//! objects, of which only what tells about the path and the sound is filled in.
+//! By the names that livekit-agents gives them: reports of `livekit-ffi`'s `stats.proto` as objects, of
+//! which only what tells about the path and the sound is filled in. Counts are numbers here and strings
+//! of digits there, which readers take alike.
 //! Source: livekit-agents 1.8.9, `remote_session.py`, `get_rtc_stats`.
 
 use livekit::Room;

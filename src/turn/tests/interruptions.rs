@@ -113,6 +113,7 @@ fn words_that_are_heard_during_the_echo_warm_up_stop_the_agent() {
          1064 start 64
          1064 > open
          2000 hears no wait
+         2000 > overlap since 1000: interruption
          2000 > interrupt
          2160 pause 160
          2160 > transcribe 1

@@ -12,6 +12,7 @@ mod interruptions;
 mod judge;
 mod lasting;
 mod limits;
+mod overlaps;
 mod pausing;
 mod reported;
 mod speeches;
@@ -68,7 +69,15 @@ fn describe(output: &TurnOutput) -> String {
         TurnOutput::Interrupt => "interrupt".to_owned(),
         TurnOutput::Speak(id) => format!("speak {}", id.0),
         TurnOutput::DropSpeech(id) => format!("drop speech {}", id.0),
-        TurnOutput::Discard { .. } => "discard".to_owned(),
+        TurnOutput::Discard => "discard".to_owned(),
+        TurnOutput::Overlap {
+            began,
+            is_interruption,
+        } => {
+            let not = if *is_interruption { "" } else { " no" };
+            let since_ms = began.since_start().as_millis();
+            format!("overlap since {since_ms}:{not} interruption")
+        }
         TurnOutput::Commit(commit) => {
             let prepared = if commit.is_prepared { " prepared" } else { "" };
             format!("commit {} '{}'{prepared}", commit.id.0, commit.transcript)

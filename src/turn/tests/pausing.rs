@@ -153,6 +153,7 @@ fn the_agents_echo_does_not_stop_its_first_three_seconds_but_words_do() {
          2560 pause 160
          2560 > transcribe 1
          2600 words 1
+         2900 > overlap since 1400: no interruption
          2900 > discard
          3064 start 64
          3064 > open
@@ -160,6 +161,7 @@ fn the_agents_echo_does_not_stop_its_first_three_seconds_but_words_do() {
          4160 pause 160
          4160 > transcribe 2
          4200 words 2 stop
+         4200 > overlap since 3000: interruption
          4200 > interrupt
          4200 > prepare 'stop'
          4500 > commit 1 'stop' prepared",
@@ -172,6 +174,7 @@ fn the_agents_echo_does_not_stop_its_first_three_seconds_but_words_do() {
          2560 pause 160
          2560 > transcribe 1
          2600 words 1 stop
+         2600 > overlap since 1400: interruption
          2600 > interrupt
          2600 > prepare 'stop'
          2900 > commit 1 'stop' prepared",
@@ -192,6 +195,7 @@ fn the_second_speech_needs_no_warm_up() {
          8160 pause 160
          8160 > transcribe 1
          8200 words 1
+         8500 > overlap since 7000: no interruption
          8500 > discard
          8500 > resume",
     );

@@ -292,6 +292,11 @@ async fn a_front_end_can_close_the_agents_ear_and_its_mouth() {
 
     let mute = json!({"input": {"audio_enabled": true}, "output": {"audio_enabled": false}});
     caller.ask("3", "update_io", &mute).await;
+    // What was said before is still on its way to the ear.
+    let hears = async |caller: &mut OfficialCaller| {
+        tokio::time::timeout(Duration::from_millis(500), caller.hears()).await
+    };
+    while hears(&mut caller).await.is_ok() {}
     let n_heard = caller.n_heard;
     caller.command(&say).await;
     caller.reads(false, "hello there").await;
@@ -319,7 +324,7 @@ async fn an_avatars_worker_is_not_the_user() {
     let mut avatar = OfficialCaller::start_by(&url, &token, &[]);
     let joined = avatar.until("it is there", |event| event["event"] == "joined");
     joined.await;
-    // The agent is there, and answers it.
+    // The agent is there, and could answer it.
     let state = avatar.until("the agent", |event| event["value"] == "listening");
     state.await;
     avatar.command("type my name is Eve").await;

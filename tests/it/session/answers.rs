@@ -143,7 +143,7 @@ async fn each_turn_is_a_line_of_the_log_with_every_step_and_no_word() {
         let digits = rest.split(' ').next().expect("a figure");
         digits.parse::<u64>().expect(name)
     };
-    // Words, decision, first token, first sound, and what is heard: each after the end of the voice.
+    // Words, first token, first sound, decision, and what is heard: each after the end of the voice.
     let steps = [
         "transcription_delay_ms",
         "first_token_ms",

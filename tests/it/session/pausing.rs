@@ -76,6 +76,8 @@ async fn over_a_noise_that_does_not_end_the_agent_says_all_it_has_to_say() {
     assert_eq!(turn.heard.expose(), STORY);
     let shown = call.hang_up().await;
     assert!(shown.contains(&"resumed".to_owned()), "{shown:?}");
+    let overlaps = shown.iter().filter(|line| line.starts_with("overlap"));
+    assert_eq!(overlaps.count(), 1, "it is one noise: {shown:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -89,8 +91,13 @@ async fn words_after_the_pause_interrupt_and_only_what_was_heard_stays() {
     let delay = story.timeline.interruption_delay;
     let delay = delay.expect("from the voice to the silence");
     assert!((ms(300)..=ms(1500)).contains(&delay), "{delay:?}");
+    // It fell silent when the voice had lasted, not when its words were known.
+    let (audible, silent) = (story.timeline.playout_started, story.timeline.playout_ended);
+    let heard_for = silent.expect("an end").since(audible.expect("a beginning"));
     let heard = story.heard.expose().clone();
     assert!(!heard.is_empty() && STORY.starts_with(&heard) && heard != STORY);
+    let said = CHAR * u32::try_from(heard.len()).unwrap();
+    assert!(heard_for <= said + ms(250), "{heard_for:?} of {said:?}");
     let answer = call.turn().await;
     assert_eq!(answer.transcript.expose(), "wait please");
     let context = call.last_context();
@@ -148,6 +155,8 @@ async fn a_reply_paused_before_its_first_sound_is_said_and_remembered() {
     );
     let shown = call.hang_up().await;
     assert!(shown.contains(&"resumed".to_owned()), "{shown:?}");
+    let overlaps = shown.iter().filter(|line| line.starts_with("overlap"));
+    assert_eq!(overlaps.count(), 0, "the agent was not heard: {shown:?}");
 }
 
 /// livekit/agents-js#1269: the user stopped a reply before its first word was out, and the whole of it was

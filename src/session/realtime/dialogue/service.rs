@@ -12,7 +12,7 @@ use crate::redact::Pii;
 use crate::room::{AgentState, SessionEvent, UserState};
 use crate::session::apology::Stage;
 use crate::session::reply::Failure;
-use crate::turn::TurnSource;
+use crate::turn::{Timeline, TurnSource};
 
 impl Dialogue {
     /// The service said something.
@@ -64,7 +64,7 @@ impl Dialogue {
         self.tell_user_state(UserState::Speaking);
         if !self.is_deaf() {
             // The service takes every voice for an interruption, as soon as it hears it.
-            if (self.turn.as_ref()).is_some_and(|turn| turn.timeline.playout_started.is_some()) {
+            if self.turn.is_some() && at.position < self.queued_until {
                 self.act(Action::Tell(SessionEvent::OverlappingSpeech {
                     is_interruption: true,
                     began_ago: Duration::ZERO,
@@ -120,6 +120,7 @@ impl Dialogue {
         if !text.is_empty() {
             self.act(Action::UserWords(segment, text.clone(), true));
         }
+        let timeline = self.timeline_of(&item);
         let entry = self
             .history
             .iter_mut()
@@ -128,11 +129,6 @@ impl Dialogue {
             entry.awaited = None;
             entry.item = ChatItem::User(text.clone());
             let item = entry.item.clone();
-            let timeline = self
-                .turn
-                .as_ref()
-                .map(|turn| turn.timeline)
-                .unwrap_or_default();
             self.act(Action::Tell(SessionEvent::ConversationItemAdded {
                 item,
                 timeline: Box::new(timeline),
@@ -154,6 +150,17 @@ impl Dialogue {
             turn.timeline.transcript_final = Some(at.now);
             self.act(Action::Record(turn));
         }
+    }
+
+    /// When the steps of the turn that the user took with this item happened.
+    fn timeline_of(&self, item: &str) -> Timeline {
+        let now = self.turn.as_ref();
+        let now = now.filter(|turn| turn.user_item.as_deref() == Some(item));
+        let before = self.unrecorded.as_ref();
+        let before = before.filter(|(awaited, _)| awaited == item);
+        let timeline = now.map(|turn| turn.timeline);
+        let timeline = timeline.or(before.map(|(_, turn)| turn.timeline));
+        timeline.unwrap_or_default()
     }
 
     fn on_response(&mut self, at: Moment, response: String) {
