@@ -6,7 +6,7 @@
 //! Source: livekit-agents 1.8.9, `remote_session.py`, `get_rtc_stats`.
 
 use livekit::Room;
-use livekit::webrtc::stats::RtcStats;
+use livekit::webrtc::stats::{RtcStats, dictionaries};
 use livekit_protocol::agent::session_response::GetRtcStatsResponse;
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ fn object(stats: &RtcStats) -> Option<Value> {
     Some(match stats {
         RtcStats::CandidatePair(it) => json!({
             "candidatePair": {
-                "rtc": { "id": it.rtc.id, "timestamp": it.rtc.timestamp },
+                "rtc": rtc(&it.rtc),
                 "candidatePair": {
                     "nominated": it.candidate_pair.nominated,
                     "bytesSent": it.candidate_pair.bytes_sent,
@@ -49,8 +49,8 @@ fn object(stats: &RtcStats) -> Option<Value> {
         }),
         RtcStats::InboundRtp(it) => json!({
             "inboundRtp": {
-                "rtc": { "id": it.rtc.id, "timestamp": it.rtc.timestamp },
-                "stream": { "ssrc": it.stream.ssrc, "kind": it.stream.kind },
+                "rtc": rtc(&it.rtc),
+                "stream": stream(&it.stream),
                 "received": {
                     "packetsReceived": it.received.packets_received,
                     "packetsLost": it.received.packets_lost,
@@ -70,8 +70,8 @@ fn object(stats: &RtcStats) -> Option<Value> {
         }),
         RtcStats::OutboundRtp(it) => json!({
             "outboundRtp": {
-                "rtc": { "id": it.rtc.id, "timestamp": it.rtc.timestamp },
-                "stream": { "ssrc": it.stream.ssrc, "kind": it.stream.kind },
+                "rtc": rtc(&it.rtc),
+                "stream": stream(&it.stream),
                 "sent": {
                     "packetsSent": it.sent.packets_sent,
                     "bytesSent": it.sent.bytes_sent,
@@ -80,8 +80,8 @@ fn object(stats: &RtcStats) -> Option<Value> {
         }),
         RtcStats::RemoteInboundRtp(it) => json!({
             "remoteInboundRtp": {
-                "rtc": { "id": it.rtc.id, "timestamp": it.rtc.timestamp },
-                "stream": { "ssrc": it.stream.ssrc, "kind": it.stream.kind },
+                "rtc": rtc(&it.rtc),
+                "stream": stream(&it.stream),
                 "received": {
                     "packetsLost": it.received.packets_lost,
                     "jitter": it.received.jitter,
@@ -94,4 +94,12 @@ fn object(stats: &RtcStats) -> Option<Value> {
         }),
         _ => return None,
     })
+}
+
+fn rtc(it: &dictionaries::RtcStats) -> Value {
+    json!({ "id": it.id, "timestamp": it.timestamp })
+}
+
+fn stream(it: &dictionaries::RtpStreamStats) -> Value {
+    json!({ "ssrc": it.ssrc, "kind": it.kind })
 }
