@@ -257,8 +257,10 @@ function judgeSession(seen) {
       }),
   );
   const said = answers.getChatHistory.items.map(({ item }) => item.value);
-  const texts = said.map((message) => message.content[0].payload.value);
-  assert.equal(texts[1], SPOKEN, `greeting, user, agent: ${texts}`);
+  const lines = said.map(({ role, content: [{ payload }] }) => ({ role, text: payload.value }));
+  const { ASSISTANT, USER } = AgentSession.ChatRole;
+  assert.deepEqual([lines[0].role, lines[1].role, lines[2].role], [ASSISTANT, USER, ASSISTANT], "greeting, user, agent");
+  assert.equal(lines.findLast(({ role }) => role === USER).text, SPOKEN, JSON.stringify(lines));
   for (const { metrics } of said) {
     assert.ok(metrics.stoppedSpeakingAt.toDate() > metrics.startedSpeakingAt.toDate(), "both were heard for a while");
   }
@@ -411,8 +413,8 @@ async function talk(page, trouble) {
   assert.match(await page.locator("#breakers").innerText(), /openai[\s\S]*Closed/);
   assert.match(await page.locator("#hit-rate").innerText(), /\d+ %/);
   for (const drawn of ["#requests-chart rect.reused", "#hit-chart path.line", "#flight-chart path.line"]) {
-    const width = await page.locator(drawn).first().evaluate((shape) => shape.getBBox().width);
-    assert.ok(width > 0, drawn);
+    // Drawn anew each time there are figures: a shape that was found may be gone when it is looked at.
+    await page.waitForFunction((drawn) => document.querySelector(drawn)?.getBBox().width > 0, drawn);
   }
   const states = await page.evaluate(() => globalThis.states.join(" "));
   assert.match(states, /Listening.* Thinking.* Speaking.* Listening/);
