@@ -12,7 +12,7 @@ use super::spoken::SpokenLog;
 use super::writing::Source;
 use crate::error::CallError;
 use crate::redact::Pii;
-use crate::room::SegmentId;
+use crate::room::{AgentState, SegmentId};
 use crate::turn::{
     Commit, ReplyOutcome, SessionTime, SpeechId, Timeline, Turn, TurnId, TurnSource,
 };
@@ -36,6 +36,8 @@ pub(super) struct Exchange {
     transcript: String,
     pub(super) segment: SegmentId,
     pub(super) timeline: Timeline,
+    /// Whether it is heard, or would be if it were not paused.
+    pub(super) is_audible: bool,
     /// Whether the agent is silent in the middle of it.
     pub(super) is_paused: bool,
     /// What it was called in the queue.
@@ -45,6 +47,14 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
+    /// What the agent does when nothing keeps it from it.
+    pub(super) fn state(&self) -> AgentState {
+        match self.is_audible {
+            true => AgentState::Speaking,
+            false => AgentState::Thinking,
+        }
+    }
+
     /// Nothing more of it is heard, unless it goes on.
     pub(super) fn fall_silent(&mut self, now: SessionTime) {
         if self.timeline.playout_started.is_some() {
@@ -110,6 +120,7 @@ impl Core {
             transcript: String::new(),
             segment: self.new_segment(),
             timeline: Timeline::default(),
+            is_audible: false,
             is_paused: false,
             speech: None,
             ending: None,

@@ -35,8 +35,10 @@ pub(super) enum ReplyEvent {
     TtsStarted,
     /// The first sound arrived.
     TtsFirstAudio,
-    /// The first sound left for the user.
+    /// Sound leaves for the user: the first, or again after [`ReplyEvent::Silent`].
     Audible,
+    /// The last sound was heard a while ago, and more is to come: a tool runs, or a service is slow.
+    Silent,
     /// Tools were run; the outputs are in the order of the calls.
     ToolsRan(Vec<(ToolCall, ToolOutput)>),
     /// That much was used of the services.
@@ -46,6 +48,10 @@ pub(super) enum ReplyEvent {
     /// Everything was heard, or that much before a failure. The last event.
     Done(Result<(), Failure>),
 }
+
+/// A reply that is silent for longer than between two sentences is not being spoken, although more of
+/// it is to come.
+pub(super) const SILENCE: Duration = Duration::from_millis(300);
 
 /// Events that wait for the session; a reply waits when it is full, which is far from ever.
 pub(super) const EVENTS_MAX: usize = 64;

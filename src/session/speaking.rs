@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::apology::Stage;
-use super::reply::{Failure, Making, ReplyEvent};
+use super::reply::{Failure, Making, ReplyEvent, SILENCE};
 use super::spoken::SentenceId;
 use super::writing::{Piece, Source, next, write};
 use crate::audio::AudioFrame;
@@ -73,7 +73,7 @@ async fn play(making: &Making, mut sounds: mpsc::Receiver<Sound>) {
         recent: VecDeque::new(),
         reported: String::new(),
     };
-    while let Some(sound) = sounds.recv().await {
+    while let Some(sound) = player.next(&mut sounds).await {
         match sound {
             Sound::Frame(sentence, frame) => player.play(sentence, frame).await,
             Sound::End(sentence) => {
@@ -97,6 +97,27 @@ struct Player<'a> {
 }
 
 impl Player<'_> {
+    /// The next sound. What was played is heard meanwhile, and perhaps comes to its end.
+    async fn next(&mut self, sounds: &mut mpsc::Receiver<Sound>) -> Option<Sound> {
+        let mut silence = Duration::ZERO;
+        while self.is_audible {
+            if let Ok(sound) = tokio::time::timeout(CHUNK, sounds.recv()).await {
+                return sound;
+            }
+            self.wait_while_paused().await;
+            self.report_heard().await;
+            silence = match self.making.output.queued().is_zero() {
+                true => silence + CHUNK,
+                false => Duration::ZERO,
+            };
+            if silence >= SILENCE {
+                self.is_audible = false;
+                self.making.report(ReplyEvent::Silent).await;
+            }
+        }
+        sounds.recv().await
+    }
+
     async fn play(&mut self, sentence: Option<SentenceId>, frame: AudioFrame) {
         let rate = frame.sample_rate_hz.max(1);
         let n_samples = (CHUNK.as_millis() as usize * rate as usize / 1000).max(1);

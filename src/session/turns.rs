@@ -125,10 +125,7 @@ impl Conversation {
         exchange.timeline.interruption_delay = None;
         exchange.timeline.playout_ended = None;
         exchange.reply.resume();
-        let state = match exchange.timeline.playout_started {
-            Some(_) => AgentState::Speaking,
-            None => AgentState::Thinking,
-        };
+        let state = exchange.state();
         self.show(state);
         self.room
             .session_event(SessionEvent::AgentFalseInterruption { resumed: true });
@@ -196,12 +193,9 @@ impl Conversation {
             ReplyEvent::TtsFirstAudio => stamp(&mut timeline.tts_first_audio, now),
             ReplyEvent::Audible => {
                 stamp(&mut timeline.playout_started, now);
-                // A pause may have come between the sound and this.
-                if !exchange.is_paused {
-                    self.show(AgentState::Speaking);
-                }
-                self.input(now, TurnInput::AgentAudible);
+                self.on_audible(now, true);
             }
+            ReplyEvent::Silent => self.on_audible(now, false),
             ReplyEvent::Used(_) => {}
             ReplyEvent::ToolsRan(ran) => {
                 let (calls, outputs) = ran.into_iter().unzip();
@@ -218,6 +212,26 @@ impl Conversation {
                 }
             }
         }
+    }
+
+    /// The reply that is spoken begins to be heard, or is silent until there is more of it.
+    fn on_audible(&mut self, now: SessionTime, is_audible: bool) {
+        let Some(exchange) = &mut self.active else {
+            return;
+        };
+        exchange.is_audible = is_audible;
+        let state = exchange.state();
+        // A pause may have come between the sound and this.
+        if !exchange.is_paused {
+            self.show(state);
+        }
+        self.input(
+            now,
+            match is_audible {
+                true => TurnInput::AgentAudible,
+                false => TurnInput::AgentSilent,
+            },
+        );
     }
 
     fn finish(&mut self, now: SessionTime, mut exchange: Exchange, result: Result<(), Failure>) {

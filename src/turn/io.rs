@@ -42,8 +42,11 @@ pub enum TurnInput {
     SpeechDropped(SpeechId),
     /// The program wants the agent silent, also when the user could not have it.
     StopAgent,
-    /// The first sound of what the agent says left for the user.
+    /// Sound of what the agent says leaves for the user: the first, or again after
+    /// [`TurnInput::AgentSilent`].
     AgentAudible,
+    /// The agent is not heard for a while, and has more to say.
+    AgentSilent,
     /// What the agent said was heard to its end, or failed.
     AgentFinished,
     /// Time passed: [`super::TurnMachine::deadline`] has come.

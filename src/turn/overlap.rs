@@ -15,7 +15,7 @@ pub(super) struct Overlap {
 }
 
 impl Overlap {
-    /// The first sound of a reply is heard, perhaps while the user speaks.
+    /// A reply begins to be heard, perhaps while the user speaks.
     pub(super) fn agent_audible(&mut self, now: SessionTime, is_user_heard: bool) {
         self.audible_at = Some(now);
         if is_user_heard {
@@ -23,7 +23,7 @@ impl Overlap {
         }
     }
 
-    /// The reply is over.
+    /// The reply is over, or silent for a while.
     pub(super) fn agent_silent(&mut self) {
         self.audible_at = None;
     }

@@ -151,3 +151,41 @@ fn a_text_a_program_or_a_leaving_user_is_no_interruption_by_the_voice_that_is_he
         heard_with_headphones(&script);
     }
 }
+
+#[test]
+fn while_the_agent_waits_for_a_tool_nobody_is_spoken_over() {
+    heard_with_headphones(
+        "500 agent
+         700 audible
+         2000 silent
+         3064 start 64
+         3064 > open
+         3500 > pause
+         4160 pause 160
+         4160 > transcribe 1
+         4200 words 1 stop it
+         4200 > interrupt
+         4200 > prepare 'stop it'
+         4500 > commit 1 'stop it' prepared",
+    );
+}
+
+#[test]
+fn an_agent_that_goes_on_into_a_voice_is_spoken_over_from_there_on() {
+    heard_with_headphones(
+        "500 agent
+         700 audible
+         2000 silent
+         3064 start 64
+         3064 > open
+         3300 audible
+         3500 > pause
+         4160 pause 160
+         4160 > transcribe 1
+         4200 words 1 stop it
+         4200 > overlap since 3300: interruption
+         4200 > interrupt
+         4200 > prepare 'stop it'
+         4500 > commit 1 'stop it' prepared",
+    );
+}

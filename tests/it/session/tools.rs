@@ -31,7 +31,15 @@ async fn tools_run_and_their_outputs_are_answered() {
             "user: thanks"
         ]
     );
-    call.hang_up().await;
+    let shown = call.hang_up().await;
+    let reply = shown.iter().skip_while(|line| *line != "thinking");
+    let reply: Vec<_> = reply.take_while(|line| *line != "agent end").collect();
+    let during_the_tool = reply.iter().position(|line| line.contains("see."));
+    let (first, rest) = reply.split_at(during_the_tool.expect("it is captioned") + 1);
+    assert_eq!(first[..2], ["thinking", "speaking"], "{reply:?}");
+    // It is read to its end, and the agent is silent and at work, before there is more.
+    assert_eq!(rest[0], "thinking", "{reply:?}");
+    assert!(rest.contains(&&"speaking".to_owned()), "{reply:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -27,7 +27,7 @@ use crate::redact::Pii;
 use crate::room::{AgentState, SegmentId, SessionEvent, Usage, UserState};
 use crate::session::apology::Stage;
 use crate::session::handle::{SpeechEnd, Words};
-use crate::session::reply::Failure;
+use crate::session::reply::{Failure, SILENCE};
 use crate::turn::{Attention, ReplyOutcome, SessionTime, Turn, TurnId, TurnSource};
 
 /// When something happens: the session's time, and how much sound the output has played.
@@ -126,6 +126,8 @@ pub(super) struct Dialogue {
     typed: Vec<String>,
     /// The output's position at the end of all that was queued.
     queued_until: Duration,
+    /// Since when the agent has not been heard, as far as it was noticed.
+    silent_since: Option<SessionTime>,
     shown: Option<AgentState>,
     n_turns: u32,
     n_segments: u32,
@@ -159,6 +161,7 @@ impl Dialogue {
             is_known_lost: false,
             typed: Vec::new(),
             queued_until: Duration::ZERO,
+            silent_since: None,
             shown: None,
             n_turns: 0,
             n_segments: 0,
@@ -220,10 +223,15 @@ impl Dialogue {
             self.act(Action::AgentWords(segment, news));
         }
         if at.position < self.queued_until {
+            self.silent_since = None;
             return;
         }
+        let silent_since = *self.silent_since.get_or_insert(at.now);
         let Some(turn) = &mut self.turn else { return };
         if !turn.is_said() {
+            if at.now.since(silent_since) >= SILENCE {
+                self.show(AgentState::Thinking);
+            }
             self.notice_silence(at);
         } else if let Some(Failure { stage, error }) = turn.failure.take() {
             self.finish(at, ReplyOutcome::Failed(error.without_cause()));
@@ -251,7 +259,22 @@ impl Dialogue {
         let asked = ClientEvent::respond(turn.instructions.clone(), turn.may_use_tools);
         self.n_asked += 1;
         self.act(Action::Send(asked));
-        self.show(AgentState::Thinking);
+        self.show_work(at);
+    }
+
+    /// Has this heard after all that is queued, which ends at `begins`.
+    fn play(&mut self, samples: Vec<i16>, begins: Duration, length: Duration) {
+        self.queued_until = begins + length;
+        self.silent_since = None;
+        self.act(Action::Play(samples));
+        self.show(AgentState::Speaking);
+    }
+
+    /// The agent is at work, which is seen once it is silent.
+    fn show_work(&mut self, at: Moment) {
+        if at.position >= self.queued_until {
+            self.show(AgentState::Thinking);
+        }
     }
 
     fn begin(&mut self, id: TurnId, source: TurnSource) -> &mut OpenTurn {

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::super::protocol::RATE_HZ;
-use super::{Action, Dialogue, Moment};
+use super::{Dialogue, Moment};
 use crate::error::CallError;
-use crate::room::AgentState;
 use crate::session::apology::Stage;
 use crate::session::handle::SpeechEnd;
 use crate::session::reply::Failure;
@@ -93,9 +92,7 @@ impl Dialogue {
         }
         turn.add_our_sound(begins, length);
         turn.timeline.playout_started.get_or_insert(at.now);
-        self.queued_until = begins + length;
-        self.act(Action::Play(samples));
-        self.show(AgentState::Speaking);
+        self.play(samples, begins, length);
     }
 
     /// Says that something went wrong, unless the conversation has gone on meanwhile. With

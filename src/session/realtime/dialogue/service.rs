@@ -179,7 +179,7 @@ impl Dialogue {
         turn.response = Some(response);
         turn.progress = at.now;
         turn.timeline.llm_started.get_or_insert(at.now);
-        self.show(AgentState::Thinking);
+        self.show_work(at);
     }
 
     /// The exchange that a response belongs to, unless it is not to be heard any more.
@@ -202,9 +202,7 @@ impl Dialogue {
         turn.timeline.llm_first_token.get_or_insert(at.now);
         turn.timeline.tts_first_audio.get_or_insert(at.now);
         turn.timeline.playout_started.get_or_insert(at.now);
-        self.queued_until = begins + length;
-        self.act(Action::Play(samples));
-        self.show(AgentState::Speaking);
+        self.play(samples, begins, length);
     }
 
     fn on_call(&mut self, response: &str, call: ToolCall) {

@@ -88,30 +88,16 @@ fn tools_run_and_the_model_goes_on_when_all_have_answered() {
     let mut script = Script::new();
     script.user_says("u1", "look at both");
     script.starts("r1");
-    let call = |id: &str| {
-        json!({"type": "response.output_item.done", "response_id": "r1",
-        "item": {"type": "function_call", "call_id": id, "name": "look", "arguments": "{}"}})
-    };
-    assert_eq!(script.says(call("c1")), ["run look"]);
-    assert_eq!(script.says(call("c2")), ["run look"]);
+    assert_eq!(script.calls("r1", "c1"), ["run look"]);
+    assert_eq!(script.calls("r1", "c2"), ["run look"]);
     script.ends("r1");
     let calls = script.dialogue_calls();
-    let output = || ToolOutput {
-        text: "seen".to_owned(),
-        is_error: false,
-    };
-    script
-        .dialogue
-        .on_tool(script.at, calls[1].clone(), output());
-    let done = script.done();
+    let done = script.answers(calls[1].clone());
     assert!(
         done[0].contains(r#""call_id":"c2""#) && done.len() == 1,
         "{done:?}"
     );
-    script
-        .dialogue
-        .on_tool(script.at, calls[0].clone(), output());
-    let done = script.done();
+    let done = script.answers(calls[0].clone());
     assert!(done[0].contains(r#""call_id":"c1""#), "{done:?}");
     assert_eq!(done[1], r#"response.create {"response":{}}"#);
     script.starts("r2");
@@ -135,14 +121,51 @@ fn tools_run_and_the_model_goes_on_when_all_have_answered() {
 }
 
 #[test]
+fn an_agent_that_waits_for_a_tool_is_at_work_as_soon_as_it_is_silent() {
+    let mut script = Script::new();
+    script.user_says("u1", "look");
+    script.starts("r1");
+    let done = script.speaks("r1", "a1", "let me see", 1000);
+    assert_eq!(done, ["play 1000", "speaking"]);
+    script.calls("r1", "c1");
+    script.ends("r1");
+    let is_at_work = |done: Vec<String>| done.contains(&"thinking".to_owned());
+    assert!(!is_at_work(script.plays(1000)));
+    assert!(!is_at_work(script.plays(299)), "as between two sentences");
+    assert!(is_at_work(script.plays(1)));
+    assert!(!is_at_work(script.plays(1000)), "that is known");
+    let calls = script.dialogue_calls();
+    script.answers(calls[0].clone());
+    script.starts("r2");
+    let done = script.speaks("r2", "a2", "there it is", 1000);
+    assert_eq!(done, ["play 1000", "speaking"]);
+}
+
+#[test]
+fn an_agent_that_is_heard_while_a_tool_answers_goes_on_speaking() {
+    let mut script = Script::new();
+    script.user_says("u1", "look");
+    script.starts("r1");
+    script.speaks("r1", "a1", "let me see", 1000);
+    script.calls("r1", "c1");
+    script.ends("r1");
+    let calls = script.dialogue_calls();
+    let mut done = script.plays(500);
+    done.extend(script.answers(calls[0].clone()));
+    done.extend(script.starts("r2"));
+    done.extend(script.speaks("r2", "a2", "there it is", 1000));
+    done.extend(script.ends("r2"));
+    done.extend(script.plays(1000));
+    assert!(!done.contains(&"thinking".to_owned()), "{done:?}");
+    assert!(script.plays(500).contains(&"record".to_owned()));
+}
+
+#[test]
 fn an_interruption_drops_the_tools_and_tells_the_model() {
     let mut script = Script::new();
     script.user_says("u1", "look");
     script.starts("r1");
-    script.says(
-        json!({"type": "response.output_item.done", "response_id": "r1",
-        "item": {"type": "function_call", "call_id": "c1", "name": "look", "arguments": "{}"}}),
-    );
+    script.calls("r1", "c1");
     script.ends("r1");
     let done = script.says(json!({"type": "input_audio_buffer.speech_started"}));
     assert_eq!(done[..2], ["silence", "cancel tools"]);
@@ -216,19 +239,10 @@ fn the_limit_on_tool_rounds_is_kept() {
     for round in 1..=3 {
         let response = format!("r{round}");
         script.starts(&response);
-        script.says(
-            json!({"type": "response.output_item.done", "response_id": response,
-            "item": {"type": "function_call", "call_id": response, "name": "look",
-                "arguments": "{}"}}),
-        );
+        script.calls(&response, &response);
         script.ends(&response);
         let call = script.dialogue_calls().pop().unwrap();
-        let output = ToolOutput {
-            text: "seen".to_owned(),
-            is_error: false,
-        };
-        script.dialogue.on_tool(script.at, call, output);
-        let done = script.done();
+        let done = script.answers(call);
         let expected = match round {
             3 => r#"response.create {"response":{"tool_choice":"none"}}"#,
             _ => r#"response.create {"response":{}}"#,

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::dialogue::{Action, Dialogue, Limits, Moment, Recorded};
 use super::protocol::{ClientEvent, parse};
-use crate::chat::ToolOutput;
+use crate::chat::{ToolCall, ToolOutput};
 use crate::error::{CallError, ErrorKind, Service};
 use crate::room::{SessionEvent, UserState};
 use crate::session::handle::Words;
@@ -83,6 +83,24 @@ impl Script {
     fn ends(&mut self, response: &str) -> Vec<String> {
         self.says(json!({"type": "response.done",
             "response": {"id": response, "status": "completed"}}))
+    }
+
+    /// The model calls the tool `look`.
+    fn calls(&mut self, response: &str, id: &str) -> Vec<String> {
+        self.says(
+            json!({"type": "response.output_item.done", "response_id": response,
+            "item": {"type": "function_call", "call_id": id, "name": "look", "arguments": "{}"}}),
+        )
+    }
+
+    /// A tool that runs has answered.
+    fn answers(&mut self, call: ToolCall) -> Vec<String> {
+        let output = ToolOutput {
+            text: "seen".to_owned(),
+            is_error: false,
+        };
+        self.dialogue.on_tool(self.at, call, output);
+        self.done()
     }
 
     fn user_says(&mut self, item: &str, words: &str) {
@@ -170,7 +188,7 @@ impl Script {
 
 impl Script {
     /// The tools that run.
-    fn dialogue_calls(&self) -> Vec<crate::chat::ToolCall> {
+    fn dialogue_calls(&self) -> Vec<ToolCall> {
         self.dialogue.running().to_vec()
     }
 }
