@@ -179,7 +179,10 @@ impl Conversation {
             }
             Shown::State(AgentState::Thinking) => {
                 self.has_begun = true;
-                self.show_progress()
+                match self.first_words {
+                    None => self.show_progress(),
+                    Some(_) => Ok(()),
+                }
             }
             Shown::State(AgentState::Speaking) => {
                 self.has_begun = true;

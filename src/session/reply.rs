@@ -37,7 +37,8 @@ pub(super) enum ReplyEvent {
     TtsFirstAudio,
     /// Sound leaves for the user: the first, or again after [`ReplyEvent::Silent`].
     Audible,
-    /// The last sound was heard a while ago, and more is to come: a tool runs, or a service is slow.
+    /// The last sound was heard [`SILENCE`] ago, and the reply is not over: a tool runs, or a service
+    /// is slow.
     Silent,
     /// Tools were run; the outputs are in the order of the calls.
     ToolsRan(Vec<(ToolCall, ToolOutput)>),
@@ -49,8 +50,8 @@ pub(super) enum ReplyEvent {
     Done(Result<(), Failure>),
 }
 
-/// A reply that is silent for longer than between two sentences is not being spoken, although more of
-/// it is to come.
+/// A reply that is silent for longer than between two sentences is not being spoken, although it is not
+/// over.
 pub(super) const SILENCE: Duration = Duration::from_millis(300);
 
 /// Events that wait for the session; a reply waits when it is full, which is far from ever.

@@ -142,13 +142,24 @@ impl SpokenLog {
 
     /// What was heard when the output stood at `position`: a prefix of [`Self::full_text`].
     pub(super) fn heard_text(&self, position: Duration) -> String {
-        let pace = self.pace();
-        let texts: Vec<&str> = self
-            .sentences()
-            .map(|sentence| sentence.heard(position, pace))
-            .take_while(|heard| !heard.is_empty())
-            .collect();
+        let texts = self.sentences().map(self.hearing(position));
+        let texts: Vec<&str> = texts.take_while(|heard| !heard.is_empty()).collect();
         texts.join(" ")
+    }
+
+    /// The words heard of one sentence after the other: none behind one that was not heard to its end,
+    /// also of a sentence that has no sound of its own.
+    fn hearing<'a>(&self, position: Duration) -> impl FnMut(&'a Sentence) -> &'a str + use<'a> {
+        let pace = self.pace();
+        let mut is_over = false;
+        move |sentence| {
+            if is_over {
+                return "";
+            }
+            let heard = sentence.heard(position, pace);
+            is_over = heard.trim_end().len() < sentence.text.trim_end().len();
+            heard
+        }
     }
 
     /// How long this voice takes for a character, from the sentences whose length is known.
@@ -177,13 +188,12 @@ impl SpokenLog {
 
     /// What the chat context keeps of a reply that ended at `position`.
     pub(super) fn interrupted_items(&self, position: Duration) -> Vec<ChatItem> {
-        let pace = self.pace();
-        self.items(|sentence| sentence.heard(position, pace), true)
+        self.items(self.hearing(position), true)
     }
 
     fn items<'a>(
         &'a self,
-        heard: impl Fn(&'a Sentence) -> &'a str,
+        mut heard: impl FnMut(&'a Sentence) -> &'a str,
         is_interrupted: bool,
     ) -> Vec<ChatItem> {
         let mut items = Vec::new();
@@ -326,6 +336,26 @@ mod tests {
         log.complete(five);
         log.pass(code, ms(6400));
         assert!(log.heard_text(ms(6400)).ends_with("five six ```let x```"));
+    }
+
+    #[test]
+    fn what_is_not_for_the_voice_waits_for_the_words_before_it() {
+        let mut log = log();
+        let smile = log.add_sentence("🙂");
+        log.complete(smile);
+        let five = SentenceId(1);
+        log.queue(five, ms(6000), ms(400));
+        log.arrive(five, ms(400));
+        log.complete(five);
+        // Queued is not heard.
+        log.pass(smile, ms(6400));
+        log.add_tools(&[call("a")]);
+        assert_eq!(log.heard_text(ms(6200)), "one two three four five");
+        assert_eq!(
+            shape(&log.interrupted_items(ms(6200)))[0],
+            "agent one two three four five"
+        );
+        assert!(log.heard_text(ms(6400)).ends_with("five six 🙂"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::apology::copy;
 use super::event_loop::Conversation;
 use super::exchange::{Exchange, Kind};
 use super::handle::SpeechEnd;
-use super::reply::{Failure, ReplyEvent, ReplyId};
+use super::reply::{Failure, ReplyEvent, ReplyId, SILENCE};
 use super::report::SpeculationEnd;
 use super::speeches::Waiting;
 use super::spoken::SpokenLog;
@@ -123,7 +123,9 @@ impl Conversation {
         exchange.is_paused = false;
         // It was no interruption.
         exchange.timeline.interruption_delay = None;
-        exchange.timeline.playout_ended = None;
+        if exchange.is_audible {
+            exchange.timeline.playout_ended = None;
+        }
         exchange.reply.resume();
         let state = exchange.state();
         self.show(state);
@@ -214,22 +216,28 @@ impl Conversation {
         }
     }
 
-    /// The reply that is spoken begins to be heard, or is silent until there is more of it.
+    /// The reply that is spoken begins to be heard, or has fallen silent before its end.
     fn on_audible(&mut self, now: SessionTime, is_audible: bool) {
         let Some(exchange) = &mut self.active else {
             return;
         };
         exchange.is_audible = is_audible;
-        let state = exchange.state();
+        if !is_audible {
+            exchange.fall_silent(now - SILENCE);
+        }
         // A pause may have come between the sound and this.
         if !exchange.is_paused {
+            if is_audible {
+                exchange.timeline.playout_ended = None;
+            }
+            let state = exchange.state();
             self.show(state);
         }
         self.input(
             now,
             match is_audible {
                 true => TurnInput::AgentAudible,
-                false => TurnInput::AgentSilent,
+                false => TurnInput::AgentSilent { silence: SILENCE },
             },
         );
     }

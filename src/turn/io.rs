@@ -1,5 +1,7 @@
 //! What the turn machine is told, and what it decides.
 
+use std::time::Duration;
+
 use super::{SessionTime, SpeechId, Timeline, TurnId, TurnSource};
 use crate::audio::speech::SpeechEvent;
 use crate::turn::queue::QueuedSpeech;
@@ -45,8 +47,11 @@ pub enum TurnInput {
     /// Sound of what the agent says leaves for the user: the first, or again after
     /// [`TurnInput::AgentSilent`].
     AgentAudible,
-    /// The agent is not heard for a while, and has more to say.
-    AgentSilent,
+    /// The agent is not heard, although it is not done.
+    AgentSilent {
+        /// For how long by now.
+        silence: Duration,
+    },
     /// What the agent said was heard to its end, or failed.
     AgentFinished,
     /// Time passed: [`super::TurnMachine::deadline`] has come.

@@ -89,7 +89,7 @@ impl TurnMachine {
             TurnInput::SpeechDropped(id) => self.queue.remove(id),
             TurnInput::StopAgent => self.on_stop(now),
             TurnInput::AgentAudible => self.on_audible(now),
-            TurnInput::AgentSilent => self.overlap.agent_silent(),
+            TurnInput::AgentSilent { silence } => self.overlap.agent_rests(now - silence),
             TurnInput::AgentFinished => self.on_agent_finished(now),
             TurnInput::Tick => {}
         }

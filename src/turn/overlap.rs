@@ -23,7 +23,13 @@ impl Overlap {
         }
     }
 
-    /// The reply is over, or silent for a while.
+    /// The reply has been silent since `at`, which is noticed only now.
+    pub(super) fn agent_rests(&mut self, at: SessionTime) {
+        self.agent_silent();
+        self.began.take_if(|began| *began >= at);
+    }
+
+    /// The reply is over.
     pub(super) fn agent_silent(&mut self) {
         self.audible_at = None;
     }

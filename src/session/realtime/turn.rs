@@ -14,6 +14,10 @@ use crate::turn::{ReplyOutcome, SessionTime, SpeechId, Timeline, Turn, TurnId, T
 /// How long a character takes to say, for sound whose end is not known.
 const CHAR: Duration = Duration::from_millis(60);
 
+/// The output counts what it plays in pieces of its own, and each is rounded: what is missing by less
+/// than this was heard.
+pub(super) const GRAIN: Duration = Duration::from_millis(1);
+
 /// A stretch of the model's speech: an item of the service.
 pub(super) struct Speech {
     pub(super) item: String,
@@ -31,7 +35,11 @@ pub(super) struct Speech {
 impl Speech {
     /// How much of its sound was heard when the output stood at `position`.
     pub(super) fn heard(&self, position: Duration) -> Duration {
-        position.saturating_sub(self.begins).min(self.length)
+        let heard = position.saturating_sub(self.begins).min(self.length);
+        match self.length - heard < GRAIN {
+            true => self.length,
+            false => heard,
+        }
     }
 
     /// Whether some of its sound was not heard.

@@ -118,7 +118,7 @@ fn parse(words: &[&str]) -> TurnInput {
         "unqueue" => TurnInput::SpeechDropped(SpeechId(words[1].parse().unwrap())),
         "stop" => TurnInput::StopAgent,
         "audible" => TurnInput::AgentAudible,
-        "silent" => TurnInput::AgentSilent,
+        "silent" => TurnInput::AgentSilent { silence: ms(1) },
         "joined" => TurnInput::UserJoined,
         "left" => TurnInput::UserLeft,
         "done" => TurnInput::AgentFinished,

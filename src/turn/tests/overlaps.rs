@@ -157,7 +157,7 @@ fn while_the_agent_waits_for_a_tool_nobody_is_spoken_over() {
     heard_with_headphones(
         "500 agent
          700 audible
-         2000 silent
+         2000 silent 300
          3064 start 64
          3064 > open
          3500 > pause
@@ -175,7 +175,7 @@ fn an_agent_that_goes_on_into_a_voice_is_spoken_over_from_there_on() {
     heard_with_headphones(
         "500 agent
          700 audible
-         2000 silent
+         2000 silent 300
          3064 start 64
          3064 > open
          3300 audible
@@ -187,5 +187,42 @@ fn an_agent_that_goes_on_into_a_voice_is_spoken_over_from_there_on() {
          4200 > interrupt
          4200 > prepare 'stop it'
          4500 > commit 1 'stop it' prepared",
+    );
+}
+
+#[test]
+fn a_voice_that_begins_in_the_silence_is_none_also_if_the_silence_is_noticed_later() {
+    heard_with_headphones(
+        "500 agent
+         700 audible
+         1800 start 90
+         1800 > open
+         2000 silent 300
+         2210 > pause
+         2860 pause 160
+         2860 > transcribe 1
+         2900 words 1 stop it
+         2900 > interrupt
+         2900 > prepare 'stop it'
+         3200 > commit 1 'stop it' prepared",
+    );
+}
+
+#[test]
+fn a_voice_that_begins_over_the_last_sound_before_a_silence_is_one() {
+    heard_with_headphones(
+        "500 agent
+         700 audible
+         1800 start 110
+         1800 > open
+         2000 silent 300
+         2190 > pause
+         2860 pause 160
+         2860 > transcribe 1
+         2900 words 1 stop it
+         2900 > overlap since 1690: interruption
+         2900 > interrupt
+         2900 > prepare 'stop it'
+         3200 > commit 1 'stop it' prepared",
     );
 }

@@ -43,6 +43,42 @@ async fn tools_run_and_their_outputs_are_answered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_noise_while_a_tool_runs_leaves_the_agent_at_work() {
+    let mut call = Setup::default()
+        .answer(
+            "look around",
+            Answer::SaysAndCalls("Let me see. ", ("a", "look")),
+        )
+        .answer("seen", Answer::Says("There is a tree."))
+        .start()
+        .await;
+    // "Let me see" is heard from 500 to 1,100 ms after the voice, "There is" from 1,700 ms on.
+    call.say("look around", ms(1150)).await;
+    call.user.say("…", ms(900)).await;
+    call.user.be_silent(ms(6000)).await;
+    let turn = call.turn().await;
+    assert_eq!(turn.heard.expose(), "Let me see. There is a tree.");
+    let shown = call.hang_up().await;
+    let states: Vec<&str> = shown.iter().map(String::as_str).collect();
+    let states = states.into_iter().filter(|line| !line.contains(':'));
+    assert_eq!(
+        states.collect::<Vec<_>>(),
+        [
+            "listening",
+            "thinking",
+            "speaking",
+            "thinking",
+            "listening",
+            "thinking",
+            "resumed",
+            "speaking",
+            "agent end",
+            "listening"
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn tool_rounds_have_an_end() {
     let mut call = Setup::default()
         .answer(

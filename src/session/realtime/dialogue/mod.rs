@@ -20,7 +20,7 @@ use self::history::Entry;
 pub(super) use self::ours::{Recorded, Voiced};
 use self::speeches::Speeches;
 use super::protocol::ClientEvent;
-use super::turn::OpenTurn;
+use super::turn::{GRAIN, OpenTurn};
 use crate::chat::{ChatItem, ToolCall};
 use crate::error::CallError;
 use crate::redact::Pii;
@@ -222,7 +222,7 @@ impl Dialogue {
             let segment = turn.segment;
             self.act(Action::AgentWords(segment, news));
         }
-        if at.position < self.queued_until {
+        if self.queued_until.saturating_sub(at.position) >= GRAIN {
             self.silent_since = None;
             return;
         }
@@ -259,7 +259,7 @@ impl Dialogue {
         let asked = ClientEvent::respond(turn.instructions.clone(), turn.may_use_tools);
         self.n_asked += 1;
         self.act(Action::Send(asked));
-        self.show_work(at);
+        self.show_work();
     }
 
     /// Has this heard after all that is queued, which ends at `begins`.
@@ -270,9 +270,10 @@ impl Dialogue {
         self.show(AgentState::Speaking);
     }
 
-    /// The agent is at work, which is seen once it is silent.
-    fn show_work(&mut self, at: Moment) {
-        if at.position >= self.queued_until {
+    /// The agent is at work. In the middle of an answer that is seen once it is silent.
+    fn show_work(&mut self) {
+        let turn = self.turn.as_ref();
+        if turn.is_none_or(|turn| turn.timeline.playout_started.is_none()) {
             self.show(AgentState::Thinking);
         }
     }
@@ -296,7 +297,7 @@ impl Dialogue {
         }
         self.act(Action::EndAgentWords(turn.segment));
         if turn.timeline.playout_started.is_some() {
-            turn.timeline.playout_ended = Some(at.now);
+            turn.timeline.playout_ended = Some(self.silent_since.unwrap_or(at.now));
         }
         if let Some((_, ending)) = turn.asked.take() {
             ending.send_replace(Some(SpeechEnd::from(&outcome)));

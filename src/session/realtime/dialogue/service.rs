@@ -179,7 +179,7 @@ impl Dialogue {
         turn.response = Some(response);
         turn.progress = at.now;
         turn.timeline.llm_started.get_or_insert(at.now);
-        self.show_work(at);
+        self.show_work();
     }
 
     /// The exchange that a response belongs to, unless it is not to be heard any more.
@@ -192,6 +192,9 @@ impl Dialogue {
     }
 
     fn on_sound(&mut self, at: Moment, response: &str, item: &str, samples: Vec<i16>) {
+        if samples.is_empty() {
+            return;
+        }
         let begins = self.queued_until.max(at.position);
         let length = Duration::from_secs_f64(samples.len() as f64 / f64::from(RATE_HZ));
         let Some(turn) = self.of_response(response) else {

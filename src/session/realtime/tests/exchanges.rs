@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::audio::AudioFrame;
 
 #[test]
 fn an_exchange_is_shown_as_it_is_heard_and_recorded_at_its_end() {
@@ -158,6 +159,28 @@ fn an_agent_that_is_heard_while_a_tool_answers_goes_on_speaking() {
     done.extend(script.plays(1000));
     assert!(!done.contains(&"thinking".to_owned()), "{done:?}");
     assert!(script.plays(500).contains(&"record".to_owned()));
+}
+
+#[test]
+fn an_answer_ends_in_whatever_pieces_its_sound_comes() {
+    let mut script = Script::new();
+    script.user_says("u1", "hi");
+    script.starts("r1");
+    script.speaks("r1", "a1", "hello there", 0);
+    for _ in 0..50 {
+        script.sounds("r1", "a1", 1024);
+    }
+    script.ends("r1");
+    // The output is given 40 ms at a time, and counts what it was given.
+    let piece = |n_samples| AudioFrame {
+        samples: vec![1; n_samples],
+        sample_rate_hz: 24_000,
+    };
+    let (whole, rest) = (50 * 1024 / 960, 50 * 1024 % 960);
+    script.at.position = piece(960).duration() * whole + piece(rest).duration();
+    let done = script.plays(0);
+    assert!(done.contains(&"record".to_owned()), "{done:?}");
+    assert_eq!(script.turns[0].heard.expose(), "hello there");
 }
 
 #[test]

@@ -66,14 +66,19 @@ impl Script {
 
     /// `ms` of sound with these words, of item `item` in response `response`.
     fn speaks(&mut self, response: &str, item: &str, words: &str, ms: usize) -> Vec<String> {
-        let ClientEvent::Append { audio } = ClientEvent::append(&vec![1; 24 * ms]) else {
-            unreachable!()
-        };
         let mut done = self.says(json!({"type": "response.output_audio_transcript.delta",
             "response_id": response, "item_id": item, "delta": words}));
-        done.extend(self.says(json!({"type": "response.output_audio.delta",
-            "response_id": response, "item_id": item, "delta": audio})));
+        done.extend(self.sounds(response, item, 24 * ms));
         done
+    }
+
+    /// More sound of an item.
+    fn sounds(&mut self, response: &str, item: &str, n_samples: usize) -> Vec<String> {
+        let ClientEvent::Append { audio } = ClientEvent::append(&vec![1; n_samples]) else {
+            unreachable!()
+        };
+        self.says(json!({"type": "response.output_audio.delta",
+            "response_id": response, "item_id": item, "delta": audio}))
     }
 
     fn starts(&mut self, response: &str) -> Vec<String> {
