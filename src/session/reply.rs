@@ -37,9 +37,12 @@ pub(super) enum ReplyEvent {
     TtsFirstAudio,
     /// Sound leaves for the user: the first, or again after [`ReplyEvent::Silent`].
     Audible,
-    /// The last sound was heard [`SILENCE`] ago, and the reply is not over: a tool runs, or a service
-    /// is slow.
-    Silent,
+    /// Nothing has been heard for [`SILENCE`] or longer, and the reply is not over: a tool runs, or a
+    /// service is slow.
+    Silent {
+        /// For how long by now.
+        silence: Duration,
+    },
     /// Tools were run; the outputs are in the order of the calls.
     ToolsRan(Vec<(ToolCall, ToolOutput)>),
     /// That much was used of the services.

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::apology::Stage;
 use super::reply::{Failure, Making, ReplyEvent, SILENCE};
@@ -69,6 +70,7 @@ async fn play(making: &Making, mut sounds: mpsc::Receiver<Sound>) {
     let mut player = Player {
         making,
         is_audible: false,
+        silent_since: None,
         is_paused: making.is_paused.subscribe(),
         recent: VecDeque::new(),
         reported: String::new(),
@@ -80,6 +82,7 @@ async fn play(making: &Making, mut sounds: mpsc::Receiver<Sound>) {
                 player.wait_while_paused().await;
                 let at = making.output.position() + making.output.queued();
                 making.log(|log| log.pass(sentence, at));
+                player.report_heard().await;
             }
         }
     }
@@ -89,6 +92,8 @@ async fn play(making: &Making, mut sounds: mpsc::Receiver<Sound>) {
 struct Player<'a> {
     making: &'a Making,
     is_audible: bool,
+    /// Since when all that was queued has been heard.
+    silent_since: Option<Instant>,
     is_paused: watch::Receiver<bool>,
     /// What was queued last and may not have been heard, with the position of each.
     recent: VecDeque<(Duration, AudioFrame)>,
@@ -99,23 +104,27 @@ struct Player<'a> {
 impl Player<'_> {
     /// The next sound. What was played is heard meanwhile, and perhaps comes to its end.
     async fn next(&mut self, sounds: &mut mpsc::Receiver<Sound>) -> Option<Sound> {
-        let mut silence = Duration::ZERO;
         while self.is_audible {
             if let Ok(sound) = tokio::time::timeout(CHUNK, sounds.recv()).await {
                 return sound;
             }
             self.wait_while_paused().await;
             self.report_heard().await;
-            silence = match self.making.output.queued().is_zero() {
-                true => silence + CHUNK,
-                false => Duration::ZERO,
-            };
-            if silence >= SILENCE {
-                self.is_audible = false;
-                self.making.report(ReplyEvent::Silent).await;
-            }
+            self.notice_silence().await;
         }
         sounds.recv().await
+    }
+
+    async fn notice_silence(&mut self) {
+        if !self.making.output.queued().is_zero() {
+            self.silent_since = None;
+            return;
+        }
+        let silence = self.silent_since.get_or_insert_with(Instant::now).elapsed();
+        if silence >= SILENCE {
+            self.is_audible = false;
+            self.making.report(ReplyEvent::Silent { silence }).await;
+        }
     }
 
     async fn play(&mut self, sentence: Option<SentenceId>, frame: AudioFrame) {
@@ -136,6 +145,7 @@ impl Player<'_> {
             self.forget_heard();
             self.recent.push_back((at, chunk.clone()));
             output.play(chunk).await;
+            self.silent_since = None;
             if !std::mem::replace(&mut self.is_audible, true) {
                 self.making.report(ReplyEvent::Audible).await;
             }

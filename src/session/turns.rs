@@ -5,7 +5,7 @@ use super::apology::copy;
 use super::event_loop::Conversation;
 use super::exchange::{Exchange, Kind};
 use super::handle::SpeechEnd;
-use super::reply::{Failure, ReplyEvent, ReplyId, SILENCE};
+use super::reply::{Failure, ReplyEvent, ReplyId};
 use super::report::SpeculationEnd;
 use super::speeches::Waiting;
 use super::spoken::SpokenLog;
@@ -195,9 +195,22 @@ impl Conversation {
             ReplyEvent::TtsFirstAudio => stamp(&mut timeline.tts_first_audio, now),
             ReplyEvent::Audible => {
                 stamp(&mut timeline.playout_started, now);
-                self.on_audible(now, true);
+                exchange.is_audible = true;
+                // A pause may have come between the sound and this.
+                if !exchange.is_paused {
+                    exchange.timeline.playout_ended = None;
+                    self.show(AgentState::Speaking);
+                }
+                self.input(now, TurnInput::AgentAudible);
             }
-            ReplyEvent::Silent => self.on_audible(now, false),
+            ReplyEvent::Silent { silence } => {
+                exchange.is_audible = false;
+                exchange.fall_silent(now - silence);
+                if !exchange.is_paused {
+                    self.show(AgentState::Thinking);
+                }
+                self.input(now, TurnInput::AgentSilent { silence });
+            }
             ReplyEvent::Used(_) => {}
             ReplyEvent::ToolsRan(ran) => {
                 let (calls, outputs) = ran.into_iter().unzip();
@@ -214,32 +227,6 @@ impl Conversation {
                 }
             }
         }
-    }
-
-    /// The reply that is spoken begins to be heard, or has fallen silent before its end.
-    fn on_audible(&mut self, now: SessionTime, is_audible: bool) {
-        let Some(exchange) = &mut self.active else {
-            return;
-        };
-        exchange.is_audible = is_audible;
-        if !is_audible {
-            exchange.fall_silent(now - SILENCE);
-        }
-        // A pause may have come between the sound and this.
-        if !exchange.is_paused {
-            if is_audible {
-                exchange.timeline.playout_ended = None;
-            }
-            let state = exchange.state();
-            self.show(state);
-        }
-        self.input(
-            now,
-            match is_audible {
-                true => TurnInput::AgentAudible,
-                false => TurnInput::AgentSilent { silence: SILENCE },
-            },
-        );
     }
 
     fn finish(&mut self, now: SessionTime, mut exchange: Exchange, result: Result<(), Failure>) {

@@ -29,7 +29,7 @@ impl Overlap {
         self.began.take_if(|began| *began >= at);
     }
 
-    /// The reply is over.
+    /// The reply is not heard any more.
     pub(super) fn agent_silent(&mut self) {
         self.audible_at = None;
     }

@@ -43,6 +43,29 @@ async fn tools_run_and_their_outputs_are_answered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_line_without_sound_is_captioned_before_the_tool_has_answered() {
+    let mut call = Setup::default()
+        .answer(
+            "look around",
+            Answer::SaysAndCalls("Let me see. 🙂 ", ("a", "look")),
+        )
+        .answer("seen", Answer::Says("There is a tree."))
+        .start()
+        .await;
+    call.say("look around", ms(5000)).await;
+    call.turn().await;
+    let shown = call.hang_up().await;
+    let work_begins = shown.iter().rposition(|line| line == "thinking");
+    let (before, after) = shown.split_at(work_begins.expect("the tool is waited for"));
+    let captions = |lines: &[String]| -> String {
+        let captions = lines.iter().filter_map(|line| line.strip_prefix("agent: "));
+        captions.collect()
+    };
+    assert_eq!(captions(before), "Let me see. 🙂");
+    assert_eq!(captions(after), " There is a tree.");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_noise_while_a_tool_runs_leaves_the_agent_at_work() {
     let mut call = Setup::default()
         .answer(

@@ -222,7 +222,7 @@ impl Dialogue {
             let segment = turn.segment;
             self.act(Action::AgentWords(segment, news));
         }
-        if self.queued_until.saturating_sub(at.position) >= GRAIN {
+        if self.is_heard(at) {
             self.silent_since = None;
             return;
         }
@@ -248,6 +248,11 @@ impl Dialogue {
                 None => self.take_typed(at),
             }
         }
+    }
+
+    /// Whether there is sound that the user has not heard yet.
+    fn is_heard(&self, at: Moment) -> bool {
+        self.queued_until.saturating_sub(at.position) >= GRAIN
     }
 
     /// Asks the service for the answer, or for it once more.

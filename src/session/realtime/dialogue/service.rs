@@ -64,7 +64,7 @@ impl Dialogue {
         self.tell_user_state(UserState::Speaking);
         if !self.is_deaf() {
             // The service takes every voice for an interruption, as soon as it hears it.
-            if self.turn.is_some() && at.position < self.queued_until {
+            if self.turn.is_some() && self.is_heard(at) {
                 self.act(Action::Tell(SessionEvent::OverlappingSpeech {
                     is_interruption: true,
                     began_ago: Duration::ZERO,

@@ -161,8 +161,8 @@ fn an_agent_that_is_heard_while_a_tool_answers_goes_on_speaking() {
     assert!(script.plays(500).contains(&"record".to_owned()));
 }
 
-#[test]
-fn an_answer_ends_in_whatever_pieces_its_sound_comes() {
+/// An answer whose sound came in pieces of 1,024 samples and was heard.
+fn heard_in_odd_pieces() -> Script {
     let mut script = Script::new();
     script.user_says("u1", "hi");
     script.starts("r1");
@@ -170,7 +170,6 @@ fn an_answer_ends_in_whatever_pieces_its_sound_comes() {
     for _ in 0..50 {
         script.sounds("r1", "a1", 1024);
     }
-    script.ends("r1");
     // The output is given 40 ms at a time, and counts what it was given.
     let piece = |n_samples| AudioFrame {
         samples: vec![1; n_samples],
@@ -178,7 +177,22 @@ fn an_answer_ends_in_whatever_pieces_its_sound_comes() {
     };
     let (whole, rest) = (50 * 1024 / 960, 50 * 1024 % 960);
     script.at.position = piece(960).duration() * whole + piece(rest).duration();
-    let done = script.plays(0);
+    script
+}
+
+#[test]
+fn a_voice_behind_a_heard_answer_speaks_over_nobody() {
+    let mut script = heard_in_odd_pieces();
+    script.calls("r1", "c1");
+    let done = script.says(json!({"type": "input_audio_buffer.speech_started"}));
+    assert!(done.contains(&"cancel tools".to_owned()), "{done:?}");
+    assert_eq!(script.n_overlaps, 0);
+}
+
+#[test]
+fn an_answer_ends_in_whatever_pieces_its_sound_comes() {
+    let mut script = heard_in_odd_pieces();
+    let done = script.ends("r1");
     assert!(done.contains(&"record".to_owned()), "{done:?}");
     assert_eq!(script.turns[0].heard.expose(), "hello there");
 }
