@@ -12,7 +12,7 @@ use super::spoken::SpokenLog;
 use super::writing::Source;
 use crate::error::CallError;
 use crate::redact::Pii;
-use crate::room::{AgentState, SegmentId};
+use crate::room::SegmentId;
 use crate::turn::{
     Commit, ReplyOutcome, SessionTime, SpeechId, Timeline, Turn, TurnId, TurnSource,
 };
@@ -47,14 +47,6 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// What the agent does when nothing keeps it from it.
-    pub(super) fn state(&self) -> AgentState {
-        match self.is_audible {
-            true => AgentState::Speaking,
-            false => AgentState::Thinking,
-        }
-    }
-
     /// Nothing more of it is heard, unless it goes on.
     pub(super) fn fall_silent(&mut self, now: SessionTime) {
         if self.timeline.playout_started.is_some() {

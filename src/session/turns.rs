@@ -123,11 +123,14 @@ impl Conversation {
         exchange.is_paused = false;
         // It was no interruption.
         exchange.timeline.interruption_delay = None;
+        let state = match exchange.is_audible {
+            true => AgentState::Speaking,
+            false => AgentState::Thinking,
+        };
         if exchange.is_audible {
             exchange.timeline.playout_ended = None;
         }
         exchange.reply.resume();
-        let state = exchange.state();
         self.show(state);
         self.room
             .session_event(SessionEvent::AgentFalseInterruption { resumed: true });

@@ -259,7 +259,7 @@ function judgeSession(seen) {
   const said = answers.getChatHistory.items.map(({ item }) => item.value);
   const lines = said.map(({ role, content: [{ payload }] }) => ({ role, text: payload.value }));
   const { ASSISTANT, USER } = AgentSession.ChatRole;
-  assert.deepEqual([lines[0].role, lines[1].role, lines[2].role], [ASSISTANT, USER, ASSISTANT], "greeting, user, agent");
+  assert.deepEqual(lines.slice(0, 3).map(({ role }) => role), [ASSISTANT, USER, ASSISTANT], "greeting, user, agent");
   assert.equal(lines.findLast(({ role }) => role === USER).text, SPOKEN, JSON.stringify(lines));
   for (const { metrics } of said) {
     assert.ok(metrics.stoppedSpeakingAt.toDate() > metrics.startedSpeakingAt.toDate(), "both were heard for a while");

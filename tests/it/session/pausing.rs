@@ -37,18 +37,9 @@ async fn after_a_noise_the_agent_goes_on_where_it_was_and_nothing_is_lost_or_sai
     assert!(is_silent_after_clear(&call.output, ms(800)));
     assert_eq!(call.tts.spoken.lock().unwrap().len(), 1, "spoken anew");
     let shown = call.hang_up().await;
-    let heard: String = shown
-        .iter()
-        .filter_map(|line| line.strip_prefix("agent: "))
-        .collect();
-    assert_eq!(heard, STORY);
-    let states: Vec<&str> = shown.iter().map(String::as_str).collect();
-    let states: Vec<&str> = states
-        .into_iter()
-        .filter(|line| !line.contains(':'))
-        .collect();
+    assert_eq!(captions(&shown), STORY);
     assert_eq!(
-        states,
+        states(&shown),
         [
             "listening",
             "thinking",

@@ -26,6 +26,18 @@ pub(super) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
+/// What was shown of the agent's words.
+pub(super) fn captions(shown: &[String]) -> String {
+    let captions = shown.iter().map(|line| line.strip_prefix("agent: "));
+    captions.flatten().collect()
+}
+
+/// What was shown but for words.
+pub(super) fn states(shown: &[String]) -> Vec<&str> {
+    let lines = shown.iter().map(String::as_str);
+    lines.filter(|line| !line.contains(':')).collect()
+}
+
 #[derive(Default)]
 pub(super) struct Setup {
     pub(super) settings: Settings,

@@ -4,16 +4,21 @@ use std::sync::atomic::Ordering;
 
 use super::*;
 
-#[tokio::test(start_paused = true)]
-async fn tools_run_and_their_outputs_are_answered() {
-    let mut call = Setup::default()
+/// An agent that says `announced`, looks around for a second, and says what it has seen.
+async fn looking_around(announced: &'static str) -> Call {
+    Setup::default()
         .answer(
             "look around",
-            Answer::SaysAndCalls("Let me see. ", ("a", "look")),
+            Answer::SaysAndCalls(announced, ("a", "look")),
         )
         .answer("seen", Answer::Says("There is a tree."))
         .start()
-        .await;
+        .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn tools_run_and_their_outputs_are_answered() {
+    let mut call = looking_around("Let me see. ").await;
     call.say("look around", ms(5000)).await;
     let turn = call.turn().await;
     assert_eq!(turn.heard.expose(), "Let me see. There is a tree.");
@@ -44,37 +49,19 @@ async fn tools_run_and_their_outputs_are_answered() {
 
 #[tokio::test(start_paused = true)]
 async fn a_line_without_sound_is_captioned_before_the_tool_has_answered() {
-    let mut call = Setup::default()
-        .answer(
-            "look around",
-            Answer::SaysAndCalls("Let me see. 🙂 ", ("a", "look")),
-        )
-        .answer("seen", Answer::Says("There is a tree."))
-        .start()
-        .await;
+    let mut call = looking_around("Let me see. 🙂 ").await;
     call.say("look around", ms(5000)).await;
     call.turn().await;
     let shown = call.hang_up().await;
     let work_begins = shown.iter().rposition(|line| line == "thinking");
     let (before, after) = shown.split_at(work_begins.expect("the tool is waited for"));
-    let captions = |lines: &[String]| -> String {
-        let captions = lines.iter().filter_map(|line| line.strip_prefix("agent: "));
-        captions.collect()
-    };
     assert_eq!(captions(before), "Let me see. 🙂");
     assert_eq!(captions(after), " There is a tree.");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_noise_while_a_tool_runs_leaves_the_agent_at_work() {
-    let mut call = Setup::default()
-        .answer(
-            "look around",
-            Answer::SaysAndCalls("Let me see. ", ("a", "look")),
-        )
-        .answer("seen", Answer::Says("There is a tree."))
-        .start()
-        .await;
+    let mut call = looking_around("Let me see. ").await;
     // "Let me see" is heard from 500 to 1,100 ms after the voice, "There is" from 1,700 ms on.
     call.say("look around", ms(1150)).await;
     call.user.say("…", ms(900)).await;
@@ -82,10 +69,8 @@ async fn a_noise_while_a_tool_runs_leaves_the_agent_at_work() {
     let turn = call.turn().await;
     assert_eq!(turn.heard.expose(), "Let me see. There is a tree.");
     let shown = call.hang_up().await;
-    let states: Vec<&str> = shown.iter().map(String::as_str).collect();
-    let states = states.into_iter().filter(|line| !line.contains(':'));
     assert_eq!(
-        states.collect::<Vec<_>>(),
+        states(&shown),
         [
             "listening",
             "thinking",

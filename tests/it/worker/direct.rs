@@ -17,7 +17,7 @@ use voxpool::telemetry::{DispatchFigures, Metrics};
 use voxpool::worker::{Config, Declined, DispatchRequest, JobOutcome, Stop, WorkerEnd, Workers};
 
 use crate::common::jobs::{End, Jobs, RunningJob, scripted};
-use crate::common::livekit::{API_KEY, API_SECRET, LiveKit, deleted};
+use crate::common::livekit::{API_KEY, API_SECRET, LiveKit, is_deleted};
 use crate::common::running::{RunningWorker, quick};
 use crate::common::{eventually, within};
 
@@ -238,9 +238,7 @@ async fn what_a_worker_cannot_take_is_passed_on_to_one_that_can() {
     let listed = desk.client.list_dispatch("first").await.expect("a list");
     assert_eq!(listed, std::slice::from_ref(&first), "there is no room yet");
     let answer = desk.client.delete_dispatch(&second.id, &room).await;
-    if let Some(deleted) = deleted(answer) {
-        assert_eq!(deleted.id, second.id);
-    }
+    is_deleted(answer, &second.id);
     job.asked_to_end().await;
     let listed = desk.client.list_dispatch(&room).await.expect("a list");
     assert!(listed.iter().all(|it| it.id != second.id), "{listed:?}");

@@ -121,8 +121,8 @@ fn tools_run_and_the_model_goes_on_when_all_have_answered() {
     );
 }
 
-#[test]
-fn an_agent_that_waits_for_a_tool_is_at_work_as_soon_as_it_is_silent() {
+/// An agent that says "let me see" for a second, whose tool runs.
+fn looking_around() -> Script {
     let mut script = Script::new();
     script.user_says("u1", "look");
     script.starts("r1");
@@ -130,6 +130,12 @@ fn an_agent_that_waits_for_a_tool_is_at_work_as_soon_as_it_is_silent() {
     assert_eq!(done, ["play 1000", "speaking"]);
     script.calls("r1", "c1");
     script.ends("r1");
+    script
+}
+
+#[test]
+fn an_agent_that_waits_for_a_tool_is_at_work_as_soon_as_it_is_silent() {
+    let mut script = looking_around();
     let is_at_work = |done: Vec<String>| done.contains(&"thinking".to_owned());
     assert!(!is_at_work(script.plays(1000)));
     assert!(!is_at_work(script.plays(299)), "as between two sentences");
@@ -144,12 +150,7 @@ fn an_agent_that_waits_for_a_tool_is_at_work_as_soon_as_it_is_silent() {
 
 #[test]
 fn an_agent_that_is_heard_while_a_tool_answers_goes_on_speaking() {
-    let mut script = Script::new();
-    script.user_says("u1", "look");
-    script.starts("r1");
-    script.speaks("r1", "a1", "let me see", 1000);
-    script.calls("r1", "c1");
-    script.ends("r1");
+    let mut script = looking_around();
     let calls = script.dialogue_calls();
     let mut done = script.plays(500);
     done.extend(script.answers(calls[0].clone()));
