@@ -17,6 +17,7 @@ use crate::cli::Command;
 use crate::config::{Config, Profile};
 use crate::console;
 use crate::dispatch::DispatchService;
+use crate::intake::RefusedInput;
 use crate::llm::StructuredLlm;
 use crate::memory::{self, Batcher, Memories};
 use crate::overview::Overview;
@@ -25,8 +26,8 @@ use crate::pool::ConnectionPool;
 use crate::session::{Agent, GreetingCache, MadeWith, Settings};
 use crate::stages::{self, Stages};
 use crate::telemetry::{
-    ArrivalFigures, CacheCollector, DispatchFigures, HttpServer, MemoryCollector, Metrics,
-    PoolCollector,
+    ArrivalFigures, CacheCollector, DispatchFigures, HttpServer, IntakeCollector, MemoryCollector,
+    Metrics, PoolCollector,
 };
 use crate::telemetry::{RuntimeCollector, TurnFigures, Views};
 use crate::tools::{CleanupConnectionPool, GetConnectionPoolStats, McpServers, ToolSet};
@@ -62,6 +63,7 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
         .observed_by(Arc::new(turns.clone()))
         .arrivals_observed_by(Arc::new(arrivals.clone()));
     let jobs = Arc::new(jobs);
+    let refused_input = jobs.refused_input();
     let names: Vec<String> = (config.agents().iter())
         .map(|agent| agent.worker.agent_name.clone())
         .collect();
@@ -77,7 +79,7 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
         DispatchService::new(livekit, worker.dispatcher(), &overview.pool, counts)
     });
     let service = service.transpose().context("livekit.url cannot be used")?;
-    let figures = (turns, arrivals, dispatches);
+    let figures = (turns, arrivals, dispatches, refused_input);
     let http = endpoint(&config, profile, worker.snapshots(), overview, figures).await?;
     let http = match service {
         Some(service) => http.with_routes(service.routes()),
@@ -123,7 +125,12 @@ async fn endpoint(
     profile: Profile,
     worker: watch::Receiver<Snapshot>,
     overview: Overview,
-    (turns, arrivals, dispatches): (TurnFigures, ArrivalFigures, DispatchFigures),
+    (turns, arrivals, dispatches, refused_input): (
+        TurnFigures,
+        ArrivalFigures,
+        DispatchFigures,
+        RefusedInput,
+    ),
 ) -> anyhow::Result<HttpServer> {
     let mut metrics = Metrics::new(worker.clone());
     metrics.register(Box::new(PoolCollector(overview.pool.clone())));
@@ -134,6 +141,7 @@ async fn endpoint(
     metrics.register(Box::new(turns.clone()));
     metrics.register(Box::new(arrivals));
     metrics.register(Box::new(dispatches));
+    metrics.register(Box::new(IntakeCollector(refused_input)));
     metrics.register(Box::new(RuntimeCollector(Handle::current())));
     let views = Views {
         worker,

@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use super::profile::Profile;
 use crate::arrival::ArrivalObserver;
 use crate::cache::Cache;
+use crate::intake::RefusedInput;
 use crate::memory::Memories;
 use crate::pool::{ConnectionPool, Endpoint};
 use crate::session::{GreetingMode, TurnObserver};
@@ -36,6 +37,7 @@ pub struct AgentJobs {
     pub(super) mcp: Mutex<McpServers>,
     pub(super) observer: Option<Arc<dyn TurnObserver>>,
     pub(super) arrivals: Option<Arc<dyn ArrivalObserver>>,
+    pub(super) refused_input: RefusedInput,
 }
 
 impl AgentJobs {
@@ -49,6 +51,7 @@ impl AgentJobs {
             mcp: Mutex::default(),
             observer: None,
             arrivals: None,
+            refused_input: RefusedInput::default(),
         }
     }
 
@@ -88,6 +91,11 @@ impl AgentJobs {
     pub fn arrivals_observed_by(mut self, observer: Arc<dyn ArrivalObserver>) -> Self {
         self.arrivals = Some(observer);
         self
+    }
+
+    /// Input of participants that all jobs refused, by kind.
+    pub fn refused_input(&self) -> RefusedInput {
+        self.refused_input.clone()
     }
 
     /// The same agent with a memory: it knows its callers again.

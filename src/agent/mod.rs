@@ -43,7 +43,10 @@ impl AgentJobs {
         let conversation = Conversation::prepare(profile, agent, memory, observer, output, ending);
         let mut methods = profile.rpc_methods();
         methods.extend(conversation.methods(&profile.session_methods));
-        let joining = join(&job.url, &job.token, voice, methods, &front_end, card);
+        let intake = self.refused_input.for_call();
+        let joining = join(
+            &job.url, &job.token, voice, methods, &front_end, card, intake,
+        );
         let joined = tokio::select! {
             joined = joining => joined,
             () = job.shutdown.cancelled() => return JobOutcome::Success,

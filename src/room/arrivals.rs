@@ -10,6 +10,7 @@ use super::input::Input;
 use super::preconnect;
 use super::remote::{self, Note};
 use super::streams::{Arrived, Arriving, read_recorded, read_request};
+use crate::intake::InputKind;
 use crate::redact::Pii;
 
 /// Streams that may arrive at the same time; more are not read.
@@ -38,7 +39,8 @@ impl Input {
     pub(super) fn await_stream(&mut self, arriving: Option<Arriving>) {
         let Some(arriving) = arriving else { return };
         if self.arriving.len() >= STREAMS_MAX {
-            tracing::warn!("too many streams at once: one was not read");
+            let why = "too many streams at once";
+            self.intake.refuse(InputKind::Stream, why);
             return;
         }
         self.arriving.push(arriving);

@@ -28,6 +28,7 @@ use super::remote::Notes;
 use super::streams::{Arriving, read_text};
 use crate::audio::AudioFrame;
 use crate::audio::vad::SAMPLE_RATE_HZ;
+use crate::intake::CallIntake;
 use crate::redact::Pii;
 
 /// The topic of text that is typed to the agent.
@@ -52,6 +53,7 @@ pub(super) struct Input {
     keypad: Keypad,
     pub(super) arriving: FuturesUnordered<Arriving>,
     pub(super) notes: Notes,
+    pub(super) intake: CallIntake,
     pub(super) ready: VecDeque<RoomEvent>,
     is_over: bool,
 }
@@ -63,6 +65,7 @@ impl Input {
         link: Arc<Link>,
         voice: Arc<Voice>,
         notes: Notes,
+        intake: CallIntake,
     ) -> Self {
         Self {
             room,
@@ -76,6 +79,7 @@ impl Input {
             keypad: Keypad::default(),
             arriving: FuturesUnordered::new(),
             notes,
+            intake,
             ready: VecDeque::new(),
             is_over: false,
         }

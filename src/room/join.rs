@@ -19,6 +19,7 @@ use super::rpc::{self, RpcMethod};
 use super::text::{RoomText, publish, show_state};
 use super::{AgentCard, RoomEvent, RoomOutput, signal};
 use crate::arrival::Step;
+use crate::intake::CallIntake;
 use crate::redact::Pii;
 
 /// What a participant may send at once: ten seconds of sound at 48 kHz and twice that.
@@ -68,7 +69,7 @@ impl Drop for Presence {
 }
 
 /// Joins with the job's token, publishes the voice, answers the methods, connects `front_end` and tells
-/// front ends of the agent what `card` says.
+/// front ends of the agent what `card` says. Input beyond a bound is reported to `intake`.
 ///
 /// Only the microphone of the user is subscribed to: see [`Link`].
 ///
@@ -81,6 +82,7 @@ pub async fn join(
     methods: Vec<RpcMethod>,
     front_end: &FrontEnd,
     card: AgentCard,
+    intake: CallIntake,
 ) -> Result<Joined, JoinError> {
     let mut options = RoomOptions::default();
     options.auto_subscribe = false;
@@ -116,7 +118,7 @@ pub async fn join(
         commands,
     );
     Ok(Joined {
-        events: Input::new(Arc::clone(&room), events, link, voice, notes).into_stream(),
+        events: Input::new(Arc::clone(&room), events, link, voice, notes, intake).into_stream(),
         output: Arc::new(output),
         presence,
         text: AbortOnDropHandle::new(tokio::spawn(future::join(text, states).map(drop))),

@@ -14,6 +14,7 @@ use voxpool::audio::AudioFrame;
 use voxpool::audio::detector::VoiceDetector;
 use voxpool::cache::{self, Cache};
 use voxpool::error::Service;
+use voxpool::intake::CallIntake;
 use voxpool::pool::BreakerState;
 use voxpool::redact::Pii;
 use voxpool::room::{AgentCard, AudioOutput, FrontEnd, Voice, join};
@@ -224,6 +225,7 @@ async fn a_cached_greeting_is_there_before_the_track_is() {
             Vec::new(),
             &FrontEnd::default(),
             AgentCard::default(),
+            CallIntake::default(),
         )
         .await
         .expect("the agent joins");

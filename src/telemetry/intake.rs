@@ -1,0 +1,22 @@
+//! The counts of refused input on the metrics page.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+
+use super::page::Page;
+use crate::intake::{InputKind, RefusedInput};
+
+/// Encodes [`RefusedInput`].
+#[derive(Debug)]
+pub struct IntakeCollector(pub RefusedInput);
+
+impl Collector for IntakeCollector {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let sample = |kind: InputKind| (vec![("kind", kind.label())], self.0.count(kind));
+        let help = "Input of participants that exceeded a bound and was refused, by kind";
+        let samples = InputKind::ALL.map(sample).to_vec();
+        Page::new(encoder).counters("voice_agent_refused_input", help, samples)
+    }
+}
