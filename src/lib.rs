@@ -4,6 +4,7 @@
 //!
 //! - [`cli`] → [`config`] → [`telemetry`] → [`app`], [`stages`] and [`check`]: what the user typed,
 //!   what the program means, what operators see, the parts put together.
+//! - [`runtime`]: the async runtime, and how it ends.
 //! - [`console`]: a conversation by text in the terminal; [`playground`]: one by voice in a browser.
 //! - [`dispatch`]: LiveKit's dispatch service, for apps that ask this worker for an agent.
 //! - [`worker`]: registration with LiveKit, admission, jobs, drain. Knows no session.
@@ -13,7 +14,7 @@
 //! - [`overview`]: what the calls share, for those who ask: tools, RPC methods, `/pool`.
 //! - [`cache`]: results worth keeping, in this process and in Redis.
 //! - [`pool`]: the shared clients and the one way out of the process.
-//! - [`arrival`], [`intake`], [`audio`], [`turn`], [`chat`], [`text`], [`redact`], [`error`]: plain code without I/O or clocks.
+//! - [`arrival`], `bucket`, [`intake`], [`audio`], [`turn`], [`chat`], [`text`], [`redact`], [`error`]: plain code without I/O or clocks.
 
 pub mod app;
 pub mod check;
@@ -22,6 +23,7 @@ pub mod config;
 pub mod console;
 pub mod dispatch;
 pub mod playground;
+pub mod runtime;
 pub mod stages;
 pub mod telemetry;
 
@@ -44,6 +46,7 @@ pub mod pool;
 
 pub mod arrival;
 pub mod audio;
+mod bucket;
 pub mod chat;
 pub mod error;
 pub mod intake;

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::profile::Profile;
 use crate::audio::detector::VoiceDetector;
+use crate::intake::CallIntake;
 use crate::memory::{CallMemory, Recorder};
 use crate::room::{AudioOutput, RoomEvent, RoomOutput, RpcMethod};
 use crate::session::realtime::RealtimeSession;
@@ -35,6 +36,7 @@ impl Conversation {
         agent: Agent,
         memory: Option<CallMemory>,
         observer: Option<Arc<dyn TurnObserver>>,
+        intake: CallIntake,
         output: Arc<dyn AudioOutput>,
         ending: CancellationToken,
     ) -> Self {
@@ -44,6 +46,7 @@ impl Conversation {
             turns: turns.map(|turns| Box::new(move |turn| turns.push(turn)) as _),
             observer,
             briefings: memory.as_ref().map(CallMemory::briefings),
+            intake,
         };
         let settings = profile.settings.clone();
         let session = match &profile.realtime {

@@ -40,10 +40,18 @@ impl AgentJobs {
         let card = profile.card(&agent.tools);
         let output = Arc::clone(&voice) as _;
         let (observer, ending) = (self.observer.clone(), job.shutdown.clone());
-        let conversation = Conversation::prepare(profile, agent, memory, observer, output, ending);
+        let intake = self.refused_input.for_call();
+        let conversation = Conversation::prepare(
+            profile,
+            agent,
+            memory,
+            observer,
+            intake.clone(),
+            output,
+            ending,
+        );
         let mut methods = profile.rpc_methods();
         methods.extend(conversation.methods(&profile.session_methods));
-        let intake = self.refused_input.for_call();
         let joining = join(
             &job.url, &job.token, voice, methods, &front_end, card, intake,
         );
@@ -97,7 +105,9 @@ impl AgentJobs {
         agent.greetings = None;
         let output = Arc::new(SilentOutput::default());
         let (observer, ending) = (self.observer.clone(), shutdown.clone());
-        let conversation = Conversation::prepare(&profile, agent, memory, observer, output, ending);
+        let intake = self.refused_input.for_call();
+        let conversation =
+            Conversation::prepare(&profile, agent, memory, observer, intake, output, ending);
         let (end, recorder) = conversation.hold(events, room, shutdown).await;
         remember(recorder).await;
         end

@@ -15,20 +15,24 @@ use livekit::prelude::{
 };
 use livekit::webrtc::audio_stream::native::{NativeAudioStream, NativeAudioStreamOptions};
 use livekit_protocol::AudioTrackFeature;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
 use super::RoomEvent;
+use super::arrivals::STRANGERS_STREAMS_MAX;
 use super::keypad::Keypad;
 use super::lag::Lag;
 use super::link::{Link, is_gone_for_good, may_be_user};
+use super::microphones::Microphones;
 use super::output::Voice;
 use super::preconnect::PreConnect;
+use super::rates::Rates;
 use super::remote::Notes;
-use super::streams::{Arriving, read_text};
+use super::streams::Arriving;
 use crate::audio::AudioFrame;
 use crate::audio::vad::SAMPLE_RATE_HZ;
-use crate::intake::CallIntake;
+use crate::intake::{CallIntake, InputKind};
 use crate::redact::Pii;
 
 /// The topic of text that is typed to the agent.
@@ -46,14 +50,19 @@ pub(super) struct Input {
     pub(super) link: Arc<Link>,
     pub(super) voice: Arc<Voice>,
     microphone: Option<(TrackSid, NativeAudioStream)>,
+    /// The tracks of which one is that microphone.
+    microphones: Microphones<RemoteTrackPublication>,
     lag: Option<Lag>,
     /// Whether the front end wants the user to be heard.
     pub(super) is_listening: bool,
     pub(super) preconnect: PreConnect,
     keypad: Keypad,
     pub(super) arriving: FuturesUnordered<Arriving>,
+    /// The part of them that anybody may take while there is no user.
+    pub(super) strangers: Arc<Semaphore>,
     pub(super) notes: Notes,
     pub(super) intake: CallIntake,
+    rates: Rates,
     pub(super) ready: VecDeque<RoomEvent>,
     is_over: bool,
 }
@@ -73,13 +82,16 @@ impl Input {
             link,
             voice,
             microphone: None,
+            microphones: Microphones::default(),
             lag: None,
             is_listening: true,
             preconnect: PreConnect::default(),
             keypad: Keypad::default(),
             arriving: FuturesUnordered::new(),
+            strangers: Arc::new(Semaphore::new(STRANGERS_STREAMS_MAX)),
             notes,
             intake,
+            rates: Rates::new(Instant::now()),
             ready: VecDeque::new(),
             is_over: false,
         }
@@ -141,14 +153,17 @@ impl Input {
             E::TrackPublished {
                 publication,
                 participant,
-            } if self.link.is_user(&participant.identity()) => listen_to(&publication),
+            } if self.link.is_user(&participant.identity()) => self.on_published(&publication),
+            E::TrackUnpublished {
+                publication,
+                participant,
+            } if self.link.is_user(&participant.identity()) => self.on_unpublished(&publication),
             E::TrackSubscribed {
                 track: RemoteTrack::Audio(track),
                 publication,
                 participant,
             } if self.link.is_user(&participant.identity()) => {
-                self.set_microphone(Some(&track));
-                self.hear_what_was_said_before(&publication);
+                self.on_subscribed(&track, &publication);
             }
             E::TrackUnsubscribed { track, .. } => {
                 let sid = track.sid();
@@ -170,7 +185,7 @@ impl Input {
                 topic,
                 participant_identity,
             } if topic == CHAT_TOPIC && self.link.is_user(&participant_identity) => {
-                self.await_stream(reader.take().map(read_text));
+                self.await_text(reader.take());
             }
             E::ByteStreamOpened {
                 reader,
@@ -188,8 +203,18 @@ impl Input {
     }
 
     fn on_pressed(&mut self, pressed: Option<String>) {
-        let text = pressed.map(|words| RoomEvent::Text(Pii::new(words)));
-        self.ready.extend(text);
+        let Some(words) = pressed else { return };
+        if self.admits(InputKind::Keys) {
+            self.ready.push_back(RoomEvent::Text(Pii::new(words)));
+        }
+    }
+
+    /// Whether one more of these is taken; if not, it is counted.
+    pub(super) fn admits(&mut self, kind: InputKind) -> bool {
+        let admitted = self.rates.admit(Instant::now(), kind);
+        admitted
+            .inspect_err(|why| self.intake.refuse(kind, why))
+            .is_ok()
     }
 
     fn link_anybody(&mut self) {
@@ -203,10 +228,11 @@ impl Input {
             return;
         }
         self.link.set_user(participant.identity());
-        participant
-            .track_publications()
-            .values()
-            .for_each(listen_to);
+        self.microphones.clear();
+        let mut tracks: Vec<_> = participant.track_publications().into_values().collect();
+        // Their order is not known; a track that says it is a microphone is heard before one that does not.
+        tracks.sort_by_key(|track| track.source() == TrackSource::Microphone);
+        tracks.iter().for_each(|track| self.on_published(track));
         let identity = Pii::new(participant.identity().to_string());
         self.ready.push_back(RoomEvent::UserJoined(identity));
     }
@@ -222,6 +248,46 @@ impl Input {
         if !is_final {
             self.link_anybody();
         }
+    }
+
+    fn on_published(&mut self, publication: &RemoteTrackPublication) {
+        if !is_microphone(publication) {
+            return;
+        }
+        if !self.microphones.add(publication.sid(), publication.clone()) {
+            self.intake
+                .refuse(InputKind::Track, "too many audio tracks");
+            return;
+        }
+        self.subscribe_to_latest();
+    }
+
+    /// The microphone before it is heard again.
+    fn on_unpublished(&mut self, publication: &RemoteTrackPublication) {
+        self.microphones.remove(&publication.sid());
+        self.subscribe_to_latest();
+    }
+
+    /// The track before it is heard until this one is subscribed: no word is lost in between.
+    fn subscribe_to_latest(&self) {
+        let latest = self.microphones.latest();
+        if let Some(latest) = latest.filter(|latest| !latest.is_desired()) {
+            latest.set_subscribed(true);
+        }
+    }
+
+    fn on_subscribed(&mut self, track: &RemoteAudioTrack, publication: &RemoteTrackPublication) {
+        let Some(is_first) = self.microphones.on_subscribed(&publication.sid()) else {
+            publication.set_subscribed(false);
+            return;
+        };
+        self.set_microphone(Some(track));
+        if is_first {
+            self.hear_what_was_said_before(publication);
+        }
+        // Each would be received and decoded for nothing.
+        let unused = self.microphones.others().filter(|other| other.is_desired());
+        unused.for_each(|other| other.set_subscribed(false));
     }
 
     fn set_microphone(&mut self, track: Option<&RemoteAudioTrack>) {
@@ -291,14 +357,11 @@ async fn sleep_until(deadline: Option<Instant>) {
     }
 }
 
-/// Subscribes to a microphone and to nothing else: what a camera shows is nothing to us.
-fn listen_to(publication: &RemoteTrackPublication) {
-    let is_microphone = publication.kind() == TrackKind::Audio
+/// Whether the track may be a microphone: cameras and screens are not listened to.
+fn is_microphone(publication: &RemoteTrackPublication) -> bool {
+    publication.kind() == TrackKind::Audio
         && matches!(
             publication.source(),
             TrackSource::Microphone | TrackSource::Unknown
-        );
-    if is_microphone {
-        publication.set_subscribed(true);
-    }
+        )
 }

@@ -1,15 +1,18 @@
 //! The only place that knows the `livekit` crate: what comes from a room and what goes into it.
 
 mod arrivals;
+mod decoding;
 mod front_end;
 mod input;
 mod join;
 mod keypad;
 mod lag;
 mod link;
+mod microphones;
 mod output;
 mod playout;
 mod preconnect;
+mod rates;
 mod remote;
 mod rpc;
 mod session_event;

@@ -13,6 +13,9 @@ pub struct Config {
     /// Items of the conversation that the model is given; older ones are dropped. A spoken exchange
     /// is two items.
     pub chat_items_max: usize,
+    /// Bytes of the conversation that the model is given; the oldest items are dropped whole. Four bytes
+    /// are about a token, and the default fits into the context of common models.
+    pub chat_bytes_max: usize,
     /// Times the model may call tools before it has to answer. Source: livekit-agents 1.8.9,
     /// `max_tool_steps`.
     pub tool_rounds_max: u32,
@@ -29,6 +32,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             chat_items_max: 200,
+            chat_bytes_max: 262_144,
             tool_rounds_max: 3,
             errors_max: 3,
             stall_max: Duration::from_secs(30),
@@ -42,6 +46,9 @@ impl Config {
         let mut problems = Vec::new();
         if !(2..=10_000).contains(&self.chat_items_max) {
             problems.push("session.chat_items_max: must be from 2 to 10000".to_owned());
+        }
+        if !(16_384..=16_777_216).contains(&self.chat_bytes_max) {
+            problems.push("session.chat_bytes_max: must be from 16384 to 16777216".to_owned());
         }
         if self.tool_rounds_max > 20 {
             problems.push("session.tool_rounds_max: must be at most 20".to_owned());
@@ -65,10 +72,11 @@ mod tests {
         assert!(Config::default().problems().is_empty());
         let broken = Config {
             chat_items_max: 0,
+            chat_bytes_max: 0,
             tool_rounds_max: 99,
             errors_max: 0,
             stall_max: Duration::ZERO,
         };
-        assert_eq!(broken.problems().len(), 4);
+        assert_eq!(broken.problems().len(), 5);
     }
 }

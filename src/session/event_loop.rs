@@ -60,6 +60,15 @@ pub(super) struct Core {
     pub(super) usage: Usage,
 }
 
+impl Core {
+    /// What the model is given has its limits.
+    pub(super) fn trim_chat(&mut self) {
+        let config = &self.config;
+        self.chat
+            .keep_last(config.chat_items_max, config.chat_bytes_max);
+    }
+}
+
 impl Session {
     /// Takes everything but the room and starts to make the greeting, so that it is ready when the
     /// room is. Must be called within a Tokio runtime. Dropping the session ends what it started.
@@ -291,6 +300,7 @@ impl Conversation {
                 TurnOutput::Interrupt => self.interrupt(now),
                 TurnOutput::Commit(commit) => self.commit(now, commit),
                 TurnOutput::Speak(id) => self.speak(now, id),
+                TurnOutput::DropTexts(n) => self.links.drop_texts(n),
                 TurnOutput::DropSpeech(id) => drop(self.speeches.remove(&id)),
                 TurnOutput::Overlap {
                     began,

@@ -78,7 +78,7 @@ impl Conversation {
         }
         let said = ChatItem::User(commit.transcript.clone());
         self.add_to_chat(now, vec![said], commit.timeline);
-        self.core.chat.keep_last(self.core.config.chat_items_max);
+        self.core.trim_chat();
         if !commit.is_prepared {
             self.drop_prepared();
         }
@@ -272,7 +272,7 @@ impl Conversation {
 
     /// The last words of a reply: transcript, record, log.
     fn close_exchange(&mut self, mut exchange: Exchange, outcome: ReplyOutcome) {
-        self.core.chat.keep_last(self.core.config.chat_items_max);
+        self.core.trim_chat();
         self.room.end_agent_transcript(exchange.segment);
         self.room
             .session_event(SessionEvent::SessionUsageUpdated(self.core.usage));

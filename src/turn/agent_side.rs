@@ -50,6 +50,7 @@ impl TurnMachine {
         let is_heard_together = self.turn.is_some() && self.is_user_speaking();
         self.overlap.agent_audible(now, is_heard_together);
         self.first_audible_at.get_or_insert(now);
+        self.unheard_text_since = None;
     }
 
     pub(super) fn on_agent_finished(&mut self, now: SessionTime) {
@@ -62,12 +63,9 @@ impl TurnMachine {
             self.voice = Voice::Speaking { since: now };
             self.open_turn(now);
         }
+        self.unheard_text_since = None;
         self.speak_next();
-        if self.agent == Agent::Idle
-            && let Some(text) = self.waiting_texts.pop_front()
-        {
-            self.on_text(now, text);
-        }
+        self.answer_texts(now);
     }
 
     /// Begins what waits to be said, once the agent is free and the user is done.
@@ -163,6 +161,7 @@ impl TurnMachine {
 
     pub(super) fn interrupt(&mut self) {
         self.agent = Agent::Idle;
+        self.unheard_text_since = None;
         self.overlap.agent_silent();
         self.outputs.push(TurnOutput::Interrupt);
     }

@@ -110,6 +110,8 @@ pub enum TurnOutput {
     },
     /// The agent's turn: say this.
     Speak(SpeechId),
+    /// So many texts are not answered: too much waits.
+    DropTexts(usize),
     /// This will not be said: too much waits, or the one it was for has left.
     DropSpeech(SpeechId),
 }

@@ -1,6 +1,5 @@
 //! The turn machine: inputs with their times in, decisions out.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::agent_side::Agent;
@@ -9,6 +8,7 @@ use super::endpointing::Endpointing;
 use super::open_turn::OpenTurn;
 use super::overlap::Overlap;
 use super::queue::SpeechQueue;
+use super::texts::WaitingTexts;
 use super::{
     Commit, Config, RequestId, SessionTime, Timeline, TurnId, TurnInput, TurnOutput, TurnSource,
 };
@@ -20,9 +20,6 @@ pub(super) enum Voice {
     Speaking { since: SessionTime },
     Paused,
 }
-
-/// Texts that wait for an uninterruptible reply to end; more are refused by dropping the oldest.
-const WAITING_TEXTS_MAX: usize = 8;
 
 /// Decides who speaks.
 pub struct TurnMachine {
@@ -37,7 +34,11 @@ pub struct TurnMachine {
     pub(super) first_audible_at: Option<SessionTime>,
     pub(super) turn: Option<OpenTurn>,
     pub(super) queue: SpeechQueue,
-    pub(super) waiting_texts: VecDeque<String>,
+    pub(super) waiting_texts: WaitingTexts,
+    /// Whether they wait for the end of what the agent says.
+    pub(super) texts_wait_for_end: bool,
+    /// When the last text was answered, until that answer is heard or over.
+    pub(super) unheard_text_since: Option<SessionTime>,
     pub(super) is_user_there: bool,
     attention: Attention,
     n_turns: u32,
@@ -59,7 +60,9 @@ impl TurnMachine {
             first_audible_at: None,
             turn: None,
             queue: SpeechQueue::default(),
-            waiting_texts: VecDeque::new(),
+            waiting_texts: WaitingTexts::default(),
+            texts_wait_for_end: false,
+            unheard_text_since: None,
             is_user_there: false,
             n_turns: 0,
             n_requests: 0,
@@ -83,7 +86,7 @@ impl TurnMachine {
             TurnInput::TranscriptionFailed { request } => self.on_failure(now, request),
             TurnInput::UserText(text) => {
                 self.attention.notice_user();
-                self.on_text(now, text);
+                self.on_text(text);
             }
             TurnInput::SpeechQueued(speech) => self.on_queued(speech),
             TurnInput::SpeechDropped(id) => self.queue.remove(id),
@@ -93,6 +96,7 @@ impl TurnMachine {
             TurnInput::AgentFinished => self.on_agent_finished(now),
             TurnInput::Tick => {}
         }
+        self.answer_texts(now);
         self.interrupt_by_voice(now);
         self.resume_in_time(now);
         self.ask_in_time(now);
@@ -112,6 +116,7 @@ impl TurnMachine {
             self.asks_at(),
             self.cuts_in_at(),
             self.turn_ends_at(),
+            self.texts_answered_at(),
             self.attention.away_at(),
         ];
         deadlines.into_iter().flatten().min()
@@ -250,32 +255,6 @@ impl TurnMachine {
         }
     }
 
-    pub(super) fn on_text(&mut self, now: SessionTime, text: String) {
-        if self.is_uninterruptible() {
-            if self.waiting_texts.len() == WAITING_TEXTS_MAX {
-                self.waiting_texts.pop_front();
-            }
-            self.waiting_texts.push_back(text);
-            return;
-        }
-        self.drop_prepared();
-        if self.agent != Agent::Idle {
-            self.interrupt();
-        }
-        let timeline = Timeline {
-            committed: Some(now),
-            ..Timeline::default()
-        };
-        self.commit(Commit {
-            id: TurnId(0),
-            source: TurnSource::Text,
-            transcript: text,
-            is_prepared: false,
-            is_cut_off: false,
-            timeline,
-        });
-    }
-
     /// When the turn is over if the user stays silent; `None` before all words are known.
     fn turn_ends_at(&self) -> Option<SessionTime> {
         let turn = self.turn.as_ref()?;
@@ -341,7 +320,7 @@ impl TurnMachine {
     }
 
     /// Numbers the turn; the agent has it from here on.
-    fn commit(&mut self, commit: Commit) {
+    pub(super) fn commit(&mut self, commit: Commit) {
         self.n_turns += 1;
         self.overlap.forget();
         self.agent = Agent::Busy {

@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 
 use self::encode::{Clocks, agent_state, set_time, usage, user_state};
 use self::history::History;
-use self::runs::Runs;
+use self::runs::{RunLimit, RunPermit, Runs};
 use super::link::Link;
 use super::{AgentCard, AgentState, SessionEvent, Usage, UserState};
 
@@ -44,41 +44,66 @@ pub(super) enum Note {
     /// What happened, and when.
     Event(SystemTime, SessionEvent),
     Request(SessionRequest),
+    /// The user's front end wants to see the turn of a text.
+    Run {
+        request_id: String,
+        text: String,
+        /// Or why it will not be answered.
+        admitted: Result<RunPermit, &'static str>,
+    },
 }
 
 /// Where notes are left.
 #[derive(Clone)]
-pub(super) struct Notes(mpsc::Sender<Note>);
+pub(super) struct Notes {
+    notes: mpsc::Sender<Note>,
+    runs: RunLimit,
+}
 
 impl Notes {
     pub(super) fn new() -> (Self, mpsc::Receiver<Note>) {
         let (notes, notes_out) = mpsc::channel(NOTES_MAX);
-        (Self(notes), notes_out)
+        let runs = RunLimit::default();
+        (Self { notes, runs }, notes_out)
     }
 
     pub(super) fn event(&self, event: SessionEvent) {
         self.leave(Note::Event(SystemTime::now(), event));
     }
 
-    pub(super) fn leave(&self, note: Note) {
-        if self.0.try_send(note).is_err() {
+    /// Returns whether the room takes it.
+    pub(super) fn leave(&self, note: Note) -> bool {
+        let is_left = self.notes.try_send(note).is_ok();
+        if !is_left {
             tracing::debug!("a session event was dropped: the room takes none");
         }
+        is_left
+    }
+
+    /// A front end gives a text to the agent. Returns whether the agent is to answer it.
+    pub(super) fn begin_run(&self, request_id: String, text: &str) -> bool {
+        let admitted = self.runs.admit(text);
+        let is_admitted = admitted.is_ok();
+        let run = Note::Run {
+            request_id,
+            text: text.to_owned(),
+            admitted,
+        };
+        self.leave(run) && is_admitted
     }
 }
 
 /// Reads a front end's message: a request or nothing of interest.
-pub(super) fn decode(bytes: &[u8]) -> Option<SessionRequest> {
-    match AgentSessionMessage::decode(bytes) {
-        Ok(message) => match message.message {
-            Some(Message::Request(request)) => Some(request),
-            _ => None,
-        },
-        Err(error) => {
-            tracing::warn!(%error, "a front end's message could not be read: it is no AgentSessionMessage");
-            None
-        }
-    }
+///
+/// # Errors
+/// It is no message of a session.
+pub(super) fn decode(bytes: &[u8]) -> Result<Option<SessionRequest>, &'static str> {
+    let message = AgentSessionMessage::decode(bytes);
+    let message = message.map_err(|_| "it is no AgentSessionMessage")?;
+    Ok(match message.message {
+        Some(Message::Request(request)) => Some(request),
+        _ => None,
+    })
 }
 
 /// Answers and tells until nobody is left who could leave notes.
@@ -98,7 +123,14 @@ pub(super) async fn serve(
                 if matches!(request.request, Some(Request::GetRtcStats(_))) {
                     remote.rtc_stats = rtc_stats::read(room).await;
                 }
-                let answer = remote.on_request(SystemTime::now(), request);
+                vec![remote.on_request(SystemTime::now(), request)]
+            }
+            Note::Run {
+                request_id,
+                text,
+                admitted,
+            } => {
+                let answer = remote.on_run(SystemTime::now(), request_id, &text, admitted);
                 answer.into_iter().collect()
             }
         };
@@ -147,12 +179,12 @@ impl RemoteSession {
 
     /// Takes note of what happened and returns what is to be told.
     fn on_event(&mut self, now: SystemTime, event: SessionEvent) -> Vec<AgentSessionMessage> {
-        let mut answers = Vec::new();
+        let mut answers = self.runs.expire(now);
         let event = match event {
             SessionEvent::AgentStateChanged(new) => {
                 let old = std::mem::replace(&mut self.agent_state, new);
                 if new == AgentState::Listening {
-                    answers = self.runs.finish();
+                    answers.extend(self.runs.finish());
                 }
                 pb_event::Event::AgentStateChanged(pb_event::AgentStateChanged {
                     old_state: agent_state(old),
@@ -215,22 +247,29 @@ impl RemoteSession {
         messages
     }
 
-    /// Answers; nothing when the answer comes later.
-    fn on_request(
-        &mut self,
-        now: SystemTime,
-        request: SessionRequest,
-    ) -> Option<AgentSessionMessage> {
-        let id = request.request_id;
+    fn on_request(&mut self, now: SystemTime, request: SessionRequest) -> AgentSessionMessage {
         let answer = match request.request {
-            Some(Request::RunInput(input)) => {
-                let refused = self.runs.begin(&id, &input.text)?;
-                Err(refused)
-            }
             Some(request) => self.answer(now, &request),
             None => Err("this request is not known to this version of the agent".to_owned()),
         };
-        Some(response(id, answer))
+        response(request.request_id, answer)
+    }
+
+    /// Answers a run that is refused; the answer to another comes with its turn.
+    fn on_run(
+        &mut self,
+        now: SystemTime,
+        request_id: String,
+        text: &str,
+        admitted: Result<RunPermit, &'static str>,
+    ) -> Option<AgentSessionMessage> {
+        match admitted {
+            Ok(permit) => {
+                self.runs.begin(now, request_id, text, permit);
+                None
+            }
+            Err(why) => Some(response(request_id, Err(why.to_owned()))),
+        }
     }
 
     fn answer(&self, now: SystemTime, request: &Request) -> Result<Response, String> {

@@ -299,6 +299,7 @@ impl Call {
                     self.tools.push(run.boxed());
                 }
                 Action::CancelTools => self.tools.clear(),
+                Action::DropTexts(n) => self.links.drop_texts(n),
                 Action::Show(state) => self.room.set_agent_state(state),
                 Action::UserWords(segment, text, is_final) => {
                     self.room.user_transcript(segment, &text, is_final);

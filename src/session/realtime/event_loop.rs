@@ -74,6 +74,7 @@ impl RealtimeSession {
         let (session, first) = (&self.settings.session, &self.model.services[0].config);
         Limits {
             items_max: session.chat_items_max,
+            bytes_max: session.chat_bytes_max,
             tool_rounds_max: session.tool_rounds_max,
             errors_max: session.errors_max,
             silence_max: first.answer_timeout,

@@ -68,6 +68,7 @@ fn describe(output: &TurnOutput) -> String {
         TurnOutput::Resume => "resume".to_owned(),
         TurnOutput::Interrupt => "interrupt".to_owned(),
         TurnOutput::Speak(id) => format!("speak {}", id.0),
+        TurnOutput::DropTexts(n) => format!("drop {n} texts"),
         TurnOutput::DropSpeech(id) => format!("drop speech {}", id.0),
         TurnOutput::Discard => "discard".to_owned(),
         TurnOutput::Overlap {
@@ -80,7 +81,8 @@ fn describe(output: &TurnOutput) -> String {
         }
         TurnOutput::Commit(commit) => {
             let prepared = if commit.is_prepared { " prepared" } else { "" };
-            format!("commit {} '{}'{prepared}", commit.id.0, commit.transcript)
+            let transcript = commit.transcript.replace('\n', " / ");
+            format!("commit {} '{transcript}'{prepared}", commit.id.0)
         }
     }
 }

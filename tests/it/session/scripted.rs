@@ -124,6 +124,7 @@ impl Setup {
             })),
             observer: Some(Arc::new(speculations.clone())),
             briefings: briefings.map(StreamExt::boxed),
+            ..Links::default()
         };
         let session = Session::prepare(
             self.settings,

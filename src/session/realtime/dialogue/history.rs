@@ -2,7 +2,7 @@
 
 use super::super::protocol::ClientEvent;
 use super::Dialogue;
-use crate::chat::ChatItem;
+use crate::chat::{ChatItem, n_last_within};
 
 /// Something of the conversation, to be told to the next connection.
 pub(super) struct Entry {
@@ -32,8 +32,9 @@ impl Dialogue {
             awaited: None,
             item,
         });
-        let n_surplus = self.history.len().saturating_sub(self.limits.items_max);
-        self.history.drain(..n_surplus);
+        let items = self.history.iter().map(|entry| &entry.item);
+        let n_kept = n_last_within(items, self.limits.items_max, self.limits.bytes_max);
+        self.history.drain(..self.history.len() - n_kept);
         // A tool's answer without its call is refused.
         while matches!(self.history.first(), Some(entry)
             if matches!(entry.item, ChatItem::ToolOutput { .. }))

@@ -28,7 +28,7 @@ use crate::room::{AgentState, SegmentId, SessionEvent, Usage, UserState};
 use crate::session::apology::Stage;
 use crate::session::handle::{SpeechEnd, Words};
 use crate::session::reply::{Failure, SILENCE};
-use crate::turn::{Attention, ReplyOutcome, SessionTime, Turn, TurnId, TurnSource};
+use crate::turn::{Attention, ReplyOutcome, SessionTime, Turn, TurnId, TurnSource, WaitingTexts};
 
 /// When something happens: the session's time, and how much sound the output has played.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,6 +51,8 @@ pub(super) enum Action {
     Run(ToolCall),
     /// Drop the tools that run.
     CancelTools,
+    /// Count texts that are not answered: too many wait.
+    DropTexts(usize),
     /// Show what the agent does.
     Show(AgentState),
     /// Show what the user said.
@@ -79,6 +81,7 @@ pub(super) enum Action {
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
     pub(super) items_max: usize,
+    pub(super) bytes_max: usize,
     pub(super) tool_rounds_max: u32,
     pub(super) errors_max: u32,
     /// The longest wait for the service's next step in an answer.
@@ -122,8 +125,8 @@ pub(super) struct Dialogue {
     is_ending: bool,
     /// Whether the user was told that there is no service.
     is_known_lost: bool,
-    /// What the user typed while the agent was not to be interrupted.
-    typed: Vec<String>,
+    /// What the user typed and is not answered yet.
+    typed: WaitingTexts,
     /// The output's position at the end of all that was queued.
     queued_until: Duration,
     /// Since when the agent has not been heard, as far as it was noticed.
@@ -159,7 +162,7 @@ impl Dialogue {
             is_apology_due: false,
             is_ending: false,
             is_known_lost: false,
-            typed: Vec::new(),
+            typed: WaitingTexts::default(),
             queued_until: Duration::ZERO,
             silent_since: None,
             shown: None,
@@ -213,6 +216,7 @@ impl Dialogue {
 
     /// Time passed: shows what was heard, and closes an exchange that is over.
     pub(super) fn follow(&mut self, at: Moment) {
+        self.take_typed(at);
         let Some(turn) = &mut self.turn else {
             self.notice_absence(at);
             return;

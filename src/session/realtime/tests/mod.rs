@@ -27,6 +27,7 @@ struct Script {
 fn limits() -> Limits {
     Limits {
         items_max: 200,
+        bytes_max: 262_144,
         tool_rounds_max: 3,
         errors_max: 3,
         silence_max: Duration::from_secs(10),
@@ -155,6 +156,7 @@ impl Script {
                 Action::Silence => "silence".to_owned(),
                 Action::Run(call) => format!("run {}", call.name),
                 Action::CancelTools => "cancel tools".to_owned(),
+                Action::DropTexts(n) => format!("drop {n} texts"),
                 Action::Show(state) => state.label().to_owned(),
                 Action::UserWords(_, text, is_final) => format!("user {is_final}: {text}"),
                 Action::AgentWords(_, text) => format!("agent: {text}"),

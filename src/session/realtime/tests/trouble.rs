@@ -192,6 +192,20 @@ fn what_is_not_to_be_interrupted_is_heard_to_its_end() {
 }
 
 #[test]
+fn what_is_typed_while_the_agent_is_not_to_be_interrupted_is_bounded() {
+    let mut script = Script::connected();
+    let greeting = recorded("Listen to this.", 1000);
+    script.dialogue.say(script.at, greeting, false);
+    script.done();
+    for _ in 0..3 {
+        script.dialogue.typed(script.at, "x".repeat(5_000));
+    }
+    assert_eq!(script.done(), ["drop 1 texts", "drop 1 texts"]);
+    script.plays(1000);
+    assert_eq!(script.replay()[1].len(), "user: ".len() + 5_000);
+}
+
+#[test]
 fn a_kept_greeting_that_is_interrupted_is_known_as_far_as_it_was_heard() {
     let mut script = Script::connected();
     script

@@ -7,10 +7,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-const WEBM: &[u8] = include_bytes!("../recordings/chromium.webm");
-const MP4: &[u8] = include_bytes!("../recordings/chromium.mp4");
-const OGG: &[u8] = include_bytes!("../recordings/opus.ogg");
-const AAC: &[u8] = include_bytes!("../recordings/aac.mp4");
+const WEBM: &[u8] = include_bytes!("../../recordings/chromium.webm");
+const MP4: &[u8] = include_bytes!("../../recordings/chromium.mp4");
+const OGG: &[u8] = include_bytes!("../../recordings/opus.ogg");
+const AAC: &[u8] = include_bytes!("../../recordings/aac.mp4");
 
 /// A second or two of 440 Hz each: the first two as Chromium's `MediaRecorder` writes them
 /// (pieces of 100 ms, lengths unknown), the others by FFmpeg.
