@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures::future;
 use futures::stream::{BoxStream, FuturesUnordered, StreamExt, unfold};
 use livekit::prelude::{
-    RemoteAudioTrack, RemoteParticipant, RemoteTrack, RemoteTrackPublication, Room, TrackKind,
-    TrackSid, TrackSource,
+    RemoteAudioTrack, RemoteParticipant, RemoteTrack, RemoteTrackPublication, Room, TrackSid,
+    TrackSource,
 };
 use livekit::webrtc::audio_stream::native::{NativeAudioStream, NativeAudioStreamOptions};
 use livekit_protocol::AudioTrackFeature;
@@ -51,7 +51,7 @@ pub(super) struct Input {
     pub(super) voice: Arc<Voice>,
     microphone: Option<(TrackSid, NativeAudioStream)>,
     /// The tracks of which one is that microphone.
-    microphones: Microphones<RemoteTrackPublication>,
+    pub(super) microphones: Microphones<RemoteTrackPublication>,
     lag: Option<Lag>,
     /// Whether the front end wants the user to be heard.
     pub(super) is_listening: bool,
@@ -250,47 +250,7 @@ impl Input {
         }
     }
 
-    fn on_published(&mut self, publication: &RemoteTrackPublication) {
-        if !is_microphone(publication) {
-            return;
-        }
-        if !self.microphones.add(publication.sid(), publication.clone()) {
-            self.intake
-                .refuse(InputKind::Track, "too many audio tracks");
-            return;
-        }
-        self.subscribe_to_latest();
-    }
-
-    /// The microphone before it is heard again.
-    fn on_unpublished(&mut self, publication: &RemoteTrackPublication) {
-        self.microphones.remove(&publication.sid());
-        self.subscribe_to_latest();
-    }
-
-    /// The track before it is heard until this one is subscribed: no word is lost in between.
-    fn subscribe_to_latest(&self) {
-        let latest = self.microphones.latest();
-        if let Some(latest) = latest.filter(|latest| !latest.is_desired()) {
-            latest.set_subscribed(true);
-        }
-    }
-
-    fn on_subscribed(&mut self, track: &RemoteAudioTrack, publication: &RemoteTrackPublication) {
-        let Some(is_first) = self.microphones.on_subscribed(&publication.sid()) else {
-            publication.set_subscribed(false);
-            return;
-        };
-        self.set_microphone(Some(track));
-        if is_first {
-            self.hear_what_was_said_before(publication);
-        }
-        // Each would be received and decoded for nothing.
-        let unused = self.microphones.others().filter(|other| other.is_desired());
-        unused.for_each(|other| other.set_subscribed(false));
-    }
-
-    fn set_microphone(&mut self, track: Option<&RemoteAudioTrack>) {
+    pub(super) fn set_microphone(&mut self, track: Option<&RemoteAudioTrack>) {
         self.preconnect.forget();
         self.lag = track.cloned().map(Lag::new);
         self.microphone = track.map(|track| {
@@ -305,7 +265,7 @@ impl Input {
         self.link.set_microphone(sid);
     }
 
-    fn hear_what_was_said_before(&mut self, publication: &RemoteTrackPublication) {
+    pub(super) fn hear_what_was_said_before(&mut self, publication: &RemoteTrackPublication) {
         let features = publication.audio_features();
         let is_announced = features.contains(&AudioTrackFeature::TfPreconnectBuffer);
         let track = publication.sid();
@@ -355,13 +315,4 @@ async fn sleep_until(deadline: Option<Instant>) {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => future::pending().await,
     }
-}
-
-/// Whether the track may be a microphone: cameras and screens are not listened to.
-fn is_microphone(publication: &RemoteTrackPublication) -> bool {
-    publication.kind() == TrackKind::Audio
-        && matches!(
-            publication.source(),
-            TrackSource::Microphone | TrackSource::Unknown
-        )
 }

@@ -1,8 +1,13 @@
 //! Which of the user's audio tracks is heard: the latest that is published.
 //!
-//! Plain bookkeeping; `P` is the publication, by which a track is subscribed to.
+//! [`Microphones`] is plain bookkeeping; `P` is the publication, by which a track is subscribed to.
 
-use livekit::prelude::TrackSid;
+use livekit::prelude::{
+    RemoteAudioTrack, RemoteTrackPublication, TrackKind, TrackSid, TrackSource,
+};
+
+use super::input::Input;
+use crate::intake::InputKind;
 
 /// Audio tracks of the user that are known; one of them is heard. Front ends publish one, and another
 /// while they change the device.
@@ -65,6 +70,61 @@ impl<P> Microphones<P> {
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }
+}
+
+impl Input {
+    pub(super) fn on_published(&mut self, publication: &RemoteTrackPublication) {
+        if !is_microphone(publication) {
+            return;
+        }
+        if !self.microphones.add(publication.sid(), publication.clone()) {
+            self.intake
+                .refuse(InputKind::Track, "too many audio tracks");
+            return;
+        }
+        self.subscribe_to_latest();
+    }
+
+    /// The microphone before it is heard again.
+    pub(super) fn on_unpublished(&mut self, publication: &RemoteTrackPublication) {
+        self.microphones.remove(&publication.sid());
+        self.subscribe_to_latest();
+    }
+
+    /// The track before it is heard until this one is subscribed: no word is lost in between.
+    fn subscribe_to_latest(&self) {
+        let latest = self.microphones.latest();
+        if let Some(latest) = latest.filter(|latest| !latest.is_desired()) {
+            latest.set_subscribed(true);
+        }
+    }
+
+    pub(super) fn on_subscribed(
+        &mut self,
+        track: &RemoteAudioTrack,
+        publication: &RemoteTrackPublication,
+    ) {
+        let Some(is_first) = self.microphones.on_subscribed(&publication.sid()) else {
+            publication.set_subscribed(false);
+            return;
+        };
+        self.set_microphone(Some(track));
+        if is_first {
+            self.hear_what_was_said_before(publication);
+        }
+        // Each would be received and decoded for nothing.
+        let unused = self.microphones.others().filter(|other| other.is_desired());
+        unused.for_each(|other| other.set_subscribed(false));
+    }
+}
+
+/// Whether the track may be a microphone: cameras and screens are not listened to.
+fn is_microphone(publication: &RemoteTrackPublication) -> bool {
+    publication.kind() == TrackKind::Audio
+        && matches!(
+            publication.source(),
+            TrackSource::Microphone | TrackSource::Unknown
+        )
 }
 
 #[cfg(test)]

@@ -130,6 +130,10 @@ impl Caller {
             .expect("the microphone takes it");
     }
 
+    pub(crate) fn microphone(&self) -> &NativeAudioSource {
+        &self.microphone
+    }
+
     pub(crate) async fn type_text(&self, text: &str) {
         let options = SendTextOptions::new_with_topic("lk.chat");
         self.room

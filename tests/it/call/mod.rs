@@ -6,6 +6,7 @@ pub(crate) mod caller;
 mod endings;
 mod greeting;
 mod interim;
+mod limits;
 mod memory;
 mod official;
 mod official_app;
