@@ -44,6 +44,7 @@ pub mod pool;
 
 pub mod arrival;
 pub mod audio;
+mod bucket;
 pub mod chat;
 pub mod error;
 pub mod intake;

@@ -26,10 +26,10 @@ impl Input {
     ) {
         match topic {
             remote::TOPIC if self.link.is_user(&from) => {
-                self.await_stream(reader.map(read_request));
+                self.await_stream(reader.map(|reader| read_request(reader, from)));
             }
             // The user may be linked only now.
-            preconnect::TOPIC if self.link.is_free() || self.link.is_user(&from) => {
+            preconnect::TOPIC if self.presence.may_be_user(from.as_str()) => {
                 self.await_stream(reader.map(|reader| read_recorded(reader, from)));
             }
             _ => {}
@@ -48,10 +48,15 @@ impl Input {
 
     pub(super) fn on_arrived(&mut self, arrived: Option<Arrived>) {
         match arrived {
-            Some(Arrived::Text(text)) => self.ready.push_back(RoomEvent::Text(Pii::new(text))),
-            Some(Arrived::Request(request)) => self.on_request(request),
+            // The sender was the user when the stream began, and may not be by now.
+            Some(Arrived::Text(from, text)) if self.presence.is_user(from.as_str()) => {
+                self.ready.push_back(RoomEvent::Text(Pii::new(text)));
+            }
+            Some(Arrived::Request(from, request)) if self.link.is_user(&from) => {
+                self.on_request(from, request);
+            }
             Some(Arrived::Recorded(recorded))
-                if self.link.is_free() || self.link.is_user(&recorded.from) =>
+                if self.presence.may_be_user(recorded.from.as_str()) =>
             {
                 let frames = self.preconnect.on_recorded(recorded);
                 self.hear(frames);
@@ -60,12 +65,12 @@ impl Input {
                 let frames = self.preconnect.on_unheard();
                 self.hear(frames);
             }
-            Some(Arrived::Recorded(_) | Arrived::Unheard(_)) | None => {}
+            Some(_) | None => {}
         }
     }
 
     /// Does what a front end wants of sound and words; the answer is given elsewhere.
-    fn on_request(&mut self, request: SessionRequest) {
+    fn on_request(&mut self, from: ParticipantIdentity, request: SessionRequest) {
         match &request.request {
             Some(Request::RunInput(input)) => {
                 let text = Pii::new(input.text.clone());
@@ -85,6 +90,7 @@ impl Input {
             }
             _ => {}
         }
-        self.notes.leave(Note::Request(request));
+        self.notes
+            .leave(self.link.number(), Note::Request(from, request));
     }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures::future;
 use futures::stream::{BoxStream, FuturesUnordered, StreamExt, unfold};
 use livekit::prelude::{
-    RemoteAudioTrack, RemoteParticipant, RemoteTrack, RemoteTrackPublication, Room, TrackKind,
-    TrackSid, TrackSource,
+    ParticipantIdentity, RemoteAudioTrack, RemoteParticipant, RemoteTrack, RemoteTrackPublication,
+    Room, TrackKind, TrackSid, TrackSource,
 };
 use livekit::webrtc::audio_stream::native::{NativeAudioStream, NativeAudioStreamOptions};
 use livekit_protocol::AudioTrackFeature;
@@ -21,11 +21,13 @@ use tokio::time::Instant;
 use super::RoomEvent;
 use super::keypad::Keypad;
 use super::lag::Lag;
-use super::link::{Link, is_gone_for_good, may_be_user};
+use super::link::{Link, may_be_user};
 use super::output::Voice;
 use super::preconnect::PreConnect;
+use super::presence::{Departure, Presence};
 use super::remote::Notes;
 use super::streams::{Arriving, read_text};
+use super::user::UserChange;
 use crate::audio::AudioFrame;
 use crate::audio::vad::SAMPLE_RATE_HZ;
 use crate::intake::CallIntake;
@@ -54,6 +56,7 @@ pub(super) struct Input {
     pub(super) arriving: FuturesUnordered<Arriving>,
     pub(super) notes: Notes,
     pub(super) intake: CallIntake,
+    pub(super) presence: Presence,
     pub(super) ready: VecDeque<RoomEvent>,
     is_over: bool,
 }
@@ -66,6 +69,7 @@ impl Input {
         voice: Arc<Voice>,
         notes: Notes,
         intake: CallIntake,
+        presence: Presence,
     ) -> Self {
         Self {
             room,
@@ -80,6 +84,7 @@ impl Input {
             arriving: FuturesUnordered::new(),
             notes,
             intake,
+            presence,
             ready: VecDeque::new(),
             is_over: false,
         }
@@ -125,6 +130,7 @@ impl Input {
                     let pressed = self.keypad.complete();
                     self.on_pressed(pressed);
                 }
+                () = sleep_until(self.presence.deadline()) => self.give_user_up(),
                 Some(arrived) = self.arriving.next(), if !self.arriving.is_empty() => {
                     self.on_arrived(arrived);
                 }
@@ -165,12 +171,17 @@ impl Input {
                 self.on_pressed(pressed);
             }
             E::LocalTrackSubscribed { .. } => self.voice.set_subscribed(),
+            E::ParticipantActive(participant) if may_be_user(&participant) => {
+                let change = self.presence.active(participant.identity().as_str());
+                self.on_user(change);
+            }
             E::TextStreamOpened {
                 reader,
                 topic,
                 participant_identity,
             } if topic == CHAT_TOPIC && self.link.is_user(&participant_identity) => {
-                self.await_stream(reader.take().map(read_text));
+                let reader = reader.take();
+                self.await_stream(reader.map(|reader| read_text(reader, participant_identity)));
             }
             E::ByteStreamOpened {
                 reader,
@@ -199,29 +210,80 @@ impl Input {
     }
 
     fn link_if_free(&mut self, participant: &RemoteParticipant) {
-        if !self.link.is_free() || !may_be_user(participant) {
-            return;
+        if may_be_user(participant) {
+            let (now, identity) = (Instant::now(), participant.identity());
+            let change = self.presence.arrived(now, identity.as_str());
+            self.on_user(change);
         }
-        self.link.set_user(participant.identity());
-        participant
-            .track_publications()
-            .values()
-            .for_each(listen_to);
-        let identity = Pii::new(participant.identity().to_string());
-        self.ready.push_back(RoomEvent::UserJoined(identity));
     }
 
     fn on_left(&mut self, participant: &RemoteParticipant) {
-        if !self.link.is_user(&participant.identity()) {
-            return;
+        let departure = Departure::new(participant.disconnect_reason(), participant.kind());
+        let (now, identity) = (Instant::now(), participant.identity());
+        let change = self.presence.left(now, identity.as_str(), departure);
+        self.on_user(change);
+    }
+
+    /// The user has not come back in time.
+    fn give_user_up(&mut self) {
+        let room = &self.room;
+        let next = || {
+            let others = room.remote_participants();
+            let next = others.values().find(|other| may_be_user(other));
+            next.map(|next| next.identity().to_string())
+        };
+        let changes = self.presence.give_up(Instant::now(), next);
+        self.on_user(changes);
+    }
+
+    /// Does what is the room's part of a change, and tells the session. The log never has an identity.
+    fn on_user(&mut self, changes: impl IntoIterator<Item = UserChange>) {
+        for change in changes {
+            self.change_user(&change);
+            self.ready.push_back(RoomEvent::User(change));
         }
+    }
+
+    fn change_user(&mut self, change: &UserChange) {
+        match change {
+            UserChange::Joined(identity) => self.link_user(identity.expose()),
+            UserChange::Away => {
+                self.reset_user_input();
+                let seconds = self.presence.waits_for(Instant::now()).as_secs_f64();
+                tracing::info!(seconds, "the user is away, and the call waits for them");
+            }
+            UserChange::Returned(identity) => {
+                self.link_user(identity.expose());
+                tracing::info!("the user is back");
+            }
+            UserChange::Gone => {
+                self.link.next_user();
+                tracing::info!("the user did not come back; the next participant is the user");
+            }
+            UserChange::Left => self.reset_user_input(),
+        }
+    }
+
+    fn link_user(&mut self, identity: &str) {
+        let identity = ParticipantIdentity::from(identity.to_owned());
+        self.link.set_user(identity.clone());
+        let participant = self.room.remote_participants().get(&identity).cloned();
+        let publications = participant.map(|participant| participant.track_publications());
+        publications
+            .unwrap_or_default()
+            .values()
+            .for_each(listen_to);
+    }
+
+    /// What a front end has sent and switched goes with it. Keys are not kept for one that comes back:
+    /// a caller who is cut off in the middle of a number begins it again.
+    fn reset_user_input(&mut self) {
         self.set_microphone(None);
+        self.is_listening = true;
+        self.voice.mute(false);
+        self.preconnect = PreConnect::default();
+        self.keypad = Keypad::default();
         self.link.clear();
-        let is_final = is_gone_for_good(participant.disconnect_reason());
-        self.ready.push_back(RoomEvent::UserLeft { is_final });
-        if !is_final {
-            self.link_anybody();
-        }
     }
 
     fn set_microphone(&mut self, track: Option<&RemoteAudioTrack>) {

@@ -19,10 +19,10 @@ const TEXT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Something that has arrived whole.
 pub(super) enum Arrived {
-    /// Typed to the agent.
-    Text(String),
+    /// Typed to the agent by this participant.
+    Text(ParticipantIdentity, String),
     /// A front end's request.
-    Request(SessionRequest),
+    Request(ParticipantIdentity, SessionRequest),
     /// What the user said before the agent heard them.
     Recorded(Recorded),
     /// That will not be heard.
@@ -32,18 +32,18 @@ pub(super) enum Arrived {
 /// Something on its way; nothing when it does not arrive, which is logged.
 pub(super) type Arriving = BoxFuture<'static, Option<Arrived>>;
 
-pub(super) fn read_text(reader: TextStreamReader) -> Arriving {
+pub(super) fn read_text(reader: TextStreamReader, from: ParticipantIdentity) -> Arriving {
     Box::pin(async move {
         let bytes = read("a typed text", reader, TEXT_BYTES_MAX, TEXT_WITHIN).await?;
-        Some(Arrived::Text(String::from_utf8(bytes).ok()?))
+        Some(Arrived::Text(from, String::from_utf8(bytes).ok()?))
     })
 }
 
-pub(super) fn read_request(reader: ByteStreamReader) -> Arriving {
+pub(super) fn read_request(reader: ByteStreamReader, from: ParticipantIdentity) -> Arriving {
     Box::pin(async move {
         let what = "a front end's request";
         let bytes = read(what, reader, TEXT_BYTES_MAX, TEXT_WITHIN).await?;
-        remote::decode(&bytes).map(Arrived::Request)
+        remote::decode(&bytes).map(|request| Arrived::Request(from, request))
     })
 }
 

@@ -4,7 +4,6 @@
 //! One task asks the store. It runs one batch after the other, which keeps the order of each user's
 //! operations: a read sees what was written before it, by whichever call.
 
-mod bucket;
 mod config;
 mod stats;
 #[cfg(test)]
@@ -22,9 +21,9 @@ pub use self::config::Config;
 pub use self::stats::BatchStats;
 pub(in crate::memory) use self::stats::Counter;
 
-use self::bucket::TokenBucket;
 use self::stats::Counters;
 use super::{MemoryAnswer, MemoryOp, Store};
+use crate::bucket::TokenBucket;
 use crate::error::{CallError, ErrorKind, Service};
 
 const OPERATION: &str = "memory.batch";
@@ -187,7 +186,8 @@ impl Batcher {
 /// Gathers batches and runs them, until nobody can queue any more.
 async fn serve(mut queue: mpsc::Receiver<Queued>, shared: Arc<Shared>) {
     let rate = shared.config.batches_per_second_max;
-    let mut bucket = TokenBucket::new(rate, Instant::now());
+    // A tenth of a second's worth at once.
+    let mut bucket = TokenBucket::new(rate, rate / 10, Instant::now());
     loop {
         let batch = gather(&mut queue, &mut bucket, &shared).await;
         if batch.is_empty() {

@@ -16,6 +16,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use livekit::prelude::ParticipantIdentity;
 use livekit::{Room, SendByteOptions};
 use livekit_protocol::agent::agent_session_event as pb_event;
 use livekit_protocol::agent::agent_session_message::Message;
@@ -30,7 +31,7 @@ use tokio::sync::mpsc;
 use self::encode::{Clocks, agent_state, set_time, usage, user_state};
 use self::history::History;
 use self::runs::Runs;
-use super::link::Link;
+use super::link::{Link, UserNumber};
 use super::{AgentCard, AgentState, SessionEvent, Usage, UserState};
 
 /// Source: livekit-agents 1.8.9, `TOPIC_SESSION_MESSAGES`.
@@ -43,25 +44,29 @@ const NOTES_MAX: usize = 256;
 pub(super) enum Note {
     /// What happened, and when.
     Event(SystemTime, SessionEvent),
-    Request(SessionRequest),
+    /// What this participant asks.
+    Request(ParticipantIdentity, SessionRequest),
 }
+
+/// A note, and the user whom it concerns.
+pub(super) type NumberedNote = (UserNumber, Note);
 
 /// Where notes are left.
 #[derive(Clone)]
-pub(super) struct Notes(mpsc::Sender<Note>);
+pub(super) struct Notes(mpsc::Sender<NumberedNote>);
 
 impl Notes {
-    pub(super) fn new() -> (Self, mpsc::Receiver<Note>) {
+    pub(super) fn new() -> (Self, mpsc::Receiver<NumberedNote>) {
         let (notes, notes_out) = mpsc::channel(NOTES_MAX);
         (Self(notes), notes_out)
     }
 
-    pub(super) fn event(&self, event: SessionEvent) {
-        self.leave(Note::Event(SystemTime::now(), event));
+    pub(super) fn event(&self, user: UserNumber, event: SessionEvent) {
+        self.leave(user, Note::Event(SystemTime::now(), event));
     }
 
-    pub(super) fn leave(&self, note: Note) {
-        if self.0.try_send(note).is_err() {
+    pub(super) fn leave(&self, user: UserNumber, note: Note) {
+        if self.0.try_send((user, note)).is_err() {
             tracing::debug!("a session event was dropped: the room takes none");
         }
     }
@@ -86,15 +91,20 @@ pub(super) async fn serve(
     room: &Room,
     link: Arc<Link>,
     card: AgentCard,
-    mut notes: mpsc::Receiver<Note>,
+    mut notes: mpsc::Receiver<NumberedNote>,
 ) {
     let participant = room.local_participant();
     let mut remote = RemoteSession::new(card, SystemTime::now());
     let mut has_failed = false;
-    while let Some(note) = notes.recv().await {
+    while let Some((number, note)) = notes.recv().await {
+        if !remote.belongs_to(number) {
+            continue;
+        }
+        let mut asked_by = None;
         let messages = match note {
             Note::Event(at, event) => remote.on_event(at, event),
-            Note::Request(request) => {
+            Note::Request(from, request) => {
+                asked_by = Some(from);
                 if matches!(request.request, Some(Request::GetRtcStats(_))) {
                     remote.rtc_stats = rtc_stats::read(room).await;
                 }
@@ -102,7 +112,12 @@ pub(super) async fn serve(
                 answer.into_iter().collect()
             }
         };
-        let Some(user) = link.get().user else {
+        let linked = link.get();
+        // Whoever asked, or was told of by then, may be gone by now.
+        let is_theirs = |user: &ParticipantIdentity| {
+            linked.number == number && asked_by.as_ref().is_none_or(|from| from == user)
+        };
+        let Some(user) = linked.user.as_ref().filter(|user| is_theirs(user)) else {
             continue;
         };
         for message in messages {
@@ -120,6 +135,8 @@ pub(super) async fn serve(
 
 /// What a front end can know of the session. Plain code: time is handed in.
 struct RemoteSession {
+    /// Whom all of it concerns.
+    user: UserNumber,
     card: AgentCard,
     started: SystemTime,
     agent_state: AgentState,
@@ -134,6 +151,7 @@ struct RemoteSession {
 impl RemoteSession {
     fn new(card: AgentCard, started: SystemTime) -> Self {
         Self {
+            user: UserNumber::default(),
             card,
             started,
             agent_state: AgentState::Initializing,
@@ -143,6 +161,20 @@ impl RemoteSession {
             history: History::default(),
             runs: Runs::default(),
         }
+    }
+
+    /// Whether a note that concerns this user is taken. With the first of a new user nothing is left of
+    /// the one before.
+    fn belongs_to(&mut self, user: UserNumber) -> bool {
+        if self.user < user {
+            let card = std::mem::take(&mut self.card);
+            *self = Self {
+                user,
+                agent_state: self.agent_state,
+                ..Self::new(card, self.started)
+            };
+        }
+        self.user == user
     }
 
     /// Takes note of what happened and returns what is to be told.
@@ -241,7 +273,7 @@ impl RemoteSession {
             }),
             Request::GetAgentInfo(_) => Response::GetAgentInfo(pb::GetAgentInfoResponse {
                 id: self.card.id.clone(),
-                instructions: Some(self.card.instructions.clone()),
+                instructions: self.card.instructions.clone(),
                 tools: self.card.tools.clone(),
                 chat_ctx: self.history.items(),
             }),

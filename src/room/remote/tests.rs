@@ -17,7 +17,7 @@ fn now() -> SystemTime {
 fn remote() -> RemoteSession {
     let card = AgentCard {
         id: "front-desk".to_owned(),
-        instructions: "be kind".to_owned(),
+        instructions: Some("be kind".to_owned()),
         tools: vec!["look".to_owned()],
         ..AgentCard::default()
     };

@@ -10,6 +10,7 @@ mod memory;
 mod official;
 mod official_app;
 mod official_session;
+mod official_user;
 mod official_words;
 mod realtime;
 mod realtime_calls;
@@ -150,15 +151,21 @@ impl House {
             name: String::new(),
             agent,
             settings: Settings::default(),
-            rpc_tools: voxpool::agent::Config::default().rpc_tools,
+            rpc_tools: ["getConnectionPoolStats", "cleanupConnectionPool"]
+                .map(str::to_owned)
+                .to_vec(),
+            rpc_callers: Vec::new(),
             tools: vec!["*".to_owned()],
             client_tools: Vec::new(),
             send_dtmf: false,
             session_methods: Vec::new(),
+            show_instructions: false,
             realtime: options()
                 .realtime
                 .map(|config| speaker(&pool, &services, &config)),
         };
+        // Callers of most tests hang up and are done.
+        profile.settings.session.return_within = Duration::ZERO;
         change(&mut profile);
         let memories = store.map(|store| memory::memories(store, &services.base_url(), &pool));
         let jobs = AgentJobs::new(profile, shared);

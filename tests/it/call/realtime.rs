@@ -123,15 +123,19 @@ async fn a_model_that_speaks_is_heard_and_told_how_much_of_it_was_heard() {
         endpoints: Vec::new(),
         cache,
     };
+    let mut settings = Settings::default();
+    settings.session.return_within = Duration::ZERO;
     let profile = Profile {
         name: String::new(),
         agent,
-        settings: Settings::default(),
+        settings,
         rpc_tools: Vec::new(),
+        rpc_callers: Vec::new(),
         tools: vec!["*".to_owned()],
         client_tools: Vec::new(),
         send_dtmf: false,
         session_methods: Vec::new(),
+        show_instructions: false,
         realtime: Some(model),
     };
     let jobs = AgentJobs::new(profile, services);

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use voxpool::error::ErrorKind;
 use voxpool::pool::{self, BreakerConfig, ConnectionPool, EndpointConfig};
 use voxpool::redact::Pii;
-use voxpool::room::RoomEvent;
+use voxpool::room::{RoomEvent, UserChange};
 use voxpool::session::realtime::{Config, Fallback, RealtimeModel, RealtimeSession};
 use voxpool::session::{Agent, Greeting, Links, SessionEnd, Settings};
 use voxpool::tools::ToolSet;
@@ -97,7 +97,7 @@ impl Call {
     async fn joins(&self) {
         let identity = Pii::new("caller".to_owned());
         self.user
-            .send(RoomEvent::UserJoined(identity))
+            .send(RoomEvent::User(UserChange::Joined(identity)))
             .await
             .unwrap();
     }
@@ -122,7 +122,7 @@ impl Call {
     }
 
     async fn leaves(self) -> SessionEnd {
-        let left = RoomEvent::UserLeft { is_final: true };
+        let left = RoomEvent::User(UserChange::Left);
         self.user.send(left).await.unwrap();
         within("the session ends", self.end).await.unwrap()
     }

@@ -1,6 +1,7 @@
 //! What the user types in place of speaking.
 
 use super::super::protocol::ClientEvent;
+use super::presence::Presence;
 use super::{Action, Dialogue, Moment};
 use crate::chat::ChatItem;
 use crate::turn::TurnSource;
@@ -8,7 +9,8 @@ use crate::turn::TurnSource;
 impl Dialogue {
     /// The user typed something.
     pub(in super::super) fn typed(&mut self, at: Moment, text: String) {
-        if self.is_deaf() {
+        // What the user sent before they were lost waits for them.
+        if self.is_deaf() || self.presence == Presence::Away {
             self.typed.push(text);
             return;
         }
@@ -25,6 +27,9 @@ impl Dialogue {
 
     /// What was typed while the agent was not to be interrupted is answered now.
     pub(super) fn take_typed(&mut self, at: Moment) {
+        if self.presence == Presence::Away {
+            return;
+        }
         let typed = std::mem::take(&mut self.typed);
         if !typed.is_empty() {
             self.typed(at, typed.join("\n"));

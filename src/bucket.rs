@@ -1,11 +1,11 @@
-//! So many batches a second: a token bucket. Plain code; time is an argument.
+//! A token bucket: so many a second, and a burst. Plain code; time is an argument.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Tokens that come back at a steady rate, up to a tenth of a second's worth.
-pub(super) struct TokenBucket {
+/// Tokens that come back at a steady rate, up to a burst.
+pub(crate) struct TokenBucket {
     per_second: f64,
     tokens_max: f64,
     tokens: f64,
@@ -13,9 +13,9 @@ pub(super) struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// A full bucket.
-    pub(super) fn new(per_second: u32, now: Instant) -> Self {
-        let tokens_max = f64::from((per_second / 10).max(1));
+    /// A full bucket of `burst` tokens, of which `per_second` come back.
+    pub(crate) fn new(per_second: u32, burst: u32, now: Instant) -> Self {
+        let tokens_max = f64::from(burst.max(1));
         Self {
             per_second: f64::from(per_second.max(1)),
             tokens_max,
@@ -25,16 +25,26 @@ impl TokenBucket {
     }
 
     /// When the next token is there; not later than `now` when one is.
-    pub(super) fn ready_at(&mut self, now: Instant) -> Instant {
+    pub(crate) fn ready_at(&mut self, now: Instant) -> Instant {
         self.fill(now);
         let missing = (1.0 - self.tokens).max(0.0);
         now + Duration::from_secs_f64(missing / self.per_second)
     }
 
     /// Takes a token; one that is not there yet is owed.
-    pub(super) fn take(&mut self, now: Instant) {
+    pub(crate) fn take(&mut self, now: Instant) {
         self.fill(now);
         self.tokens -= 1.0;
+    }
+
+    /// Takes a token if one is there.
+    pub(crate) fn try_take(&mut self, now: Instant) -> bool {
+        self.fill(now);
+        let is_there = self.tokens >= 1.0;
+        if is_there {
+            self.tokens -= 1.0;
+        }
+        is_there
     }
 
     fn fill(&mut self, now: Instant) {
@@ -51,7 +61,7 @@ mod tests {
     #[test]
     fn tokens_come_back_at_their_rate() {
         let start = Instant::now();
-        let mut bucket = TokenBucket::new(20, start);
+        let mut bucket = TokenBucket::new(20, 2, start);
         for _ in 0..2 {
             assert_eq!(bucket.ready_at(start), start);
             bucket.take(start);
@@ -63,5 +73,14 @@ mod tests {
         bucket.take(later);
         bucket.take(later);
         assert!(bucket.ready_at(later) > later, "no more than two are saved");
+    }
+
+    #[test]
+    fn a_token_that_is_not_there_is_not_taken() {
+        let start = Instant::now();
+        let mut bucket = TokenBucket::new(5, 2, start);
+        let taken =
+            [0, 0, 0, 190, 210, 390].map(|ms| bucket.try_take(start + Duration::from_millis(ms)));
+        assert_eq!(taken, [true, true, false, false, true, false]);
     }
 }
