@@ -14,8 +14,7 @@ pub struct Config {
     /// Tools that the user's front end, and `rpc_callers`, can call as methods of the agent's
     /// participant.
     pub rpc_tools: Vec<String>,
-    /// Who beside the user may call the agent's methods: identities, in which `*` stands for any
-    /// characters.
+    /// Identities beside the user that may call the agent's methods; `*` stands for any characters.
     pub rpc_callers: Vec<String>,
     /// Tools that the model may call; `*` for all.
     pub tools: Vec<String>,
@@ -25,10 +24,10 @@ pub struct Config {
     pub client_tool: Vec<ClientToolConfig>,
     /// Whether the model may press keys on the user's telephone line.
     pub send_dtmf: bool,
-    /// What the same participants can ask of the running conversation, as methods of the agent's
+    /// Requests of the same participants to the running conversation, as methods of the agent's
     /// participant.
     pub session_methods: Vec<SessionMethod>,
-    /// Whether front ends that ask for it are told the instructions.
+    /// Whether `GetAgentInfo`, which a front end may ask, returns the instructions.
     pub show_instructions: bool,
 }
 

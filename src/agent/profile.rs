@@ -22,8 +22,7 @@ pub struct Profile {
     /// Tools that the user's front end, and `rpc_callers`, can call as methods of the agent's
     /// participant.
     pub rpc_tools: Vec<String>,
-    /// Who beside the user may call the agent's methods: identities, in which `*` stands for any
-    /// characters.
+    /// Identities beside the user that may call the agent's methods; `*` stands for any characters.
     pub rpc_callers: Vec<String>,
     /// Tools that the model may call; `*` for all. Those of the front end are always among them.
     pub tools: Vec<String>,
@@ -31,9 +30,9 @@ pub struct Profile {
     pub client_tools: Vec<ClientToolConfig>,
     /// Whether the model may press keys on the user's telephone line.
     pub send_dtmf: bool,
-    /// What the same participants can ask of the running conversation.
+    /// Requests of the same participants to the running conversation.
     pub session_methods: Vec<SessionMethod>,
-    /// Whether front ends that ask for it are told the instructions.
+    /// Whether `GetAgentInfo`, which a front end may ask, returns the instructions.
     pub show_instructions: bool,
     /// One model in place of the agent's stages: its calls are speech to speech.
     pub realtime: Option<RealtimeModel>,

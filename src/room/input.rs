@@ -102,6 +102,9 @@ impl Input {
     async fn next(&mut self) -> Option<RoomEvent> {
         loop {
             if let Some(event) = self.ready.pop_front() {
+                if let RoomEvent::User(change) = &event {
+                    self.change_user(change);
+                }
                 return Some(event);
             }
             if self.is_over {
@@ -236,14 +239,13 @@ impl Input {
         self.on_user(changes);
     }
 
-    /// Does what is the room's part of a change, and tells the session. The log never has an identity.
     fn on_user(&mut self, changes: impl IntoIterator<Item = UserChange>) {
-        for change in changes {
-            self.change_user(&change);
-            self.ready.push_back(RoomEvent::User(change));
-        }
+        self.ready.extend(changes.into_iter().map(RoomEvent::User));
     }
 
+    /// Does the room's part of a change, right before the session gets it: the next user is linked once
+    /// the session has forgotten the one before, so a tool of theirs reaches no other front end. The log
+    /// never has an identity.
     fn change_user(&mut self, change: &UserChange) {
         match change {
             UserChange::Joined(identity) => self.link_user(identity.expose()),
@@ -275,8 +277,8 @@ impl Input {
             .for_each(listen_to);
     }
 
-    /// What a front end has sent and switched goes with it. Keys are not kept for one that comes back:
-    /// a caller who is cut off in the middle of a number begins it again.
+    /// Drops input under way and sets the switches of the front end, which is gone, to their defaults.
+    /// Keys are dropped for a returning caller, too: they begin a number that was cut off again.
     fn reset_user_input(&mut self) {
         self.set_microphone(None);
         self.is_listening = true;

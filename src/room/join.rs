@@ -69,13 +69,13 @@ impl Drop for Attendance {
     }
 }
 
-/// What participants of the room may do. The default waits for no one and lets only the user call.
+/// Rules for the participants of a room. By default the call waits for no user to return, and only the
+/// user may call methods.
 #[derive(Default)]
 pub struct Participation {
     /// How long the call waits for a user who may come back.
     pub return_within: Duration,
-    /// Who beside the user may call the agent's methods: identities, in which `*` stands for any
-    /// characters.
+    /// Identities beside the user that may call the agent's methods; `*` stands for any characters.
     pub rpc_callers: Vec<String>,
     /// Counts input beyond a bound.
     pub intake: CallIntake,

@@ -1,5 +1,5 @@
 //! The user: the one participant the agent listens and talks to, as the parts of the room share it.
-//! Who it is, `presence` decides.
+//! `presence` decides who it is.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,8 +19,8 @@ pub(super) struct Link {
     hides_transcripts: AtomicBool,
 }
 
-/// Counts the users of a call. What is queued for one user carries their number, so that a full queue
-/// or a slow connection never makes it another one's.
+/// Counts the users of a call. Messages that are queued for one user carry their number, so that a full
+/// queue or a slow connection never shows them to the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct UserNumber(u32);
 

@@ -120,7 +120,7 @@ pub trait RoomOutput: Send + Sync {
     /// of the user's words by itself, from the methods above.
     fn session_event(&self, _event: SessionEvent) {}
 
-    /// The user does not come back. What was shown so far is not for the next one, and what follows
-    /// is not for this one. See [`UserChange`].
+    /// The user does not come back: the next one is shown nothing of the session so far. See
+    /// [`UserChange`].
     fn forget_user(&self) {}
 }

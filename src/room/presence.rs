@@ -1,5 +1,5 @@
-//! Who the user is: the first participant, and after an absence the same one or the next. Plain code;
-//! time is an argument.
+//! Decides which participant is the user: the first one, and after an absence the same one or the next.
+//! Plain code; time is an argument.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(super) enum Departure {
 }
 
 impl Departure {
-    /// What the server's reason means for a participant of this kind.
+    /// Interprets the server's reason for a participant of this kind.
     ///
     /// A page that is reloaded and a user who hangs up are one and the same here: LiveKit's web client
     /// leaves the room when its page goes (`disconnectOnPageLeave`), and says `CLIENT_INITIATED` both
@@ -44,11 +44,11 @@ impl Departure {
     }
 }
 
-/// Who the user is by now.
+/// The user so far.
 #[derive(Debug, PartialEq, Eq)]
 enum State {
     /// No participant yet.
-    Nobody,
+    Expected,
     There(String),
     /// The call waits for this identity until `by`.
     Away {
@@ -71,7 +71,7 @@ impl Presence {
     pub(super) fn new(return_within: Duration) -> Self {
         Self {
             return_within,
-            state: State::Nobody,
+            state: State::Expected,
         }
     }
 
@@ -79,7 +79,7 @@ impl Presence {
     /// [active](Self::active): what is said or sent to them before does not arrive.
     pub(super) fn arrived(&mut self, now: Instant, identity: &str) -> Option<UserChange> {
         match &mut self.state {
-            State::Nobody => {
+            State::Expected => {
                 self.state = State::There(identity.to_owned());
                 Some(UserChange::Joined(Pii::new(identity.to_owned())))
             }
@@ -163,13 +163,13 @@ impl Presence {
     pub(super) fn is_user(&self, identity: &str) -> bool {
         match &self.state {
             State::There(user) | State::Away { identity: user, .. } => user == identity,
-            State::Nobody | State::Over => false,
+            State::Expected | State::Over => false,
         }
     }
 
     /// Whether the participant is the user or can become it: no user was there yet.
     pub(super) fn may_be_user(&self, identity: &str) -> bool {
-        self.state == State::Nobody || self.is_user(identity)
+        self.state == State::Expected || self.is_user(identity)
     }
 }
 
@@ -212,8 +212,8 @@ mod tests {
             assert_eq!(presence.arrived(now, "bob"), None);
             assert_eq!(presence.active("bob"), None);
             assert!(presence.is_user("ann") && !presence.may_be_user("bob"));
-            let nobody = || panic!("it is too early to ask");
-            assert!(presence.give_up(now + WINDOW / 2, nobody).is_empty());
+            let early = || panic!("it is too early to ask");
+            assert!(presence.give_up(now + WINDOW / 2, early).is_empty());
             let late = now + WINDOW * 9 / 10;
             assert_eq!(presence.arrived(late, "ann"), None);
             assert_eq!(presence.deadline(), Some(late + ACTIVE_WITHIN));

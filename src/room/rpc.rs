@@ -16,7 +16,7 @@ use crate::redact::Pii;
 const CALLS_PER_SECOND: u32 = 5;
 const CALLS_BURST: u32 = 10;
 
-/// Who calls a method. The identity comes from the server, which knows whose token it was.
+/// The caller of a method. The identity comes from the server, which has read it in a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// The user.
@@ -25,7 +25,7 @@ pub enum Caller {
     Listed(Pii<String>),
 }
 
-/// What a method does: takes the caller's payload and answers with text, or says why it cannot.
+/// Runs a method: takes the caller's payload and answers with text, or says why it cannot.
 pub type RpcCall =
     Arc<dyn Fn(Caller, String) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
 

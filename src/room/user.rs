@@ -18,8 +18,8 @@ use crate::redact::Pii;
 /// | `session/realtime/{user,dialogue/user}.rs`: the same, microphone queue, tools, connection | the player is held | goes on | the same; a new connection knows nothing |
 /// | `agent/conversation.rs`: whose memory the tools reach | stays | stays | none |
 ///
-/// A turn belongs to the user who began it (`session/exchange.rs`, `session/realtime/turn.rs`),
-/// whoever is there when it ends.
+/// A turn belongs to the user who began it (`session/exchange.rs`, `session/realtime/turn.rs`), also if
+/// another one is there when it ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UserChange {
     /// The participant with this identity is the user from here on. Nothing of an earlier user is

@@ -1,4 +1,4 @@
-//! What the model is told of the user, and the greeting that waits for it.
+//! The briefing of the model on the user, and the greeting that waits for it.
 
 use std::time::Duration;
 

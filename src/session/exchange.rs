@@ -29,7 +29,7 @@ pub(super) enum Kind {
 
 /// A reply and the turn it belongs to.
 pub(super) struct Exchange {
-    /// The user it was begun for, whoever is there when it ends.
+    /// The user it was begun for, also if another one is there when it ends.
     pub(super) user: Option<Pii<String>>,
     pub(super) reply: Reply,
     pub(super) kind: Kind,
@@ -56,7 +56,7 @@ impl Exchange {
         }
     }
 
-    /// Silence, but it can go on from here; whoever pauses clears the output after this.
+    /// Silence, but it can go on from here; the caller clears the output after this.
     pub(super) fn pause(&mut self, now: SessionTime) {
         self.fall_silent(now);
         self.is_paused = true;

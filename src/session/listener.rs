@@ -145,7 +145,7 @@ impl Listener {
         self.windows = Windows::default();
     }
 
-    /// Nothing that was heard so far is left; the machine is told for itself.
+    /// Forgets all audio so far; the turn machine has an input of its own for this.
     pub(super) fn forget_user(&mut self, now: SessionTime) {
         self.change_source();
         self.gate = SpeechGate::new(self.speech.clone());

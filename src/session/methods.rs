@@ -1,4 +1,4 @@
-//! What the user's app and `agent.rpc_callers` can ask of a running conversation, as methods of the
+//! Requests of the user's app and of `agent.rpc_callers` to a running conversation, as methods of the
 //! agent's participant:
 //! an app lets the agent say that a parcel has arrived, or be silent.
 

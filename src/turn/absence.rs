@@ -12,7 +12,7 @@ use super::{SessionTime, TurnOutput};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Presence {
     /// No user yet.
-    Nobody,
+    Expected,
     There,
     /// They may come back.
     Away,
@@ -33,7 +33,7 @@ impl TurnMachine {
         self.attention.leave();
         // A prepared reply would hold its requests for as long as the user is away.
         self.drop_prepared();
-        // One that a voice has paused is silent already, and goes on when that is settled.
+        // An agent that a voice has paused is silent already, and goes on when that is settled.
         if let Agent::Busy { .. } = self.agent {
             self.is_held = true;
             self.outputs.push(TurnOutput::Hold);

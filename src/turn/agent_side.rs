@@ -129,7 +129,7 @@ impl TurnMachine {
         };
         match self.presence {
             Presence::Away => self.is_held = true,
-            Presence::Nobody | Presence::There => self.outputs.push(TurnOutput::Resume),
+            Presence::Expected | Presence::There => self.outputs.push(TurnOutput::Resume),
         }
     }
 

@@ -63,7 +63,7 @@ impl TurnMachine {
             turn: None,
             queue: SpeechQueue::default(),
             waiting_texts: VecDeque::new(),
-            presence: Presence::Nobody,
+            presence: Presence::Expected,
             is_held: false,
             n_turns: 0,
             n_requests: 0,
@@ -261,7 +261,7 @@ impl TurnMachine {
         if !is_away {
             self.attention.notice_user();
         }
-        // What the user sent before they were lost waits for them.
+        // A text that the user sent before they were lost waits for them.
         if is_away || self.is_uninterruptible() {
             if self.waiting_texts.len() == WAITING_TEXTS_MAX {
                 self.waiting_texts.pop_front();

@@ -44,7 +44,7 @@ const NOTES_MAX: usize = 256;
 pub(super) enum Note {
     /// What happened, and when.
     Event(SystemTime, SessionEvent),
-    /// What this participant asks.
+    /// A request of this participant.
     Request(ParticipantIdentity, SessionRequest),
 }
 
@@ -113,7 +113,7 @@ pub(super) async fn serve(
             }
         };
         let linked = link.get();
-        // Whoever asked, or was told of by then, may be gone by now.
+        // The user may have changed since the note was left.
         let is_theirs = |user: &ParticipantIdentity| {
             linked.number == number && asked_by.as_ref().is_none_or(|from| from == user)
         };

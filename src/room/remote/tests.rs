@@ -77,6 +77,32 @@ fn state(remote: &mut RemoteSession, state: AgentState) -> Vec<AgentSessionMessa
 }
 
 #[test]
+fn of_one_user_nothing_is_left_for_the_next() {
+    let link = super::super::link::Link::default();
+    let first = link.number();
+    link.next_user();
+    let next = link.number();
+    let mut remote = remote();
+    assert!(remote.belongs_to(first));
+    state(&mut remote, AgentState::Speaking);
+    remote.on_event(now(), SessionEvent::UserStateChanged(UserState::Away));
+    add(&mut remote, user("my PIN is 4711"));
+    assert!(run(&mut remote, "run", "my PIN is 4711").is_none());
+
+    assert!(remote.belongs_to(next));
+    assert!(!remote.belongs_to(first), "a note that comes late");
+    let Response::GetChatHistory(history) =
+        asked(&mut remote, Request::GetChatHistory(ask::GetChatHistory {}))
+    else {
+        panic!("another answer")
+    };
+    assert!(history.items.is_empty());
+    add(&mut remote, user("my PIN is 4711"));
+    let told = state(&mut remote, AgentState::Listening);
+    assert_eq!(told.len(), 1, "the run of the first is answered");
+}
+
+#[test]
 fn a_front_end_learns_who_it_talks_to_and_what_was_said() {
     let mut remote = remote();
     state(&mut remote, AgentState::Listening);

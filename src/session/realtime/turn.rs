@@ -68,7 +68,7 @@ impl Speech {
 /// See the module.
 pub(super) struct OpenTurn {
     pub(super) id: TurnId,
-    /// The user it was begun by or for, whoever is there when it ends.
+    /// The user it was begun by or for, also if another one is there when it ends.
     user: Option<Pii<String>>,
     pub(super) source: TurnSource,
     pub(super) segment: SegmentId,

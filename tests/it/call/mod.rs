@@ -55,6 +55,13 @@ fn speaker(
     RealtimeModel::new(pool, &shared, config, "").expect("a model")
 }
 
+/// The default settings, but for callers who hang up and are done.
+fn settings() -> Settings {
+    let mut settings = Settings::default();
+    settings.session.return_within = Duration::ZERO;
+    settings
+}
+
 /// Everything of a call but the caller.
 struct House {
     server: LiveKit,
@@ -150,7 +157,7 @@ impl House {
         let mut profile = Profile {
             name: String::new(),
             agent,
-            settings: Settings::default(),
+            settings: settings(),
             rpc_tools: ["getConnectionPoolStats", "cleanupConnectionPool"]
                 .map(str::to_owned)
                 .to_vec(),
@@ -164,8 +171,6 @@ impl House {
                 .realtime
                 .map(|config| speaker(&pool, &services, &config)),
         };
-        // Callers of most tests hang up and are done.
-        profile.settings.session.return_within = Duration::ZERO;
         change(&mut profile);
         let memories = store.map(|store| memory::memories(store, &services.base_url(), &pool));
         let jobs = AgentJobs::new(profile, shared);

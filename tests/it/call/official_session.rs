@@ -154,11 +154,7 @@ async fn a_front_end_is_answered_and_can_run_a_turn() {
         (&json!("pong"), &none["x"])
     );
     let info = caller.ask("2", "get_agent_info", &none).await["details"].clone();
-    assert_eq!(
-        info["instructions"],
-        Value::Null,
-        "they are nobody's to read"
-    );
+    assert_eq!(info["instructions"], Value::Null, "they are not to be read");
     assert_eq!(info["tools"][0], "getConnectionPoolStats");
     let framework = caller.ask("3", "get_framework_info", &none).await;
     assert_eq!(framework["details"]["sdk"], "voxpool");

@@ -13,12 +13,12 @@ use tokio_tungstenite::tungstenite::Message;
 use voxpool::agent::{AgentJobs, Profile, Services};
 use voxpool::pool::EndpointConfig;
 use voxpool::session::realtime::{Config, RealtimeModel};
-use voxpool::session::{Agent, Greeting, Settings};
+use voxpool::session::{Agent, Greeting};
 use voxpool::tools::ToolSet;
 use voxpool::worker::{Stop, WorkerEnd};
 
-use super::House;
 use super::caller::Caller;
+use super::{House, settings};
 use crate::common::eventually;
 use crate::common::livekit::LiveKit;
 use crate::common::running::{RunningWorker, quick};
@@ -123,12 +123,10 @@ async fn a_model_that_speaks_is_heard_and_told_how_much_of_it_was_heard() {
         endpoints: Vec::new(),
         cache,
     };
-    let mut settings = Settings::default();
-    settings.session.return_within = Duration::ZERO;
     let profile = Profile {
         name: String::new(),
         agent,
-        settings,
+        settings: settings(),
         rpc_tools: Vec::new(),
         rpc_callers: Vec::new(),
         tools: vec!["*".to_owned()],

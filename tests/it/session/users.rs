@@ -103,7 +103,7 @@ async fn the_next_user_is_greeted_and_nothing_of_the_first_is_theirs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn words_that_were_not_a_turn_yet_are_nobodys() {
+async fn words_that_were_not_a_turn_yet_are_no_turn_of_the_next_user() {
     let mut call = Setup::default().start().await;
     call.say("my secret", ms(150)).await;
     call.is_followed_by("another").await;
@@ -134,7 +134,10 @@ async fn a_turn_of_a_user_who_comes_back_is_answered_then() {
     call.say("my secret", ms(150)).await;
     call.changes(UserChange::Away).await;
     tokio::time::sleep(ms(5_000)).await;
-    assert!(call.turns.try_recv().is_err(), "answered to nobody");
+    assert!(
+        call.turns.try_recv().is_err(),
+        "answered while the user is away"
+    );
     let user = Pii::new("user".to_owned());
     call.changes(UserChange::Returned(user)).await;
     call.user.be_silent(ms(3_000)).await;

@@ -157,7 +157,7 @@ impl Dialogue {
             attention: Attention::new(limits.away_after),
             connected: None,
             speeches: Speeches::default(),
-            presence: Presence::Nobody,
+            presence: Presence::Expected,
             is_apology_due: false,
             is_ending: false,
             is_known_lost: false,

@@ -10,7 +10,7 @@ use crate::room::UserState;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Presence {
     /// No user yet.
-    Nobody,
+    Expected,
     There,
     /// They may come back.
     Away,
@@ -27,8 +27,8 @@ impl Dialogue {
         self.is_here();
     }
 
-    /// The user may come back: nothing begins, and what is being said is held by the player. What the
-    /// user has said is still taken as theirs.
+    /// The user may come back: nothing begins, and what is being said is held by the player. Words of the
+    /// user that are known late are still taken as theirs.
     pub(in super::super) fn user_away(&mut self) {
         self.presence = Presence::Away;
         self.attention.leave();
@@ -57,7 +57,7 @@ impl Dialogue {
 
     /// The user did something.
     pub(super) fn is_here(&mut self) {
-        // What the service hears late was said before they left.
+        // The service may hear late what was said before they left.
         if self.presence == Presence::Away {
             return;
         }

@@ -9,7 +9,7 @@ use crate::turn::TurnSource;
 impl Dialogue {
     /// The user typed something.
     pub(in super::super) fn typed(&mut self, at: Moment, text: String) {
-        // What the user sent before they were lost waits for them.
+        // A text that the user sent before they were lost waits for them.
         if self.is_deaf() || self.presence == Presence::Away {
             self.typed.push(text);
             return;

@@ -318,6 +318,29 @@ fn what_is_said_and_what_waits_is_for_the_user_it_was_meant_for() {
 }
 
 #[test]
+fn a_turn_belongs_to_the_user_who_began_it() {
+    let mut it = Asked::new();
+    let script = &mut it.script;
+    script.user_says("said", "my PIN is 4711");
+    script.starts("answer");
+    script.speaks("answer", "words", "I keep it.", 1000);
+    script.plays(400);
+    script.dialogue.user_away();
+    script.done();
+    script.dialogue.user_gone(script.at);
+    let next = Pii::new("next".to_owned());
+    script.dialogue.user_joined(next);
+    script.done();
+    // The old connection may still tell the words.
+    script.transcribed("said", "my PIN is 4711");
+    assert!(script.dialogue.replay().is_empty());
+    let turn = script.turns.pop().unwrap();
+    assert_eq!(turn.user.unwrap().expose(), "user");
+    assert!(matches!(turn.outcome, ReplyOutcome::Interrupted));
+    assert!(script.turns.is_empty(), "a turn of the next user");
+}
+
+#[test]
 fn a_session_that_ends_stops_what_is_said_and_drops_what_waits() {
     let mut it = Asked::new();
     let said = it.say("One.", NORMAL);
