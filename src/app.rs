@@ -331,10 +331,12 @@ fn profile(
             turn: config.turn.clone(),
         },
         rpc_tools: config.agent.rpc_tools.clone(),
+        rpc_callers: config.agent.rpc_callers.clone(),
         tools: config.agent.tools.clone(),
         client_tools: config.agent.client_tool.clone(),
         send_dtmf: config.agent.send_dtmf,
         session_methods: config.agent.session_methods.clone(),
+        show_instructions: config.agent.show_instructions,
         realtime: stages.realtime,
     })
 }

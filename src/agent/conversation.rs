@@ -11,7 +11,7 @@ use super::profile::Profile;
 use crate::audio::detector::VoiceDetector;
 use crate::intake::CallIntake;
 use crate::memory::{CallMemory, Recorder};
-use crate::room::{AudioOutput, RoomEvent, RoomOutput, RpcMethod};
+use crate::room::{AudioOutput, RoomEvent, RoomOutput, RpcMethod, UserChange};
 use crate::session::realtime::RealtimeSession;
 use crate::session::{Agent, Links, Session, SessionEnd, SessionMethod, TurnObserver};
 
@@ -102,8 +102,8 @@ fn introduce(
     memory: CallMemory,
 ) -> BoxStream<'static, RoomEvent> {
     let look = move |event: &RoomEvent| match event {
-        RoomEvent::UserJoined(identity) => memory.user_joined(identity.expose()),
-        RoomEvent::UserLeft { .. } => memory.user_left(),
+        RoomEvent::User(UserChange::Joined(identity)) => memory.user_joined(identity.expose()),
+        RoomEvent::User(UserChange::Gone | UserChange::Left) => memory.user_left(),
         _ => {}
     };
     events.inspect(look).boxed()

@@ -21,7 +21,9 @@ pub use self::jobs::{AgentJobs, Services};
 pub use self::profile::Profile;
 use crate::arrival::{Arrival, Step};
 use crate::memory::CallMemory;
-use crate::room::{FrontEnd, Joined, RoomEvent, RoomOutput, SilentOutput, Voice, join};
+use crate::room::{
+    FrontEnd, Joined, Participation, RoomEvent, RoomOutput, SilentOutput, Voice, join,
+};
 use crate::session::{Agent, SessionEnd};
 use crate::tools::memory_tools;
 use crate::tts::SilentTts;
@@ -52,9 +54,13 @@ impl AgentJobs {
         );
         let mut methods = profile.rpc_methods();
         methods.extend(conversation.methods(&profile.session_methods));
-        let joining = join(
-            &job.url, &job.token, voice, methods, &front_end, card, intake,
-        );
+        let participation = Participation {
+            return_within: profile.settings.session.return_within,
+            rpc_callers: profile.rpc_callers.clone(),
+            intake,
+        };
+        let (url, token) = (&job.url, &job.token);
+        let joining = join(url, token, voice, methods, &front_end, card, participation);
         let joined = tokio::select! {
             joined = joining => joined,
             () = job.shutdown.cancelled() => return JobOutcome::Success,

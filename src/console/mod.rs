@@ -20,7 +20,7 @@ use self::room::{Shown, TerminalRoom};
 use self::terminal::Terminal;
 use crate::agent::AgentJobs;
 use crate::redact::Pii;
-use crate::room::{AgentState, RoomEvent};
+use crate::room::{AgentState, RoomEvent, UserChange};
 use crate::session::SessionEnd;
 use crate::worker::Stop;
 
@@ -59,7 +59,9 @@ pub async fn run(
         n_errors: 0,
     };
     let user = Pii::new(identity.to_owned());
-    conversation.tell(RoomEvent::UserJoined(user)).await;
+    conversation
+        .tell(RoomEvent::User(UserChange::Joined(user)))
+        .await;
     let mut lines = lines();
     let mut session = std::pin::pin!(session.fuse());
     let mut progress = tokio::time::interval(PROGRESS_EVERY);
@@ -144,7 +146,7 @@ impl Conversation {
         let Some(line) = line else {
             // The end of the input: nothing more is read.
             self.is_answering = true;
-            self.tell(RoomEvent::UserLeft { is_final: true }).await;
+            self.tell(RoomEvent::User(UserChange::Left)).await;
             return Ok(());
         };
         if line.trim().is_empty() {

@@ -34,29 +34,33 @@ impl Input {
     ) {
         match topic {
             remote::TOPIC if self.link.is_user(&from) => {
-                self.await_request(reader);
+                self.await_request(reader, from);
             }
             // The user may be linked only now.
-            preconnect::TOPIC if self.link.is_free() || self.link.is_user(&from) => {
+            preconnect::TOPIC if self.presence.may_be_user(from.as_str()) => {
                 self.await_recording(reader, from);
             }
             _ => {}
         }
     }
 
-    pub(super) fn await_text(&mut self, reader: Option<TextStreamReader>) {
+    pub(super) fn await_text(
+        &mut self,
+        reader: Option<TextStreamReader>,
+        from: ParticipantIdentity,
+    ) {
         if let Some(reader) = reader
             && self.admits(InputKind::Text)
         {
-            self.await_stream(read_text(reader, self.intake.clone()));
+            self.await_stream(read_text(reader, from, self.intake.clone()));
         }
     }
 
-    fn await_request(&mut self, reader: Option<ByteStreamReader>) {
+    fn await_request(&mut self, reader: Option<ByteStreamReader>, from: ParticipantIdentity) {
         if let Some(reader) = reader
             && self.admits(InputKind::Request)
         {
-            self.await_stream(read_request(reader, self.intake.clone()));
+            self.await_stream(read_request(reader, from, self.intake.clone()));
         }
     }
 
@@ -65,10 +69,8 @@ impl Input {
         if !self.admits(InputKind::Recording) {
             return;
         }
-        let permit = match self.link.is_free() {
-            true => Some(Arc::clone(&self.strangers).try_acquire_owned()),
-            false => None,
-        };
+        let is_stranger = !self.presence.is_user(from.as_str());
+        let permit = is_stranger.then(|| Arc::clone(&self.strangers).try_acquire_owned());
         let Ok(permit) = permit.transpose() else {
             let why = "too many streams at once without a user";
             self.intake.refuse(InputKind::Stream, why);
@@ -92,10 +94,15 @@ impl Input {
 
     pub(super) fn on_arrived(&mut self, arrived: Option<Arrived>) {
         match arrived {
-            Some(Arrived::Text(text)) => self.ready.push_back(RoomEvent::Text(Pii::new(text))),
-            Some(Arrived::Request(request)) => self.on_request(request),
+            // The sender was the user when the stream began, and may not be by now.
+            Some(Arrived::Text(from, text)) if self.presence.is_user(from.as_str()) => {
+                self.ready.push_back(RoomEvent::Text(Pii::new(text)));
+            }
+            Some(Arrived::Request(from, request)) if self.link.is_user(&from) => {
+                self.on_request(from, request);
+            }
             Some(Arrived::Recorded(recorded))
-                if self.link.is_free() || self.link.is_user(&recorded.from) =>
+                if self.presence.may_be_user(recorded.from.as_str()) =>
             {
                 let frames = self.preconnect.on_recorded(recorded);
                 self.hear(frames);
@@ -104,18 +111,18 @@ impl Input {
                 let frames = self.preconnect.on_unheard();
                 self.hear(frames);
             }
-            Some(Arrived::Recorded(_) | Arrived::Unheard(_)) | None => {}
+            Some(_) | None => {}
         }
     }
 
     /// Does what a front end wants of sound and words; the answer is given elsewhere.
-    fn on_request(&mut self, request: SessionRequest) {
+    fn on_request(&mut self, from: ParticipantIdentity, request: SessionRequest) {
         let SessionRequest {
             request_id,
             request,
         } = request;
         match &request {
-            Some(Request::RunInput(input)) => return self.on_run(request_id, &input.text),
+            Some(Request::RunInput(input)) => return self.on_run(from, request_id, &input.text),
             Some(Request::UpdateIo(io)) => {
                 if let Some(is_listening) = io.input.and_then(|input| input.audio_enabled) {
                     self.is_listening = is_listening;
@@ -134,14 +141,16 @@ impl Input {
             request_id,
             request,
         };
-        if !self.notes.leave(Note::Request(request)) {
+        let note = Note::Request(from, request);
+        if !self.notes.leave(self.link.number(), note) {
             self.intake.refuse(InputKind::Request, NO_ROOM);
         }
     }
 
     /// The text reaches the session only if its answer can be told.
-    fn on_run(&mut self, request_id: String, text: &str) {
-        if self.notes.begin_run(request_id, text) {
+    fn on_run(&mut self, from: ParticipantIdentity, request_id: String, text: &str) {
+        let user = self.link.number();
+        if self.notes.begin_run(user, from, request_id, text) {
             self.ready
                 .push_back(RoomEvent::Text(Pii::new(text.to_owned())));
         } else {

@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures::future;
 use futures::stream::{BoxStream, FuturesUnordered, StreamExt, unfold};
 use livekit::prelude::{
-    RemoteAudioTrack, RemoteParticipant, RemoteTrack, RemoteTrackPublication, Room, TrackSid,
-    TrackSource,
+    ParticipantIdentity, RemoteAudioTrack, RemoteParticipant, RemoteTrack, RemoteTrackPublication,
+    Room, TrackSid, TrackSource,
 };
 use livekit::webrtc::audio_stream::native::{NativeAudioStream, NativeAudioStreamOptions};
 use livekit_protocol::AudioTrackFeature;
@@ -23,13 +23,15 @@ use super::RoomEvent;
 use super::arrivals::STRANGERS_STREAMS_MAX;
 use super::keypad::Keypad;
 use super::lag::Lag;
-use super::link::{Link, is_gone_for_good, may_be_user};
+use super::link::{Link, may_be_user};
 use super::microphones::Microphones;
 use super::output::Voice;
 use super::preconnect::PreConnect;
+use super::presence::{Departure, Presence};
 use super::rates::Rates;
 use super::remote::Notes;
 use super::streams::Arriving;
+use super::user::UserChange;
 use crate::audio::AudioFrame;
 use crate::audio::vad::SAMPLE_RATE_HZ;
 use crate::intake::{CallIntake, InputKind};
@@ -63,6 +65,7 @@ pub(super) struct Input {
     pub(super) notes: Notes,
     pub(super) intake: CallIntake,
     rates: Rates,
+    pub(super) presence: Presence,
     pub(super) ready: VecDeque<RoomEvent>,
     is_over: bool,
 }
@@ -75,6 +78,7 @@ impl Input {
         voice: Arc<Voice>,
         notes: Notes,
         intake: CallIntake,
+        presence: Presence,
     ) -> Self {
         Self {
             room,
@@ -92,6 +96,7 @@ impl Input {
             notes,
             intake,
             rates: Rates::new(Instant::now()),
+            presence,
             ready: VecDeque::new(),
             is_over: false,
         }
@@ -109,6 +114,9 @@ impl Input {
     async fn next(&mut self) -> Option<RoomEvent> {
         loop {
             if let Some(event) = self.ready.pop_front() {
+                if let RoomEvent::User(change) = &event {
+                    self.change_user(change);
+                }
                 return Some(event);
             }
             if self.is_over {
@@ -137,6 +145,7 @@ impl Input {
                     let pressed = self.keypad.complete();
                     self.on_pressed(pressed);
                 }
+                () = sleep_until(self.presence.deadline()) => self.give_user_up(),
                 Some(arrived) = self.arriving.next(), if !self.arriving.is_empty() => {
                     self.on_arrived(arrived);
                 }
@@ -180,12 +189,16 @@ impl Input {
                 self.on_pressed(pressed);
             }
             E::LocalTrackSubscribed { .. } => self.voice.set_subscribed(),
+            E::ParticipantActive(participant) if may_be_user(&participant) => {
+                let change = self.presence.active(participant.identity().as_str());
+                self.on_user(change);
+            }
             E::TextStreamOpened {
                 reader,
                 topic,
                 participant_identity,
             } if topic == CHAT_TOPIC && self.link.is_user(&participant_identity) => {
-                self.await_text(reader.take());
+                self.await_text(reader.take(), participant_identity);
             }
             E::ByteStreamOpened {
                 reader,
@@ -224,30 +237,80 @@ impl Input {
     }
 
     fn link_if_free(&mut self, participant: &RemoteParticipant) {
-        if !self.link.is_free() || !may_be_user(participant) {
-            return;
+        if may_be_user(participant) {
+            let (now, identity) = (Instant::now(), participant.identity());
+            let change = self.presence.arrived(now, identity.as_str());
+            self.on_user(change);
         }
-        self.link.set_user(participant.identity());
-        self.microphones.clear();
-        let mut tracks: Vec<_> = participant.track_publications().into_values().collect();
-        // Their order is not known; a track that says it is a microphone is heard before one that does not.
-        tracks.sort_by_key(|track| track.source() == TrackSource::Microphone);
-        tracks.iter().for_each(|track| self.on_published(track));
-        let identity = Pii::new(participant.identity().to_string());
-        self.ready.push_back(RoomEvent::UserJoined(identity));
     }
 
     fn on_left(&mut self, participant: &RemoteParticipant) {
-        if !self.link.is_user(&participant.identity()) {
-            return;
+        let departure = Departure::new(participant.disconnect_reason(), participant.kind());
+        let (now, identity) = (Instant::now(), participant.identity());
+        let change = self.presence.left(now, identity.as_str(), departure);
+        self.on_user(change);
+    }
+
+    /// The user has not come back in time.
+    fn give_user_up(&mut self) {
+        let room = &self.room;
+        let next = || {
+            let others = room.remote_participants();
+            let next = others.values().find(|other| may_be_user(other));
+            next.map(|next| next.identity().to_string())
+        };
+        let changes = self.presence.give_up(Instant::now(), next);
+        self.on_user(changes);
+    }
+
+    fn on_user(&mut self, changes: impl IntoIterator<Item = UserChange>) {
+        self.ready.extend(changes.into_iter().map(RoomEvent::User));
+    }
+
+    /// Does the room's part of a change, right before the session gets it: the next user is linked once
+    /// the session has forgotten the one before, so a tool of theirs reaches no other front end. The log
+    /// never has an identity.
+    fn change_user(&mut self, change: &UserChange) {
+        match change {
+            UserChange::Joined(identity) => self.link_user(identity.expose()),
+            UserChange::Away => {
+                self.reset_user_input();
+                let seconds = self.presence.waits_for(Instant::now()).as_secs_f64();
+                tracing::info!(seconds, "the user is away, and the call waits for them");
+            }
+            UserChange::Returned(identity) => {
+                self.link_user(identity.expose());
+                tracing::info!("the user is back");
+            }
+            UserChange::Gone => {
+                self.link.next_user();
+                tracing::info!("the user did not come back; the next participant is the user");
+            }
+            UserChange::Left => self.reset_user_input(),
         }
+    }
+
+    fn link_user(&mut self, identity: &str) {
+        let identity = ParticipantIdentity::from(identity.to_owned());
+        self.link.set_user(identity.clone());
+        let participant = self.room.remote_participants().get(&identity).cloned();
+        let publications = participant.map(|participant| participant.track_publications());
+        let mut tracks: Vec<_> = publications.unwrap_or_default().into_values().collect();
+        // Their order is not known; a track that says it is a microphone is heard before one that does not.
+        tracks.sort_by_key(|track| track.source() == TrackSource::Microphone);
+        tracks.iter().for_each(|track| self.on_published(track));
+    }
+
+    /// Drops input under way and sets the switches of the front end, which is gone, to their defaults.
+    /// Keys are dropped for a returning caller, too: they begin a number that was cut off again.
+    fn reset_user_input(&mut self) {
         self.set_microphone(None);
+        self.microphones.clear();
+        self.is_listening = true;
+        self.voice.mute(false);
+        self.preconnect = PreConnect::default();
+        self.keypad = Keypad::default();
         self.link.clear();
-        let is_final = is_gone_for_good(participant.disconnect_reason());
-        self.ready.push_back(RoomEvent::UserLeft { is_final });
-        if !is_final {
-            self.link_anybody();
-        }
     }
 
     pub(super) fn set_microphone(&mut self, track: Option<&RemoteAudioTrack>) {

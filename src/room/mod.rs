@@ -12,6 +12,7 @@ mod microphones;
 mod output;
 mod playout;
 mod preconnect;
+mod presence;
 mod rates;
 mod remote;
 mod rpc;
@@ -21,18 +22,20 @@ mod silent;
 mod streams;
 mod text;
 mod transcripts;
+mod user;
 
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 
 pub use front_end::FrontEnd;
-pub use join::{JoinError, Joined, join};
+pub use join::{JoinError, Joined, Participation, join};
 pub use output::Voice;
 pub use playout::PlayoutClock;
-pub use rpc::RpcMethod;
+pub use rpc::{Caller, RpcCall, RpcMethod};
 pub use session_event::{AgentCard, Models, SessionEvent, Usage, UserState};
 pub use silent::SilentOutput;
+pub use user::UserChange;
 
 use crate::audio::AudioFrame;
 use crate::redact::Pii;
@@ -91,14 +94,8 @@ pub enum RoomEvent {
     Lag(Duration),
     /// The user typed something, or pressed keys of a telephone.
     Text(Pii<String>),
-    /// There is a user with this identity to talk to; again after [`RoomEvent::UserLeft`] that was
-    /// not final, and then it may be somebody else.
-    UserJoined(Pii<String>),
-    /// The user is gone.
-    UserLeft {
-        /// Whether for good; a lost connection may come back.
-        is_final: bool,
-    },
+    /// The user joined, is away, is back, or is another one.
+    User(UserChange),
     /// The room is gone, and nothing follows.
     Disconnected,
 }
@@ -125,4 +122,8 @@ pub trait RoomOutput: Send + Sync {
     /// Tells front ends what happened in the session. The room tells them of the agent's states and
     /// of the user's words by itself, from the methods above.
     fn session_event(&self, _event: SessionEvent) {}
+
+    /// The user does not come back: the next one is shown nothing of the session so far. See
+    /// [`UserChange`].
+    fn forget_user(&self) {}
 }

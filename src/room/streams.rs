@@ -25,10 +25,10 @@ const TEXT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Something that has arrived whole.
 pub(super) enum Arrived {
-    /// Typed to the agent.
-    Text(String),
+    /// Typed to the agent by this participant.
+    Text(ParticipantIdentity, String),
     /// A front end's request.
-    Request(SessionRequest),
+    Request(ParticipantIdentity, SessionRequest),
     /// What the user said before the agent heard them.
     Recorded(Recorded),
     /// That will not be heard.
@@ -38,7 +38,11 @@ pub(super) enum Arrived {
 /// Something on its way; nothing when it does not arrive, which is counted.
 pub(super) type Arriving = BoxFuture<'static, Option<Arrived>>;
 
-pub(super) fn read_text(reader: TextStreamReader, intake: CallIntake) -> Arriving {
+pub(super) fn read_text(
+    reader: TextStreamReader,
+    from: ParticipantIdentity,
+    intake: CallIntake,
+) -> Arriving {
     Box::pin(async move {
         let text = async {
             let bytes = read(reader, TEXT_BYTES_MAX, TEXT_WITHIN).await?;
@@ -47,11 +51,15 @@ pub(super) fn read_text(reader: TextStreamReader, intake: CallIntake) -> Arrivin
         let text = text.await.inspect_err(|why| {
             intake.refuse(InputKind::Text, why);
         });
-        text.ok().map(Arrived::Text)
+        text.ok().map(|text| Arrived::Text(from, text))
     })
 }
 
-pub(super) fn read_request(reader: ByteStreamReader, intake: CallIntake) -> Arriving {
+pub(super) fn read_request(
+    reader: ByteStreamReader,
+    from: ParticipantIdentity,
+    intake: CallIntake,
+) -> Arriving {
     Box::pin(async move {
         let request = async {
             let bytes = read(reader, REQUEST_BYTES_MAX, TEXT_WITHIN).await?;
@@ -60,7 +68,8 @@ pub(super) fn read_request(reader: ByteStreamReader, intake: CallIntake) -> Arri
         let request = request.await.inspect_err(|why| {
             intake.refuse(InputKind::Request, why);
         });
-        request.ok().flatten().map(Arrived::Request)
+        let request = request.ok().flatten()?;
+        Some(Arrived::Request(from, request))
     })
 }
 

@@ -26,6 +26,10 @@ pub struct Config {
     /// shorter; this one holds whatever a provider does.
     #[serde(rename = "stall_max_seconds", with = "units::seconds")]
     pub stall_max: Duration,
+    /// How long the call waits for a user who is gone and may come back, before it ends or another
+    /// participant becomes the user. Zero: not at all.
+    #[serde(rename = "return_within_seconds", with = "units::seconds")]
+    pub return_within: Duration,
 }
 
 impl Default for Config {
@@ -36,6 +40,7 @@ impl Default for Config {
             tool_rounds_max: 3,
             errors_max: 3,
             stall_max: Duration::from_secs(30),
+            return_within: Duration::from_secs(10),
         }
     }
 }
@@ -59,6 +64,9 @@ impl Config {
         if self.stall_max < Duration::from_secs(1) || self.stall_max > Duration::from_secs(300) {
             problems.push("session.stall_max_seconds: must be from 1 to 300".to_owned());
         }
+        if self.return_within > Duration::from_secs(600) {
+            problems.push("session.return_within_seconds: must be at most 600".to_owned());
+        }
         problems
     }
 }
@@ -76,6 +84,7 @@ mod tests {
             tool_rounds_max: 99,
             errors_max: 0,
             stall_max: Duration::ZERO,
+            return_within: Duration::from_secs(601),
         };
         assert_eq!(broken.problems().len(), 5);
     }

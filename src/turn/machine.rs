@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::absence::Presence;
 use super::agent_side::Agent;
 use super::away::Attention;
 use super::endpointing::Endpointing;
@@ -39,10 +40,12 @@ pub struct TurnMachine {
     pub(super) texts_wait_for_end: bool,
     /// When the last text was answered, until that answer is heard or over.
     pub(super) unheard_text_since: Option<SessionTime>,
-    pub(super) is_user_there: bool,
-    attention: Attention,
-    n_turns: u32,
-    n_requests: u32,
+    pub(super) presence: Presence,
+    /// Whether the agent is silent in the middle of what it says because the user is away.
+    pub(super) is_held: bool,
+    pub(super) attention: Attention,
+    pub(super) n_turns: u32,
+    pub(super) n_requests: u32,
     pub(super) outputs: Vec<TurnOutput>,
 }
 
@@ -63,7 +66,8 @@ impl TurnMachine {
             waiting_texts: WaitingTexts::default(),
             texts_wait_for_end: false,
             unheard_text_since: None,
-            is_user_there: false,
+            presence: Presence::Expected,
+            is_held: false,
             n_turns: 0,
             n_requests: 0,
             outputs: Vec::new(),
@@ -74,20 +78,16 @@ impl TurnMachine {
     /// which they are to be carried out.
     pub fn input(&mut self, now: SessionTime, input: TurnInput) -> Vec<TurnOutput> {
         match input {
-            TurnInput::UserJoined => {
-                self.is_user_there = true;
-                self.attention.notice_user();
-            }
-            TurnInput::UserLeft => self.on_user_left(now),
+            TurnInput::UserJoined => self.on_user_joined(),
+            TurnInput::UserAway => self.on_user_away(),
+            TurnInput::UserReturned => self.on_user_returned(),
+            TurnInput::UserGone => self.on_user_gone(),
             TurnInput::Speech(event) => self.on_speech(now, event),
             TurnInput::UtteranceFull => self.on_utterance_full(),
             TurnInput::Words(words) => self.on_words(words),
             TurnInput::Transcript { request, text } => self.on_transcript(now, request, text),
             TurnInput::TranscriptionFailed { request } => self.on_failure(now, request),
-            TurnInput::UserText(text) => {
-                self.attention.notice_user();
-                self.on_text(text);
-            }
+            TurnInput::UserText(text) => self.on_text(text),
             TurnInput::SpeechQueued(speech) => self.on_queued(speech),
             TurnInput::SpeechDropped(id) => self.queue.remove(id),
             TurnInput::StopAgent => self.on_stop(now),
@@ -96,20 +96,26 @@ impl TurnMachine {
             TurnInput::AgentFinished => self.on_agent_finished(now),
             TurnInput::Tick => {}
         }
-        self.answer_texts(now);
-        self.interrupt_by_voice(now);
-        self.resume_in_time(now);
-        self.ask_in_time(now);
-        self.cut_in(now);
-        self.end_turn(now);
-        self.speak_next();
-        let is_quiet = self.is_user_there && self.agent == Agent::Idle && !self.is_user_speaking();
+        if self.presence != Presence::Away {
+            self.answer_texts(now);
+            self.interrupt_by_voice(now);
+            self.resume_in_time(now);
+            self.ask_in_time(now);
+            self.cut_in(now);
+            self.end_turn(now);
+            self.speak_next();
+        }
+        let is_quiet =
+            self.is_user_there() && self.agent == Agent::Idle && !self.is_user_speaking();
         self.attention.update(now, is_quiet);
         std::mem::take(&mut self.outputs)
     }
 
     /// When the machine wants a [`TurnInput::Tick`] if nothing else happens before.
     pub fn deadline(&self) -> Option<SessionTime> {
+        if self.presence == Presence::Away {
+            return None;
+        }
         let deadlines = [
             self.voice_interrupts_at(),
             self.resumes_at(),
@@ -122,7 +128,7 @@ impl TurnMachine {
         deadlines.into_iter().flatten().min()
     }
 
-    /// Whether nobody has said anything for long; until the user does.
+    /// Whether the user is not there, or nothing has been said for long; until the user says something.
     pub fn is_user_away(&self) -> bool {
         self.attention.is_away()
     }
@@ -388,6 +394,7 @@ impl TurnMachine {
         let limits = &self.config.speculation;
         self.turn.as_ref().is_some_and(|turn| {
             limits.enabled
+                && self.presence != Presence::Away
                 && turn.n_pauses <= limits.per_turn_max
                 && turn.voiced <= limits.speech_max
         })

@@ -7,6 +7,7 @@
 //!
 //! **Invariant:** knows no rooms, providers or clocks.
 
+mod absence;
 mod agent_side;
 mod away;
 mod config;

@@ -42,10 +42,6 @@ impl WaitingTexts {
     pub(crate) fn is_empty(&self) -> bool {
         self.texts.is_empty()
     }
-
-    pub(crate) fn clear(&mut self) {
-        *self = Self::default();
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What the user types: a turn at once, or several texts as one.
 
+use super::absence::Presence;
 use super::agent_side::Agent;
 use super::machine::TurnMachine;
 use super::texts::TEXTS_APART;
@@ -7,6 +8,9 @@ use super::{Commit, SessionTime, Timeline, TurnId, TurnOutput, TurnSource};
 
 impl TurnMachine {
     pub(super) fn on_text(&mut self, text: String) {
+        if self.presence != Presence::Away {
+            self.attention.notice_user();
+        }
         let n_dropped = self.waiting_texts.push(text);
         if n_dropped > 0 {
             self.outputs.push(TurnOutput::DropTexts(n_dropped));
@@ -14,9 +18,11 @@ impl TurnMachine {
         self.texts_wait_for_end = self.is_uninterruptible();
     }
 
-    /// When the texts that wait are answered; `None` before the agent may be stopped for them.
+    /// When the texts that wait are answered; `None` before the agent may be stopped for them. A text
+    /// that the user sent before they were lost waits for them.
     pub(super) fn texts_answered_at(&self) -> Option<SessionTime> {
-        if self.waiting_texts.is_empty() || self.is_uninterruptible() {
+        let is_away = self.presence == Presence::Away;
+        if is_away || self.waiting_texts.is_empty() || self.is_uninterruptible() {
             return None;
         }
         if self.texts_wait_for_end && self.agent != Agent::Idle {

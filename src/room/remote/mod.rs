@@ -16,6 +16,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use livekit::prelude::ParticipantIdentity;
 use livekit::{Room, SendByteOptions};
 use livekit_protocol::agent::agent_session_event as pb_event;
 use livekit_protocol::agent::agent_session_message::Message;
@@ -30,7 +31,7 @@ use tokio::sync::mpsc;
 use self::encode::{Clocks, agent_state, set_time, usage, user_state};
 use self::history::History;
 use self::runs::{RunLimit, RunPermit, Runs};
-use super::link::Link;
+use super::link::{Link, UserNumber};
 use super::{AgentCard, AgentState, SessionEvent, Usage, UserState};
 
 /// Source: livekit-agents 1.8.9, `TOPIC_SESSION_MESSAGES`.
@@ -43,9 +44,11 @@ const NOTES_MAX: usize = 256;
 pub(super) enum Note {
     /// What happened, and when.
     Event(SystemTime, SessionEvent),
-    Request(SessionRequest),
-    /// The user's front end wants to see the turn of a text.
+    /// A request of this participant.
+    Request(ParticipantIdentity, SessionRequest),
+    /// The front end of this participant wants to see the turn of a text.
     Run {
+        from: ParticipantIdentity,
         request_id: String,
         text: String,
         /// Or why it will not be answered.
@@ -53,27 +56,30 @@ pub(super) enum Note {
     },
 }
 
+/// A note, and the user whom it concerns.
+pub(super) type NumberedNote = (UserNumber, Note);
+
 /// Where notes are left.
 #[derive(Clone)]
 pub(super) struct Notes {
-    notes: mpsc::Sender<Note>,
+    notes: mpsc::Sender<NumberedNote>,
     runs: RunLimit,
 }
 
 impl Notes {
-    pub(super) fn new() -> (Self, mpsc::Receiver<Note>) {
+    pub(super) fn new() -> (Self, mpsc::Receiver<NumberedNote>) {
         let (notes, notes_out) = mpsc::channel(NOTES_MAX);
         let runs = RunLimit::default();
         (Self { notes, runs }, notes_out)
     }
 
-    pub(super) fn event(&self, event: SessionEvent) {
-        self.leave(Note::Event(SystemTime::now(), event));
+    pub(super) fn event(&self, user: UserNumber, event: SessionEvent) {
+        self.leave(user, Note::Event(SystemTime::now(), event));
     }
 
     /// Returns whether the room takes it.
-    pub(super) fn leave(&self, note: Note) -> bool {
-        let is_left = self.notes.try_send(note).is_ok();
+    pub(super) fn leave(&self, user: UserNumber, note: Note) -> bool {
+        let is_left = self.notes.try_send((user, note)).is_ok();
         if !is_left {
             tracing::debug!("a session event was dropped: the room takes none");
         }
@@ -81,15 +87,22 @@ impl Notes {
     }
 
     /// A front end gives a text to the agent. Returns whether the agent is to answer it.
-    pub(super) fn begin_run(&self, request_id: String, text: &str) -> bool {
+    pub(super) fn begin_run(
+        &self,
+        user: UserNumber,
+        from: ParticipantIdentity,
+        request_id: String,
+        text: &str,
+    ) -> bool {
         let admitted = self.runs.admit(text);
         let is_admitted = admitted.is_ok();
         let run = Note::Run {
+            from,
             request_id,
             text: text.to_owned(),
             admitted,
         };
-        self.leave(run) && is_admitted
+        self.leave(user, run) && is_admitted
     }
 }
 
@@ -111,30 +124,42 @@ pub(super) async fn serve(
     room: &Room,
     link: Arc<Link>,
     card: AgentCard,
-    mut notes: mpsc::Receiver<Note>,
+    mut notes: mpsc::Receiver<NumberedNote>,
 ) {
     let participant = room.local_participant();
     let mut remote = RemoteSession::new(card, SystemTime::now());
     let mut has_failed = false;
-    while let Some(note) = notes.recv().await {
+    while let Some((number, note)) = notes.recv().await {
+        if !remote.belongs_to(number) {
+            continue;
+        }
+        let mut asked_by = None;
         let messages = match note {
             Note::Event(at, event) => remote.on_event(at, event),
-            Note::Request(request) => {
+            Note::Request(from, request) => {
+                asked_by = Some(from);
                 if matches!(request.request, Some(Request::GetRtcStats(_))) {
                     remote.rtc_stats = rtc_stats::read(room).await;
                 }
                 vec![remote.on_request(SystemTime::now(), request)]
             }
             Note::Run {
+                from,
                 request_id,
                 text,
                 admitted,
             } => {
+                asked_by = Some(from);
                 let answer = remote.on_run(SystemTime::now(), request_id, &text, admitted);
                 answer.into_iter().collect()
             }
         };
-        let Some(user) = link.get().user else {
+        let linked = link.get();
+        // The user may have changed since the note was left.
+        let is_theirs = |user: &ParticipantIdentity| {
+            linked.number == number && asked_by.as_ref().is_none_or(|from| from == user)
+        };
+        let Some(user) = linked.user.as_ref().filter(|user| is_theirs(user)) else {
             continue;
         };
         for message in messages {
@@ -152,6 +177,8 @@ pub(super) async fn serve(
 
 /// What a front end can know of the session. Plain code: time is handed in.
 struct RemoteSession {
+    /// Whom all of it concerns.
+    user: UserNumber,
     card: AgentCard,
     started: SystemTime,
     agent_state: AgentState,
@@ -166,6 +193,7 @@ struct RemoteSession {
 impl RemoteSession {
     fn new(card: AgentCard, started: SystemTime) -> Self {
         Self {
+            user: UserNumber::default(),
             card,
             started,
             agent_state: AgentState::Initializing,
@@ -175,6 +203,20 @@ impl RemoteSession {
             history: History::default(),
             runs: Runs::default(),
         }
+    }
+
+    /// Whether a note that concerns this user is taken. With the first of a new user nothing is left of
+    /// the one before.
+    fn belongs_to(&mut self, user: UserNumber) -> bool {
+        if self.user < user {
+            let card = std::mem::take(&mut self.card);
+            *self = Self {
+                user,
+                agent_state: self.agent_state,
+                ..Self::new(card, self.started)
+            };
+        }
+        self.user == user
     }
 
     /// Takes note of what happened and returns what is to be told.
@@ -280,7 +322,7 @@ impl RemoteSession {
             }),
             Request::GetAgentInfo(_) => Response::GetAgentInfo(pb::GetAgentInfoResponse {
                 id: self.card.id.clone(),
-                instructions: Some(self.card.instructions.clone()),
+                instructions: self.card.instructions.clone(),
                 tools: self.card.tools.clone(),
                 chat_ctx: self.history.items(),
             }),

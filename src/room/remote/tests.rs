@@ -37,7 +37,7 @@ impl std::ops::DerefMut for Remote {
 fn remote() -> Remote {
     let card = AgentCard {
         id: "front-desk".to_owned(),
-        instructions: "be kind".to_owned(),
+        instructions: Some("be kind".to_owned()),
         tools: vec!["look".to_owned()],
         ..AgentCard::default()
     };
@@ -95,6 +95,32 @@ fn agent(text: &str) -> ChatItem {
 
 fn state(remote: &mut Remote, state: AgentState) -> Vec<AgentSessionMessage> {
     remote.on_event(now(), SessionEvent::AgentStateChanged(state))
+}
+
+#[test]
+fn of_one_user_nothing_is_left_for_the_next() {
+    let link = super::super::link::Link::default();
+    let first = link.number();
+    link.next_user();
+    let next = link.number();
+    let mut remote = remote();
+    assert!(remote.belongs_to(first));
+    state(&mut remote, AgentState::Speaking);
+    remote.on_event(now(), SessionEvent::UserStateChanged(UserState::Away));
+    add(&mut remote, user("my PIN is 4711"));
+    assert!(run(&mut remote, "run", "my PIN is 4711").is_none());
+
+    assert!(remote.belongs_to(next));
+    assert!(!remote.belongs_to(first), "a note that comes late");
+    let Response::GetChatHistory(history) =
+        asked(&mut remote, Request::GetChatHistory(ask::GetChatHistory {}))
+    else {
+        panic!("another answer")
+    };
+    assert!(history.items.is_empty());
+    add(&mut remote, user("my PIN is 4711"));
+    let told = state(&mut remote, AgentState::Listening);
+    assert_eq!(told.len(), 1, "the run of the first is answered");
 }
 
 #[test]
@@ -207,26 +233,28 @@ fn a_run_gives_its_permit_back_when_it_is_over_or_too_old() {
 #[test]
 fn a_run_that_is_refused_is_not_for_the_session() {
     let (notes, mut left) = Notes::new();
+    let user = UserNumber::default();
+    let begin = |text: &str| {
+        let from = ParticipantIdentity::from("user".to_owned());
+        notes.begin_run(user, from, "r".to_owned(), text)
+    };
     let long = "x".repeat(8 * 1024 + 1);
-    assert!(!notes.begin_run("r".to_owned(), " "));
-    assert!(!notes.begin_run("r".to_owned(), &long));
+    assert!(!begin(" "));
+    assert!(!begin(&long));
     for _ in 0..8 {
-        assert!(notes.begin_run("r".to_owned(), "hi"));
+        assert!(begin("hi"));
     }
-    assert!(!notes.begin_run("r".to_owned(), "hi"));
+    assert!(!begin("hi"));
     let mut n_refused = 0;
-    while let Ok(Note::Run { admitted, .. }) = left.try_recv() {
+    while let Ok((_, Note::Run { admitted, .. })) = left.try_recv() {
         n_refused += usize::from(admitted.is_err());
     }
     assert_eq!(n_refused, 3, "each is answered");
     // The permits of what was taken from the queue are back.
     for _ in 0..NOTES_MAX {
-        notes.event(SessionEvent::AgentStateChanged(AgentState::Listening));
+        notes.event(user, SessionEvent::AgentStateChanged(AgentState::Listening));
     }
-    assert!(
-        !notes.begin_run("r".to_owned(), "hi"),
-        "its answer could not be told"
-    );
+    assert!(!begin("hi"), "its answer could not be told");
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub(super) struct Player {
     output: Arc<dyn AudioOutput>,
     waiting: VecDeque<i16>,
     playing: Option<BoxFuture<'static, ()>>,
+    is_held: bool,
 }
 
 impl Player {
@@ -30,6 +31,7 @@ impl Player {
             output,
             waiting: VecDeque::new(),
             playing: None,
+            is_held: false,
         }
     }
 
@@ -42,6 +44,11 @@ impl Player {
     /// Whether the voice of `[tts]` may go on.
     pub(super) fn has_room(&self) -> bool {
         self.waiting.len() < VOICE_AHEAD_SAMPLES
+    }
+
+    /// Plays nothing more for now, or goes on. Up to 200 ms that the output has already are played.
+    pub(super) fn hold(&mut self, is_held: bool) {
+        self.is_held = is_held;
     }
 
     /// Drops all that was not heard.
@@ -57,6 +64,7 @@ impl Player {
     pub(super) async fn play(&mut self) -> std::convert::Infallible {
         loop {
             match &mut self.playing {
+                _ if self.is_held => std::future::pending().await,
                 Some(playing) => {
                     playing.await;
                     self.playing = None;

@@ -68,6 +68,8 @@ impl Speech {
 /// See the module.
 pub(super) struct OpenTurn {
     pub(super) id: TurnId,
+    /// The user it was begun by or for, also if another one is there when it ends.
+    user: Option<Pii<String>>,
     pub(super) source: TurnSource,
     pub(super) segment: SegmentId,
     /// The item of what the user said, until its words are known.
@@ -103,9 +105,15 @@ pub(super) struct OpenTurn {
 }
 
 impl OpenTurn {
-    pub(super) fn new(id: TurnId, source: TurnSource, segment: SegmentId) -> Self {
+    pub(super) fn new(
+        id: TurnId,
+        user: Option<Pii<String>>,
+        source: TurnSource,
+        segment: SegmentId,
+    ) -> Self {
         Self {
             id,
+            user,
             source,
             segment,
             user_item: None,
@@ -194,16 +202,11 @@ impl OpenTurn {
     }
 
     /// The record of the exchange.
-    pub(super) fn record(
-        self,
-        user: Option<Pii<String>>,
-        outcome: ReplyOutcome,
-        position: Duration,
-    ) -> Turn {
+    pub(super) fn record(self, outcome: ReplyOutcome, position: Duration) -> Turn {
         let heard = self.heard_text(position);
         Turn {
             id: self.id,
-            user,
+            user: self.user,
             source: self.source,
             transcript: Pii::new(self.transcript),
             reply: Pii::new(join(self.speeches.iter().map(|it| it.text.as_str()))),

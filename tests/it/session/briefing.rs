@@ -24,13 +24,6 @@ impl Call {
         let requests = self.llm.requests.lock().unwrap();
         requests.last().unwrap().instructions.clone()
     }
-
-    /// Somebody joins, and the session has seen it.
-    async fn joins(&self, identity: &str) {
-        let identity = Pii::new(identity.to_owned());
-        self.user.send(RoomEvent::UserJoined(identity)).await;
-        self.user.be_silent(ms(10)).await;
-    }
 }
 
 fn generated(briefings: mpsc::Receiver<Briefing>) -> Setup {
@@ -48,7 +41,7 @@ fn started(turn: &Turn) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_known_is_told_to_the_model_until_somebody_else_is_there() {
+async fn what_is_known_is_told_to_the_model_until_another_user_is_there() {
     let (briefings_in, briefings) = mpsc::channel(4);
     let setup = Setup {
         briefings: Some(briefings),
@@ -68,22 +61,17 @@ async fn what_is_known_is_told_to_the_model_until_somebody_else_is_there() {
         "{told}"
     );
 
-    call.user
-        .send(RoomEvent::UserLeft { is_final: false })
-        .await;
-    call.joins("user").await;
-    briefings_in.send(note("John")).await.unwrap();
+    call.changes(UserChange::Away).await;
+    let user = Pii::new("user".to_owned());
+    call.changes(UserChange::Returned(user)).await;
     call.say("three", ms(3000)).await;
     call.turn().await;
     assert!(call.last_instructions().contains("name: John"));
     assert_eq!(call.last_context().len(), 5, "the same user goes on");
 
-    call.user
-        .send(RoomEvent::UserLeft { is_final: false })
-        .await;
-    call.joins("somebody else").await;
+    call.is_followed_by("another").await;
     call.say("four", ms(3000)).await;
-    assert_eq!(call.turn().await.user.unwrap().expose(), "somebody else");
+    assert_eq!(call.turn().await.user.unwrap().expose(), "another");
     assert_eq!(call.last_instructions(), "Be kind.");
     assert_eq!(call.last_context(), ["user: four"]);
     call.hang_up().await;

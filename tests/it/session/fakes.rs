@@ -23,7 +23,7 @@ use voxpool::pool::{CallSpec, ConnectionPool, Endpoint, EndpointConfig};
 use voxpool::redact::Pii;
 use voxpool::room::{
     AgentState, AudioOutput, PlayoutClock, RoomEvent, RoomOutput, SegmentId, SessionEvent,
-    UserState,
+    UserChange, UserState,
 };
 use voxpool::session::{SpeculationEnd, TurnObserver};
 use voxpool::stt::Stt;
@@ -359,6 +359,10 @@ impl RoomOutput for FakeRoom {
             _ => {}
         }
     }
+
+    fn forget_user(&self) {
+        self.add("forgotten".to_owned());
+    }
 }
 
 /// What became of work that was begun at pauses, in order.
@@ -425,7 +429,8 @@ impl FakeUser {
     pub(super) async fn joins(vocabulary: Vocabulary, room: mpsc::Sender<RoomEvent>) -> Self {
         let user = Self { vocabulary, room };
         let identity = Pii::new("user".to_owned());
-        user.send(RoomEvent::UserJoined(identity)).await;
+        user.send(RoomEvent::User(UserChange::Joined(identity)))
+            .await;
         user
     }
 

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use voxpool::error::ErrorKind;
 use voxpool::pool::{self, BreakerConfig, ConnectionPool, EndpointConfig};
 use voxpool::redact::Pii;
-use voxpool::room::RoomEvent;
+use voxpool::room::{RoomEvent, UserChange};
 use voxpool::session::realtime::{Config, Fallback, RealtimeModel, RealtimeSession};
 use voxpool::session::{Agent, Greeting, Links, SessionEnd, Settings};
 use voxpool::tools::ToolSet;
@@ -97,7 +97,7 @@ impl Call {
     async fn joins(&self) {
         let identity = Pii::new("caller".to_owned());
         self.user
-            .send(RoomEvent::UserJoined(identity))
+            .send(RoomEvent::User(UserChange::Joined(identity)))
             .await
             .unwrap();
     }
@@ -122,7 +122,7 @@ impl Call {
     }
 
     async fn leaves(self) -> SessionEnd {
-        let left = RoomEvent::UserLeft { is_final: true };
+        let left = RoomEvent::User(UserChange::Left);
         self.user.send(left).await.unwrap();
         within("the session ends", self.end).await.unwrap()
     }
@@ -214,6 +214,79 @@ async fn an_old_connection_is_replaced_and_the_new_one_knows_the_conversation() 
     ];
     let expected = expected.map(|(role, text)| (role.to_owned(), text.to_owned()));
     assert_eq!(asked, expected);
+    call.leaves().await;
+}
+
+impl Call {
+    async fn changes(&self, change: UserChange) {
+        self.user.send(RoomEvent::User(change)).await.unwrap();
+    }
+
+    /// The user does not come back, and this is the next.
+    async fn is_followed_by(&self, identity: &str) {
+        self.changes(UserChange::Away).await;
+        self.changes(UserChange::Gone).await;
+        let identity = Pii::new(identity.to_owned());
+        self.changes(UserChange::Joined(identity)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_next_user_is_greeted_and_the_model_knows_nothing_of_the_first() {
+    let server = Aimock::with(FIXTURES).await.unwrap();
+    let mut call = Call::start(&server.base_url, Config::default());
+    call.joins().await;
+    call.recorded().await;
+    call.types("my PIN is 4711, hello").await;
+    let turn = call.recorded().await;
+    assert_eq!(turn.user.unwrap().expose(), "caller");
+    call.is_followed_by("another").await;
+    let greeting = call.recorded().await;
+    assert_eq!(greeting.heard.expose(), "Welcome.");
+    assert_eq!(greeting.user.unwrap().expose(), "another");
+    call.types("hello").await;
+    let turn = call.recorded().await;
+    assert_eq!(turn.user.unwrap().expose(), "another");
+    let asked = last_request(&server).await;
+    assert!(
+        !asked.iter().any(|(_, text)| text.contains("4711")),
+        "{asked:?}"
+    );
+    call.shows("forgotten").await;
+    call.leaves().await;
+}
+
+#[tokio::test]
+async fn sound_that_waits_for_a_connection_is_not_sent_as_the_next_users() {
+    use futures::StreamExt;
+    use tokio_tungstenite::tungstenite::Message;
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}", listener.local_addr().unwrap());
+    let call = Call::start(&base_url, Config::default());
+    call.joins().await;
+    // The first connection never opens, and what is said waits.
+    let first = within("a connection", listener.accept()).await.unwrap();
+    let loud = voxpool::audio::AudioFrame {
+        samples: vec![9000; 16_000],
+        sample_rate_hz: 16_000,
+    };
+    call.user.send(RoomEvent::Frame(loud)).await.unwrap();
+    call.is_followed_by("another").await;
+    let (second, _) = within("another connection", listener.accept())
+        .await
+        .unwrap();
+    let mut socket = tokio_tungstenite::accept_async(second).await.unwrap();
+    call.types("that is all").await;
+    let mut told = String::new();
+    while !told.contains("that is all") {
+        let message = within("the service is told", socket.next()).await;
+        if let Message::Text(text) = message.unwrap().unwrap() {
+            told.push_str(&text);
+        }
+    }
+    assert!(!told.contains("input_audio_buffer.append"), "{told}");
+    drop(first);
     call.leaves().await;
 }
 

@@ -21,11 +21,6 @@ impl Dialogue {
             .collect()
     }
 
-    /// Another user is there: what was said is not theirs to know.
-    pub(in super::super) fn forget(&mut self) {
-        self.history.clear();
-    }
-
     /// Adds to it; the oldest goes when it is too long.
     pub(super) fn remember(&mut self, item: ChatItem) {
         self.history.push(Entry {

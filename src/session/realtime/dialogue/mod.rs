@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use self::history::Entry;
 pub(super) use self::ours::{Recorded, Voiced};
+use self::presence::Presence;
 use self::speeches::Speeches;
 use super::protocol::ClientEvent;
 use super::turn::{GRAIN, OpenTurn};
@@ -118,7 +119,7 @@ pub(super) struct Dialogue {
     connected: Option<(SessionTime, Duration)>,
     /// What programs want to be said.
     speeches: Speeches,
-    is_user_there: bool,
+    presence: Presence,
     /// Whether words about a failure are being made.
     is_apology_due: bool,
     /// Whether the user is being told that it is over.
@@ -136,7 +137,8 @@ pub(super) struct Dialogue {
     n_segments: u32,
     n_errors: u32,
     usage: Usage,
-    pub(super) user: Option<Pii<String>>,
+    /// The identity of the user, there or away.
+    user: Option<Pii<String>>,
     actions: Vec<Action>,
 }
 
@@ -158,7 +160,7 @@ impl Dialogue {
             attention: Attention::new(limits.away_after),
             connected: None,
             speeches: Speeches::default(),
-            is_user_there: false,
+            presence: Presence::Expected,
             is_apology_due: false,
             is_ending: false,
             is_known_lost: false,
@@ -289,7 +291,8 @@ impl Dialogue {
 
     fn begin(&mut self, id: TurnId, source: TurnSource) -> &mut OpenTurn {
         let segment = self.new_segment();
-        self.turn.insert(OpenTurn::new(id, source, segment))
+        let user = self.user.clone();
+        self.turn.insert(OpenTurn::new(id, user, source, segment))
     }
 
     fn begin_next(&mut self, source: TurnSource) -> &mut OpenTurn {
@@ -330,7 +333,7 @@ impl Dialogue {
         }
         self.act(Action::Tell(SessionEvent::SessionUsageUpdated(self.usage)));
         let awaited = turn.user_item.take();
-        let record = Box::new(turn.record(self.user.clone(), outcome, at.position));
+        let record = Box::new(turn.record(outcome, at.position));
         if let Some((_, earlier)) = self.unrecorded.take() {
             self.act(Action::Record(earlier));
         }

@@ -1,6 +1,7 @@
 //! What the user types in place of speaking.
 
 use super::super::protocol::ClientEvent;
+use super::presence::Presence;
 use super::{Action, Dialogue, Moment};
 use crate::chat::ChatItem;
 use crate::room::SessionEvent;
@@ -16,9 +17,11 @@ impl Dialogue {
         self.take_typed(at);
     }
 
-    /// Answers what was typed, as one turn, unless it has to wait.
+    /// Answers what was typed, as one turn, unless it has to wait. A text that the user sent before they
+    /// were lost waits for them.
     pub(super) fn take_typed(&mut self, at: Moment) {
-        if self.is_deaf() || self.is_answering_text(at) {
+        let is_away = self.presence == Presence::Away;
+        if is_away || self.is_deaf() || self.is_answering_text(at) {
             return;
         }
         let Some(text) = self.typed.take() else {

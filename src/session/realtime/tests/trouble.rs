@@ -259,8 +259,8 @@ fn a_user_who_is_silent_for_long_is_away_until_something_is_said_or_typed() {
         script.told_user_states()
     };
     assert!(states(&mut script, 60).is_empty(), "nobody is there");
-    script.dialogue.user = Some(Pii::new("user".to_owned()));
-    script.dialogue.is_here();
+    let user = Pii::new("user".to_owned());
+    script.dialogue.user_joined(user);
     assert!(states(&mut script, 1).is_empty());
     assert!(states(&mut script, 14).is_empty());
     assert_eq!(states(&mut script, 1), ["away"]);
