@@ -214,65 +214,6 @@ const saidBeforehand = () =>
     return { lines, mimeTypes };
   }})()`;
 
-/**
- * LiveKit's own client, which joins by this pass (or a new one), types the text if there is one, and asks for the
- * history. It stays in the room: the page is about to be loaded anew.
- */
-const joinAndAsk = (pass, text) =>
-  `(${async (pass, text, question) => {
-    const { ParticipantKind, Room } = await import("/playground/livekit-client.js");
-    if (!pass) {
-      const answer = await fetch("/playground/token", {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify({ identity: "reloads-0001" }),
-      });
-      pass = await answer.json();
-    }
-    const room = (globalThis.room = new Room());
-    const lines = [];
-    const messages = [];
-    const until = async (what, is) => {
-      const deadline = Date.now() + 25_000;
-      while (!is()) {
-        if (Date.now() > deadline) throw new Error(`not seen: ${what}; lines: ${lines}`);
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
-    };
-    room.registerTextStreamHandler("lk.transcription", async (reader) => lines.push(await reader.readAll()));
-    room.registerByteStreamHandler("lk.agent.session", async (reader) => {
-      const chunks = await reader.readAll();
-      messages.push(chunks.flatMap((chunk) => [...chunk]));
-    });
-    await room.connect(pass.url, pass.token);
-    const agent = () => [...room.remoteParticipants.values()].find((one) => one.kind === ParticipantKind.AGENT);
-    await until("the agent", () => agent()?.attributes["lk.agent.state"] === "listening");
-    if (text) {
-      await room.localParticipant.sendText(text, { topic: "lk.chat" });
-      await until("the answer", () => lines.some((line) => /nice to meet you/i.test(line)));
-    }
-    const isAnswer = ([tag]) => tag >> 3 === 5;
-    const options = { topic: "lk.agent.session", destinationIdentities: [agent().identity] };
-    const writer = await room.localParticipant.streamBytes(options);
-    await writer.write(new Uint8Array(question));
-    await writer.close();
-    await until("the history", () => messages.some(isAnswer));
-    return { pass, agent: agent().identity, history: messages.find(isAnswer) };
-  }})(${JSON.stringify(pass)}, ${JSON.stringify(text)}, ${JSON.stringify(asked[1])})`;
-
-/** A page that is loaded anew: its user is the same one, and the call goes on. */
-async function reload(page) {
-  const before = await page.evaluate(joinAndAsk(null, "my name is john"));
-  await page.reload();
-  const after = await page.evaluate(joinAndAsk(before.pass, null));
-  assert.equal(after.agent, before.agent, "the same agent, in the same call");
-  const { message } = AgentSession.AgentSessionMessage.fromBinary(Uint8Array.from(after.history));
-  const items = message.value.response.value.items.map(({ item }) => item.value);
-  const said = items.flatMap(({ content }) => content.map(({ payload }) => payload.value));
-  assert.ok(said.includes("my name is john"), `what was said is known: ${said}`);
-  await page.evaluate(() => globalThis.room.disconnect());
-}
-
 function judgeContract(seen) {
   const [voice] = seen.voice;
   assert.deepEqual([voice.name, voice.source], ["roomio_audio", "microphone"]);
@@ -498,7 +439,6 @@ async function talk(page, trouble) {
   assert.deepEqual(before.mimeTypes, ["audio/webm;codecs=opus"], `as MediaRecorder records: ${trouble}`);
   assert.equal(before.lines[0], SPOKEN, "what was said before the agent came is heard");
   assert.deepEqual(trouble, []);
-  await reload(page);
   console.log(JSON.stringify({ heard, bars, states }));
 }
 
