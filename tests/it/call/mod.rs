@@ -9,6 +9,7 @@ mod interim;
 mod memory;
 mod official;
 mod official_app;
+mod official_data;
 mod official_session;
 mod official_words;
 mod realtime;
