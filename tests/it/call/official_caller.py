@@ -123,7 +123,7 @@ async def send_recording(room: rtc.Room, track: str, path: str) -> None:
 async def flood(room: rtc.Room, n_streams: int) -> None:
     """Opens streams and ends none: a writer that is forgotten would end its stream."""
     attributes = {"a": 8_000 * "x"}
-    for n in range(n_streams):
+    for n in range(len(writers), len(writers) + n_streams):
         own = room.local_participant
         if n % 2:
             writer = await own.stream_text(topic="lk.chat", attributes=attributes)

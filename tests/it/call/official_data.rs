@@ -28,7 +28,9 @@ async fn services() -> offline_openai::ServerHandle {
 
 async fn does(caller: &mut OfficialCaller, command: &str) {
     caller.command(command).await;
-    caller.until(command, |event| event["event"] == "done").await;
+    caller
+        .until(command, |event| event["event"] == "done")
+        .await;
 }
 
 /// The worker's count of refused input of this kind.
@@ -36,7 +38,10 @@ async fn refused(worker: &Started, kind: &str) -> u64 {
     let (_, page) = worker.get("/metrics").await;
     let name = format!("voice_agent_refused_input_total{{kind=\"{kind}\"}} ");
     let count = page.lines().find_map(|line| line.strip_prefix(&name));
-    count.unwrap_or_else(|| panic!("{name} not in {page}")).parse().unwrap()
+    count
+        .unwrap_or_else(|| panic!("{name} not in {page}"))
+        .parse()
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,22 +51,21 @@ async fn streams_that_are_opened_and_never_ended_cost_little_and_the_user_is_sti
     let mut user = OfficialCaller::start(&server.url(), "flood");
     user.hears().await;
     let mut mallory = OfficialCaller::start_as(&server.url(), "flood", "mallory", &[]);
-    mallory.until("she is there", |event| event["event"] == "joined").await;
+    mallory
+        .until("she is there", |event| event["event"] == "joined")
+        .await;
     let before = worker.resident_bytes();
 
-    // 48 MB of headers: kept, they would stay for as long as Mallory does.
-    does(&mut mallory, "flood 6000").await;
+    // 6,000 headers, 48 MB: kept, they would stay for as long as Mallory does.
+    for _ in 0..30 {
+        does(&mut mallory, "flood 200").await;
+    }
     user.command("type my name is John").await;
     user.reads(true, "Nice to meet you, John").await;
     let grown = worker.resident_bytes().saturating_sub(before);
     assert!(grown < 24 << 20, "{grown} bytes more");
     assert!(refused(&worker, "data_bytes").await > 1_000);
     assert!(refused(&worker, "data_stream").await > 100);
-
-    // The user's own streams make room for each other.
-    does(&mut user, "flood 100").await;
-    user.command("type my name is Anna").await;
-    user.reads(true, "Nice to meet you, Anna").await;
     mallory.hang_up().await;
     user.hang_up().await;
     worker.signal("TERM");
@@ -75,14 +79,21 @@ async fn no_other_participant_goes_on_with_what_the_user_types() {
     let mut user = OfficialCaller::start(&server.url(), "forged");
     user.hears().await;
     let mut mallory = OfficialCaller::start_as(&server.url(), "forged", "mallory", &[]);
-    mallory.until("she is there", |event| event["event"] == "joined").await;
+    mallory
+        .until("she is there", |event| event["event"] == "joined")
+        .await;
 
     does(&mut user, "open typed").await;
-    does(&mut user, "write typed my name is ").await;
-    for command in ["open typed", "write typed nobody", "write typed Mallory", "end typed"] {
+    does(&mut user, "write typed my name is").await;
+    for command in [
+        "open typed",
+        "write typed  nobody",
+        "write typed  Mallory",
+        "end typed",
+    ] {
         does(&mut mallory, command).await;
     }
-    does(&mut user, "write typed John").await;
+    does(&mut user, "write typed  John").await;
     does(&mut user, "end typed").await;
     user.reads(true, "Nice to meet you, John").await;
     assert_eq!(refused(&worker, "data_stream").await, 4);

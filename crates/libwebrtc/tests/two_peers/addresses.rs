@@ -75,16 +75,17 @@ async fn candidates() -> (Vec<String>, usize) {
 #[test]
 fn a_host_with_many_addresses_opens_few_sockets_and_the_best_ones() {
     let namespace = Namespace::new();
-    for link in ["dummy0", "eth7"] {
-        namespace.ip(&["link", "add", link, "type", "dummy"]);
+    for (link, peer) in [("lan0", "far0"), ("eth7", "far7")] {
+        namespace.ip(&["link", "add", link, "type", "veth", "peer", "name", peer]);
         namespace.ip(&["link", "set", link, "up"]);
+        namespace.ip(&["link", "set", peer, "up"]);
     }
     for n in 1..=200 {
-        namespace.ip(&["addr", "add", &format!("10.9.0.{n}/24"), "dev", "dummy0"]);
+        namespace.ip(&["addr", "add", &format!("10.9.0.{n}/24"), "dev", "lan0"]);
     }
     for n in 1..=20 {
         let address = format!("2001:db8:9::{n:x}/64");
-        namespace.ip(&["addr", "add", &address, "dev", "dummy0", "nodad"]);
+        namespace.ip(&["addr", "add", &address, "dev", "lan0", "nodad"]);
     }
     namespace.ip(&["addr", "add", "192.168.7.2/24", "dev", "eth7"]);
     namespace.ip(&["addr", "add", "2001:db8:7::2/64", "dev", "eth7", "nodad"]);
