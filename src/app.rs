@@ -23,6 +23,7 @@ use crate::memory::{self, Batcher, Memories};
 use crate::overview::Overview;
 use crate::playground::Playground;
 use crate::pool::ConnectionPool;
+use crate::room;
 use crate::session::{Agent, GreetingCache, MadeWith, Settings};
 use crate::stages::{self, Stages};
 use crate::telemetry::{
@@ -54,6 +55,7 @@ pub async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
 async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
     install_crypto();
     warn_without_key(&config);
+    room::read_only_own_topics();
     let is_drained = !config.worker.drain_timeout.is_zero();
     let stops = signals(is_drained).context("signals cannot be listened to")?;
     let (jobs, overview) = agent(&config)?;

@@ -40,7 +40,7 @@ use crate::redact::Pii;
 /// The topic of text that is typed to the agent.
 ///
 /// Source: livekit-agents 1.8.9, `TOPIC_CHAT`.
-const CHAT_TOPIC: &str = "lk.chat";
+pub(super) const CHAT_TOPIC: &str = "lk.chat";
 
 /// Frames of 10 ms that may wait: half a second, far longer than the session's loop ever takes.
 const FRAMES_MAX: usize = 50;

@@ -57,6 +57,21 @@ pub trait AudioOutput: Send + Sync {
     fn queued(&self) -> Duration;
 }
 
+/// The topics of data streams that the room or LiveKit's client reads.
+const TOPICS: [&str; 5] = [
+    input::CHAT_TOPIC,
+    remote::TOPIC,
+    preconnect::TOPIC,
+    "lk.rpc_request",
+    "lk.rpc_response",
+];
+
+/// From now on this process drops data streams on every other topic before the client keeps them.
+/// A process that is also a caller, as tests are, does not call this.
+pub fn read_only_own_topics() {
+    data_guard::read_only_topics(&TOPICS);
+}
+
 /// What the agent is doing, as front ends show it.
 ///
 /// Source: livekit-agents 1.8.9, `AgentState`; participant attribute `lk.agent.state`.

@@ -274,6 +274,15 @@ impl Started {
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
+    /// Memory of the process that is resident.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let pid = self.process.id().unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let n_kib = line.unwrap().split_whitespace().nth(1).unwrap();
+        n_kib.parse::<u64>().unwrap() * 1024
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         signal(&self.process, name);
     }

@@ -10,6 +10,7 @@ mod limits;
 mod memory;
 mod official;
 mod official_app;
+mod official_data;
 mod official_session;
 mod official_user;
 mod official_words;
