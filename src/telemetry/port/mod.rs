@@ -1,8 +1,8 @@
 //! The HTTP port: accepts connections and bounds their number and their time. `connections.rs` chooses
 //! which connection gives way when there are too many.
 //!
-//! Time is bounded three times: a request's head has to arrive (hyper), the answer has to be ready
-//! ([`in_time`]), and the client has to read it. The last bound also holds if the others should fail.
+//! Time is bounded three times: a request's head has to arrive (hyper), the answer has to be ready,
+//! and the client has to read it. The last bound also holds if the others should fail.
 
 mod connections;
 mod metrics;
@@ -18,7 +18,6 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::StatusCode;
-use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
@@ -46,6 +45,9 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// How long requests may go on after the end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Connections that gave way and whose tasks have not noticed yet.
+const GIVING_WAY_MAX: usize = 32;
 
 /// Pauses after an accept that failed; each is twice the last one.
 const ACCEPT_DELAY_MIN: Duration = Duration::from_millis(20);
@@ -177,7 +179,6 @@ pub(super) async fn serve(
     state: PortState,
     stop: CancellationToken,
 ) {
-    let routes = routes.layer(middleware::from_fn(in_time));
     let mut tasks = JoinSet::new();
     let mut accept_delay = ACCEPT_DELAY_MIN;
     let mut full_logged_at: Option<Instant> = None;
@@ -202,6 +203,11 @@ pub(super) async fn serve(
                 if let Some(connection) = state.open(peer) {
                     let (routes, stop) = (routes.clone(), stop.clone());
                     tasks.spawn(connection.serve(io(stream), routes, stop));
+                }
+                // A connection that gave way is open until its task has run, and a flood must not
+                // outrun the tasks.
+                while tasks.len() > state.connections_max() + GIVING_WAY_MAX {
+                    tasks.join_next().await;
                 }
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -288,7 +294,13 @@ impl OpenConnection {
         self.set_phase(Phase::Serving);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(self.peer));
-        let response = routes.oneshot(request).await;
+        let response = match timeout(REQUEST_TIMEOUT, routes.oneshot(request)).await {
+            Ok(response) => response,
+            Err(_) => {
+                let why = "the request took longer than 30 s\n";
+                Ok((StatusCode::REQUEST_TIMEOUT, why).into_response())
+            }
+        };
         self.set_phase(Phase::Idle);
         response
     }
@@ -305,17 +317,6 @@ impl OpenConnection {
     fn stalls_at(&self) -> Option<Instant> {
         let since = self.state.connections().since(self.id)?;
         Some(since + STALL_TIMEOUT)
-    }
-}
-
-/// A layer that bounds the time until an answer is ready.
-async fn in_time(request: Request, next: Next) -> Response {
-    match timeout(REQUEST_TIMEOUT, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            let why = "the request took longer than 30 s\n";
-            (StatusCode::REQUEST_TIMEOUT, why).into_response()
-        }
     }
 }
 

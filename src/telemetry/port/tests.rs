@@ -23,8 +23,7 @@ fn connected() -> Test {
         .route("/", get(async || "OK"))
         .route("/slow", get(async || sleep(Duration::from_secs(1)).await))
         .route("/long", get(async || "x".repeat(1 << 20)))
-        .route("/body", post(async |body: String| body))
-        .layer(middleware::from_fn(in_time));
+        .route("/body", post(async |body: String| body));
     let state = PortState::new(1);
     let peer = "127.0.0.1:1".parse().unwrap();
     let connection = state.open(peer).unwrap();

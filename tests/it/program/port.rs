@@ -37,10 +37,8 @@ async fn ask(connection: &mut TcpStream, request: &str) -> (u16, String) {
     let mut answer = Vec::new();
     within("an answer", async {
         loop {
-            let mut chunk = [0; 16 * 1024];
-            let n_bytes = connection.read(&mut chunk).await.unwrap();
+            let n_bytes = connection.read_buf(&mut answer).await.unwrap();
             assert!(n_bytes > 0, "closed after {} bytes", answer.len());
-            answer.extend_from_slice(&chunk[..n_bytes]);
             if is_whole(&answer) {
                 break;
             }
