@@ -14,6 +14,7 @@
 //! - [`overview`]: what the calls share, for those who ask: tools, RPC methods, `/pool`.
 //! - [`cache`]: results worth keeping, in this process and in Redis.
 //! - [`pool`]: the shared clients and the one way out of the process.
+//! - [`host`]: CPU, memory and file descriptors that the process may use.
 //! - [`arrival`], `bucket`, [`intake`], [`audio`], [`turn`], [`chat`], [`text`], [`redact`], [`error`]: plain code without I/O or clocks.
 
 pub mod app;
@@ -43,6 +44,8 @@ pub mod overview;
 
 pub mod cache;
 pub mod pool;
+
+pub mod host;
 
 pub mod arrival;
 pub mod audio;

@@ -9,6 +9,7 @@ mod log;
 mod metrics;
 mod page;
 mod pool;
+mod port;
 mod stores;
 mod turns;
 
