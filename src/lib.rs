@@ -13,7 +13,7 @@
 //! - [`overview`]: what the calls share, for those who ask: tools, RPC methods, `/pool`.
 //! - [`cache`]: results worth keeping, in this process and in Redis.
 //! - [`pool`]: the shared clients and the one way out of the process.
-//! - [`arrival`], [`intake`], [`audio`], [`turn`], [`chat`], [`text`], [`redact`], [`error`]: plain code without I/O or clocks.
+//! - [`arrival`], [`intake`], [`excess`], [`audio`], [`turn`], [`chat`], [`text`], [`redact`], [`error`]: plain code without I/O or clocks.
 
 pub mod app;
 pub mod check;
@@ -46,6 +46,7 @@ pub mod arrival;
 pub mod audio;
 pub mod chat;
 pub mod error;
+pub mod excess;
 pub mod intake;
 pub mod redact;
 pub mod text;

@@ -23,6 +23,13 @@ pub struct Config {
     /// shorter; this one holds whatever a provider does.
     #[serde(rename = "stall_max_seconds", with = "units::seconds")]
     pub stall_max: Duration,
+    /// The longest that the agent speaks in one reply of the model; time in tools does not count. Five
+    /// minutes: a caller who wants more can ask, a model that repeats itself for ever cannot be asked.
+    #[serde(rename = "reply_max_seconds", with = "units::seconds")]
+    pub reply_max: Duration,
+    /// The longest text of one reply of the model, as it wrote it: five minutes of speech are about
+    /// 4,500 characters, and the rest is for marks and links that are not spoken.
+    pub reply_characters_max: usize,
 }
 
 impl Default for Config {
@@ -32,6 +39,8 @@ impl Default for Config {
             tool_rounds_max: 3,
             errors_max: 3,
             stall_max: Duration::from_secs(30),
+            reply_max: Duration::from_secs(300),
+            reply_characters_max: 6000,
         }
     }
 }
@@ -52,6 +61,12 @@ impl Config {
         if self.stall_max < Duration::from_secs(1) || self.stall_max > Duration::from_secs(300) {
             problems.push("session.stall_max_seconds: must be from 1 to 300".to_owned());
         }
+        if self.reply_max < Duration::from_secs(10) || self.reply_max > Duration::from_secs(3600) {
+            problems.push("session.reply_max_seconds: must be from 10 to 3600".to_owned());
+        }
+        if !(100..=100_000).contains(&self.reply_characters_max) {
+            problems.push("session.reply_characters_max: must be from 100 to 100000".to_owned());
+        }
         problems
     }
 }
@@ -68,7 +83,9 @@ mod tests {
             tool_rounds_max: 99,
             errors_max: 0,
             stall_max: Duration::ZERO,
+            reply_max: Duration::ZERO,
+            reply_characters_max: 0,
         };
-        assert_eq!(broken.problems().len(), 4);
+        assert_eq!(broken.problems().len(), 6);
     }
 }
