@@ -29,8 +29,8 @@ use crate::room;
 use crate::session::{Agent, GreetingCache, MadeWith, Settings};
 use crate::stages::{self, Stages};
 use crate::telemetry::{
-    ArrivalFigures, CacheCollector, DispatchFigures, HttpServer, IntakeCollector, MemoryCollector,
-    Metrics, PoolCollector,
+    ArrivalFigures, CacheCollector, DispatchFigures, ExcessCollector, HttpServer, IntakeCollector,
+    MemoryCollector, Metrics, PoolCollector,
 };
 use crate::telemetry::{RuntimeCollector, TurnFigures, Views};
 use crate::tools::{CleanupConnectionPool, GetConnectionPoolStats, McpServers, ToolSet};
@@ -150,6 +150,7 @@ async fn endpoint(
     metrics.register(Box::new(arrivals));
     metrics.register(Box::new(dispatches));
     metrics.register(Box::new(IntakeCollector(refused_input)));
+    metrics.register(Box::new(ExcessCollector));
     metrics.register(Box::new(RuntimeCollector(Handle::current())));
     let views = Views {
         worker,

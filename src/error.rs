@@ -104,11 +104,13 @@ pub enum ErrorKind {
     CircuitOpen,
     /// Our own limit on connections was reached and no place became free before the deadline.
     Saturated,
+    /// A bug of this program stopped the work.
+    Internal,
 }
 
 impl ErrorKind {
     /// Every kind there is, in the order of declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Timeout,
         Self::RateLimited,
         Self::Unavailable,
@@ -118,6 +120,7 @@ impl ErrorKind {
         Self::Malformed,
         Self::CircuitOpen,
         Self::Saturated,
+        Self::Internal,
     ];
 
     /// Whether the same call may succeed when tried again.
@@ -135,7 +138,11 @@ impl ErrorKind {
         match self {
             Self::Timeout | Self::Unavailable | Self::Malformed | Self::SchemaMissing => true,
             Self::Unauthorized => service.has_one_account(),
-            Self::RateLimited | Self::Rejected | Self::CircuitOpen | Self::Saturated => false,
+            Self::RateLimited
+            | Self::Rejected
+            | Self::CircuitOpen
+            | Self::Saturated
+            | Self::Internal => false,
         }
     }
 
@@ -164,6 +171,7 @@ impl ErrorKind {
             Self::Malformed => "malformed",
             Self::CircuitOpen => "circuit_open",
             Self::Saturated => "saturated",
+            Self::Internal => "internal",
         }
     }
 
@@ -173,7 +181,11 @@ impl ErrorKind {
             Self::RateLimited | Self::Saturated => {
                 "I'm sorry, I have too much to do right now. Please try again in a moment."
             }
-            Self::Timeout | Self::Unavailable | Self::CircuitOpen | Self::Malformed => {
+            Self::Timeout
+            | Self::Unavailable
+            | Self::CircuitOpen
+            | Self::Malformed
+            | Self::Internal => {
                 "I'm sorry, I'm having trouble right now. Could you please say that again?"
             }
             Self::Unauthorized | Self::Rejected | Self::SchemaMissing => {
@@ -195,6 +207,7 @@ impl fmt::Display for ErrorKind {
             Self::Malformed => "answer cannot be read",
             Self::CircuitOpen => "not tried: the service has been failing",
             Self::Saturated => "not tried: all connections were busy until the deadline",
+            Self::Internal => "stopped by a bug of this program",
         })
     }
 }

@@ -15,7 +15,7 @@
 //! - [`cache`]: results worth keeping, in this process and in Redis.
 //! - [`pool`]: the shared clients and the one way out of the process.
 //! - [`host`]: CPU, memory and file descriptors that the process may use.
-//! - [`arrival`], `bucket`, [`intake`], [`audio`], [`turn`], [`chat`], [`text`], [`redact`], [`error`]: plain code without I/O or clocks.
+//! - [`arrival`], `bucket`, [`intake`], [`excess`], [`audio`], [`turn`], [`chat`], [`text`], [`redact`], [`error`]: plain code without I/O or clocks.
 
 pub mod app;
 pub mod check;
@@ -52,6 +52,7 @@ pub mod audio;
 mod bucket;
 pub mod chat;
 pub mod error;
+pub mod excess;
 pub mod intake;
 pub mod redact;
 pub mod text;

@@ -15,6 +15,7 @@ use futures::stream::BoxStream;
 pub use self::config::{Config, Fallback};
 pub use self::fallback::{FallbackLlm, FallbackStructuredLlm};
 pub use self::structured::{OpenAiStructuredLlm, StructuredLlm, StructuredRequest};
+pub(crate) use self::tool_calls::{ARGUMENTS_BYTES_MAX, CALLS_MAX};
 use crate::chat::{ChatContext, ToolCall, ToolSpec};
 use crate::error::CallError;
 

@@ -86,12 +86,13 @@ impl OpenAiLlm {
     }
 
     fn body(&self, request: &ChatRequest) -> serde_json::Result<Bytes> {
+        let limit = self.config.max_completion_tokens;
         let body = CreateChatCompletionRequest {
             model: self.config.model.clone(),
             messages: messages(&request.context),
             tools: tools(&request.tools),
             temperature: self.config.temperature,
-            max_completion_tokens: self.config.max_completion_tokens,
+            max_completion_tokens: (limit > 0).then_some(limit),
             reasoning_effort: self.config.reasoning_effort.clone(),
             stream: Some(true),
             stream_options: Some(ChatCompletionStreamOptions {
@@ -169,6 +170,7 @@ mod tests {
             serde_json::json!({
                 "model": "gpt-4.1-mini",
                 "messages": [],
+                "max_completion_tokens": 4096,
                 "stream": true,
                 "stream_options": {"include_usage": true},
             })
@@ -179,7 +181,7 @@ mod tests {
     fn settings_and_tools_are_sent() {
         let config = Config {
             temperature: Some(0.5),
-            max_completion_tokens: Some(99),
+            max_completion_tokens: 99,
             reasoning_effort: Some(ReasoningEffort::Low),
             ..Config::default()
         };
@@ -201,5 +203,14 @@ mod tests {
         assert_eq!(body["tools"][0]["type"], "function");
         assert_eq!(body["tools"][0]["function"]["strict"], true);
         assert_eq!(body["tools"][1]["function"].get("strict"), None);
+    }
+
+    #[test]
+    fn a_limit_of_zero_is_not_sent() {
+        let config = Config {
+            max_completion_tokens: 0,
+            ..Config::default()
+        };
+        assert_eq!(body(config, Vec::new()).get("max_completion_tokens"), None);
     }
 }

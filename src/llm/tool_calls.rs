@@ -2,11 +2,12 @@
 
 use super::chunk::ToolCallDelta;
 use crate::chat::ToolCall;
+use crate::excess::Excess;
 
 /// Calls in one answer at most; more is a model gone astray.
-const CALLS_MAX: usize = 32;
+pub(crate) const CALLS_MAX: usize = 32;
 /// Arguments of one call at most.
-const ARGUMENTS_BYTES_MAX: usize = 256 * 1024;
+pub(crate) const ARGUMENTS_BYTES_MAX: usize = 256 * 1024;
 
 /// The calls of one answer, oldest first.
 #[derive(Default)]
@@ -26,6 +27,13 @@ struct Partial {
 #[error("more than {CALLS_MAX} tool calls or {ARGUMENTS_BYTES_MAX} bytes of arguments")]
 pub(super) struct TooManyCalls;
 
+impl TooManyCalls {
+    fn counted() -> Self {
+        Excess::ToolCalls.count("the tool calls of an answer");
+        Self
+    }
+}
+
 impl ToolCalls {
     /// Takes one piece.
     ///
@@ -40,7 +48,9 @@ impl ToolCalls {
         };
         let position = match self.calls.iter().rposition(is_same) {
             Some(position) => position,
-            None if self.calls.len() + self.taken >= CALLS_MAX => return Err(TooManyCalls),
+            None if self.calls.len() + self.taken >= CALLS_MAX => {
+                return Err(TooManyCalls::counted());
+            }
             None => {
                 self.calls.push(Partial {
                     index: delta.index,
@@ -62,7 +72,7 @@ impl ToolCalls {
             call.name = delta.function.name;
         }
         if call.arguments.len() + delta.function.arguments.len() > ARGUMENTS_BYTES_MAX {
-            return Err(TooManyCalls);
+            return Err(TooManyCalls::counted());
         }
         call.arguments += &delta.function.arguments;
         Ok(())

@@ -30,6 +30,13 @@ pub struct Config {
     /// participant becomes the user. Zero: not at all.
     #[serde(rename = "return_within_seconds", with = "units::seconds")]
     pub return_within: Duration,
+    /// The longest that the agent speaks in one reply of the model; time in tools does not count. Five
+    /// minutes: a caller who wants more can ask, a model that repeats itself for ever cannot be asked.
+    #[serde(rename = "reply_max_seconds", with = "units::seconds")]
+    pub reply_max: Duration,
+    /// The longest text of one reply of the model, as it wrote it: five minutes of speech are about
+    /// 4,500 characters, and the rest is for marks and links that are not spoken.
+    pub reply_characters_max: usize,
 }
 
 impl Default for Config {
@@ -41,6 +48,8 @@ impl Default for Config {
             errors_max: 3,
             stall_max: Duration::from_secs(30),
             return_within: Duration::from_secs(10),
+            reply_max: Duration::from_secs(300),
+            reply_characters_max: 6000,
         }
     }
 }
@@ -67,6 +76,12 @@ impl Config {
         if self.return_within > Duration::from_secs(600) {
             problems.push("session.return_within_seconds: must be at most 600".to_owned());
         }
+        if self.reply_max < Duration::from_secs(10) || self.reply_max > Duration::from_secs(3600) {
+            problems.push("session.reply_max_seconds: must be from 10 to 3600".to_owned());
+        }
+        if !(100..=100_000).contains(&self.reply_characters_max) {
+            problems.push("session.reply_characters_max: must be from 100 to 100000".to_owned());
+        }
         problems
     }
 }
@@ -85,7 +100,9 @@ mod tests {
             errors_max: 0,
             stall_max: Duration::ZERO,
             return_within: Duration::from_secs(601),
+            reply_max: Duration::ZERO,
+            reply_characters_max: 0,
         };
-        assert_eq!(broken.problems().len(), 5);
+        assert_eq!(broken.problems().len(), 7);
     }
 }

@@ -10,6 +10,7 @@ mod call;
 mod common;
 mod console;
 mod mcp;
+mod mcp_excess;
 mod memory;
 mod memory_tools;
 mod playground;

@@ -16,7 +16,8 @@ use super::protocol::{self, ClientEvent};
 use super::voice::{self, Voice};
 use super::{Config, Connected, RealtimeModel, greeting};
 use crate::chat::{ToolCall, ToolOutput};
-use crate::error::CallError;
+use crate::error::{CallError, ErrorKind, Service};
+use crate::excess::Panicked;
 use crate::memory::Briefing;
 use crate::room::{AudioOutput, RoomEvent, RoomOutput};
 use crate::session::handle::Command;
@@ -142,6 +143,18 @@ impl Call {
         if self.has_greeted && self.end.is_none() {
             self.dialogue.speak_next(at, &self.instructions);
         }
+        self.act();
+    }
+
+    /// A bug stopped the handling of an event. The connection may be in the middle of anything, so the
+    /// next one takes over with what is known, and the user hears of it.
+    pub(super) fn on_bug(&mut self, bug: Panicked) {
+        let error = CallError::new(Service::OpenAi, protocol::OPERATION, ErrorKind::Internal);
+        self.line = Line::Opening(self.model.connect(Duration::ZERO));
+        (self.spare, self.voice) = (None, None);
+        self.player.clear();
+        self.tools.clear();
+        self.dialogue.on_bug(self.moment(), error.because(bug));
         self.act();
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -12,8 +13,9 @@ use crate::room::AudioOutput;
 
 /// What is queued for playing at a time: 40 ms.
 const CHUNK_SAMPLES: usize = RATE_HZ as usize / 25;
-/// What may wait: five minutes, longer than any answer. More is dropped.
-const WAITING_SAMPLES_MAX: usize = RATE_HZ as usize * 300;
+/// Audio that may wait: five minutes, 14 MB. An answer is bounded by it, and more is dropped.
+pub(super) const AHEAD_MAX: Duration = Duration::from_secs(300);
+const WAITING_SAMPLES_MAX: usize = RATE_HZ as usize * AHEAD_MAX.as_secs() as usize;
 /// What the voice of `[tts]` may be ahead: 30 s.
 const VOICE_AHEAD_SAMPLES: usize = RATE_HZ as usize * 30;
 

@@ -18,6 +18,9 @@ const CHAR: Duration = Duration::from_millis(60);
 /// than this was heard.
 pub(super) const GRAIN: Duration = Duration::from_millis(1);
 
+/// Items of one answer: services make one, or one beside each tool call.
+const ITEMS_MAX: usize = 256;
+
 /// A stretch of the model's speech: an item of the service.
 pub(super) struct Speech {
     pub(super) item: String,
@@ -169,6 +172,17 @@ impl OpenTurn {
         let speech = self.speech(item);
         speech.text += text;
         speech.is_read = is_read;
+    }
+
+    /// Whether the service's part of the answer is longer than one may be.
+    pub(super) fn is_beyond(&self, length_max: Duration, characters_max: usize) -> bool {
+        let theirs = || self.speeches.iter().filter(|speech| !speech.is_ours);
+        let length: Duration = theirs().map(|speech| speech.length).sum();
+        // Bytes where most scripts have as many characters: this runs for each piece of audio.
+        let n_bytes: usize = theirs().map(|speech| speech.text.len()).sum();
+        let has_words = n_bytes > characters_max
+            && theirs().map(|it| it.text.chars().count()).sum::<usize>() > characters_max;
+        length > length_max || has_words || self.speeches.len() > ITEMS_MAX
     }
 
     /// Nothing more comes of the items so far.

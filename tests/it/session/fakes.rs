@@ -107,6 +107,10 @@ pub(super) enum Answer {
     SaysAndCalls(&'static str, (&'static str, &'static str)),
     Fails(ErrorKind),
     BreaksOffAfter(&'static str),
+    /// The same words again and again, each after this time.
+    Repeats(&'static str, Duration),
+    /// A bug of ours, after these words.
+    Panics(&'static str),
     /// Nothing for so long, asked through this pool with the limits that the program has by default.
     Stalls(ConnectionPool, Duration),
 }
@@ -163,7 +167,7 @@ impl FakeLlm {
                 events
             }
             Some(Answer::Fails(kind)) => vec![Err(error(kind))],
-            Some(Answer::Stalls(..)) => Vec::new(),
+            Some(Answer::Stalls(..) | Answer::Repeats(..) | Answer::Panics(_)) => Vec::new(),
             Some(Answer::BreaksOffAfter(text)) => {
                 let mut events = words(text);
                 events.push(Err(error(ErrorKind::Malformed)));
@@ -187,6 +191,27 @@ fn stalled(
     })
 }
 
+fn repeated(
+    words: &'static str,
+    each: Duration,
+) -> BoxStream<'static, Result<LlmEvent, CallError>> {
+    let said = stream::repeat_with(move || Ok(LlmEvent::Text(words.to_owned())));
+    let paced = said.then(move |event| async move {
+        tokio::time::sleep(each).await;
+        event
+    });
+    paced.boxed()
+}
+
+fn panicking(words: &'static str) -> BoxStream<'static, Result<LlmEvent, CallError>> {
+    let said = stream::once(async move {
+        tokio::time::sleep(SERVICE_DELAY).await;
+        Ok(LlmEvent::Text(words.to_owned()))
+    });
+    let bug = stream::once(async { panic!("my PIN is 4711") });
+    said.chain(bug).boxed()
+}
+
 impl Llm for FakeLlm {
     fn chat(&self, request: ChatRequest) -> BoxStream<'static, Result<LlmEvent, CallError>> {
         let asked = match request.context.items.last() {
@@ -197,6 +222,11 @@ impl Llm for FakeLlm {
         self.requests.lock().unwrap().push(request.context);
         if let Some(Answer::Stalls(pool, stall)) = self.answers.get(&*asked) {
             return stalled(pool, *stall);
+        }
+        match self.answers.get(&*asked) {
+            Some(Answer::Repeats(words, each)) => return repeated(words, *each),
+            Some(Answer::Panics(words)) => return panicking(words),
+            _ => {}
         }
         let guard = CountIfCancelled {
             n_cancelled: Arc::clone(&self.n_cancelled),

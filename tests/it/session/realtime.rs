@@ -2,6 +2,7 @@
 //! is the protocol. Sound is shown in `call/realtime.rs`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use offline_openai::{Fixed, Server, ServerHandle};
@@ -9,13 +10,14 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use voxpool::error::ErrorKind;
+use voxpool::excess::Panicked;
 use voxpool::pool::{self, BreakerConfig, ConnectionPool, EndpointConfig};
 use voxpool::redact::Pii;
 use voxpool::room::{RoomEvent, UserChange};
 use voxpool::session::realtime::{Config, Fallback, RealtimeModel, RealtimeSession};
 use voxpool::session::{Agent, Greeting, Links, SessionEnd, Settings};
-use voxpool::tools::ToolSet;
-use voxpool::turn::Turn;
+use voxpool::tools::{Tool, ToolSet, ToolSource};
+use voxpool::turn::{ReplyOutcome, Turn};
 
 use super::fakes::*;
 use crate::common::{eventually, within};
@@ -49,6 +51,11 @@ impl Call {
     }
 
     fn on(pool: ConnectionPool, base_url: &str, config: Config) -> Self {
+        let tools = ToolSet::new(vec![Arc::new(SlowTool::default())]);
+        Self::with_tools(pool, base_url, config, tools)
+    }
+
+    fn with_tools(pool: ConnectionPool, base_url: &str, config: Config, tools: ToolSet) -> Self {
         let shared = EndpointConfig {
             base_url: base_url.to_owned(),
             ..EndpointConfig::default()
@@ -65,7 +72,7 @@ impl Call {
             }),
             llm: Arc::new(FakeLlm::default()),
             tts: Arc::new(FakeTts::default()),
-            tools: ToolSet::new(vec![Arc::new(SlowTool::default())]),
+            tools,
         };
         let room = FakeRoom::default();
         let (user, events) = mpsc::channel(8);
@@ -185,6 +192,47 @@ async fn another_server_greets_answers_and_has_tools_run() {
 
     let connections = call.pool.stats().await.connections;
     assert_eq!((connections.opened, connections.reused), (1, 0));
+    assert!(matches!(call.leaves().await, SessionEnd::UserLeft));
+}
+
+/// Has a bug as often as it is told to.
+struct BrokenSource(Arc<AtomicBool>);
+
+impl ToolSource for BrokenSource {
+    fn name(&self) -> &str {
+        "broken"
+    }
+
+    fn tools(&self) -> Vec<Arc<dyn Tool>> {
+        assert!(!self.0.swap(false, Ordering::SeqCst), "my PIN is 4711");
+        Vec::new()
+    }
+}
+
+#[tokio::test]
+async fn a_bug_in_the_middle_of_an_answer_is_apologised_for_and_the_call_goes_on() {
+    let before = Panicked::counted();
+    let server = Aimock::with(FIXTURES).await.unwrap();
+    let is_broken = Arc::<AtomicBool>::default();
+    let tools = ToolSet::new(vec![Arc::new(SlowTool::default())])
+        .and_from(Arc::new(BrokenSource(Arc::clone(&is_broken))));
+    let pool = ConnectionPool::new(pool_config()).unwrap();
+    let mut call = Call::with_tools(pool, &server.base_url, Config::default(), tools);
+    call.joins().await;
+    call.recorded().await;
+    is_broken.store(true, Ordering::SeqCst);
+    call.types("look around").await;
+    let broken = call.recorded().await;
+    let ReplyOutcome::Failed(error) = &broken.outcome else {
+        panic!("{:?}", broken.outcome);
+    };
+    assert_eq!(error.kind, ErrorKind::Internal);
+    assert!(!format!("{error:?}").contains("4711"), "{error:?}");
+    let apology = call.recorded().await;
+    assert!(apology.heard.expose().starts_with("I'm sorry"));
+    assert!(Panicked::counted() > before);
+    call.types("hello").await;
+    call.shows("agent: Hi there, who are you?").await;
     assert!(matches!(call.leaves().await, SessionEnd::UserLeft));
 }
 

@@ -89,6 +89,9 @@ pub(super) struct Limits {
     pub(super) silence_max: Duration,
     /// How often an answer is asked for: once of each service there is.
     pub(super) tries_max: u32,
+    /// The most audio and text of one answer.
+    pub(super) reply_max: Duration,
+    pub(super) reply_characters_max: usize,
     /// Age at which a connection is replaced.
     pub(super) connection_age_max: Duration,
     /// After how much silence the user counts as away; zero for never.

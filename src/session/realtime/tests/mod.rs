@@ -1,5 +1,6 @@
 //! The dialogue by script: what the service sends and how much was heard, and what is done then.
 
+mod excess;
 mod exchanges;
 mod speeches;
 mod trouble;
@@ -32,6 +33,8 @@ fn limits() -> Limits {
         errors_max: 3,
         silence_max: Duration::from_secs(10),
         tries_max: 1,
+        reply_max: Duration::from_secs(300),
+        reply_characters_max: 6000,
         connection_age_max: Duration::from_secs(1200),
         away_after: Duration::from_secs(15),
     }
