@@ -17,6 +17,7 @@ use crate::cli::Command;
 use crate::config::{Config, Profile};
 use crate::console;
 use crate::dispatch::DispatchService;
+use crate::forget;
 use crate::intake::RefusedInput;
 use crate::llm::StructuredLlm;
 use crate::memory::{self, Batcher, Memories};
@@ -46,6 +47,10 @@ pub async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
         Command::Start { .. } | Command::Dev { .. } => Box::pin(serve(config, profile)).await,
         Command::Connect { room, identity } => connect(config, &room, identity.as_deref()).await,
         Command::Console { identity } => Box::pin(console(config, &identity)).await,
+        Command::Forget { whose } => {
+            install_crypto();
+            forget::run(&config, &whose).await
+        }
         Command::Check { .. } => check(config).await,
     }
 }
@@ -256,7 +261,7 @@ fn memories(
     };
     let service = memory::service(settings, &config.supabase);
     let batcher = Batcher::new(store, service, settings.batch.clone());
-    let memories = Memories::new(batcher, llm, recorder.clone());
+    let memories = Memories::new(batcher, llm, recorder.clone()).with_rules(settings);
     Ok(Some(memories))
 }
 

@@ -2,8 +2,8 @@
 //!
 //! In reading order, from the program's edge to its plain core; imports point downwards only:
 //!
-//! - [`cli`] → [`config`] → [`telemetry`] → [`app`], [`stages`] and [`check`]: what the user typed,
-//!   what the program means, what operators see, the parts put together.
+//! - [`cli`] → [`config`] → [`telemetry`] → [`app`], [`stages`], [`check`] and [`forget`]: what the
+//!   user typed, what the program means, what operators see, the parts put together.
 //! - [`console`]: a conversation by text in the terminal; [`playground`]: one by voice in a browser.
 //! - [`dispatch`]: LiveKit's dispatch service, for apps that ask this worker for an agent.
 //! - [`worker`]: registration with LiveKit, admission, jobs, drain. Knows no session.
@@ -13,7 +13,7 @@
 //! - [`overview`]: what the calls share, for those who ask: tools, RPC methods, `/pool`.
 //! - [`cache`]: results worth keeping, in this process and in Redis.
 //! - [`pool`]: the shared clients and the one way out of the process.
-//! - [`arrival`], [`intake`], [`audio`], [`turn`], [`chat`], [`text`], [`redact`], [`error`]: plain code without I/O or clocks.
+//! - [`arrival`], [`intake`], [`participant`], [`audio`], [`turn`], [`chat`], [`text`], [`redact`], [`error`]: plain code without I/O or clocks.
 
 pub mod app;
 pub mod check;
@@ -21,6 +21,7 @@ pub mod cli;
 pub mod config;
 pub mod console;
 pub mod dispatch;
+pub mod forget;
 pub mod playground;
 pub mod stages;
 pub mod telemetry;
@@ -47,6 +48,7 @@ pub mod audio;
 pub mod chat;
 pub mod error;
 pub mod intake;
+pub mod participant;
 pub mod redact;
 pub mod text;
 mod tls;

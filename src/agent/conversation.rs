@@ -99,7 +99,7 @@ fn introduce(
     memory: CallMemory,
 ) -> BoxStream<'static, RoomEvent> {
     let look = move |event: &RoomEvent| match event {
-        RoomEvent::UserJoined(identity) => memory.user_joined(identity.expose()),
+        RoomEvent::UserJoined(user) => memory.user_joined(user),
         RoomEvent::UserLeft { .. } => memory.user_left(),
         _ => {}
     };

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use self::room::{Shown, TerminalRoom};
 use self::terminal::Terminal;
 use crate::agent::AgentJobs;
+use crate::participant::Participant;
 use crate::redact::Pii;
 use crate::room::{AgentState, RoomEvent};
 use crate::session::SessionEnd;
@@ -58,7 +59,7 @@ pub async fn run(
         first_words: None,
         n_errors: 0,
     };
-    let user = Pii::new(identity.to_owned());
+    let user = Participant::new(identity);
     conversation.tell(RoomEvent::UserJoined(user)).await;
     let mut lines = lines();
     let mut session = std::pin::pin!(session.fuse());

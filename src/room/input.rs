@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::RoomEvent;
 use super::keypad::Keypad;
 use super::lag::Lag;
-use super::link::{Link, is_gone_for_good, may_be_user};
+use super::link::{Link, described, is_gone_for_good, may_be_user};
 use super::output::Voice;
 use super::preconnect::PreConnect;
 use super::remote::Notes;
@@ -207,8 +207,8 @@ impl Input {
             .track_publications()
             .values()
             .for_each(listen_to);
-        let identity = Pii::new(participant.identity().to_string());
-        self.ready.push_back(RoomEvent::UserJoined(identity));
+        let user = described(participant);
+        self.ready.push_back(RoomEvent::UserJoined(user));
     }
 
     fn on_left(&mut self, participant: &RemoteParticipant) {

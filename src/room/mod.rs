@@ -32,6 +32,7 @@ pub use session_event::{AgentCard, Models, SessionEvent, Usage, UserState};
 pub use silent::SilentOutput;
 
 use crate::audio::AudioFrame;
+use crate::participant::Participant;
 use crate::redact::Pii;
 
 /// Where the agent's voice goes.
@@ -88,9 +89,9 @@ pub enum RoomEvent {
     Lag(Duration),
     /// The user typed something, or pressed keys of a telephone.
     Text(Pii<String>),
-    /// There is a user with this identity to talk to; again after [`RoomEvent::UserLeft`] that was
-    /// not final, and then it may be somebody else.
-    UserJoined(Pii<String>),
+    /// There is a user to talk to; again after [`RoomEvent::UserLeft`] that was not final, and then it
+    /// may be another one.
+    UserJoined(Participant),
     /// The user is gone.
     UserLeft {
         /// Whether for good; a lost connection may come back.

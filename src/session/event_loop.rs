@@ -244,7 +244,7 @@ impl Conversation {
                     self.input(now, TurnInput::UserText(text.to_owned()));
                 }
             }
-            RoomEvent::UserJoined(identity) => self.on_user_joined(now, identity),
+            RoomEvent::UserJoined(user) => self.on_user_joined(now, user.identity),
             RoomEvent::UserLeft { is_final: true } => self.end = Some(SessionEnd::UserLeft),
             RoomEvent::UserLeft { is_final: false } => {
                 self.input(now, TurnInput::UserLeft);

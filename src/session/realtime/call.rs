@@ -162,8 +162,8 @@ impl Call {
                     self.dialogue.typed(at, text.to_owned());
                 }
             }
-            RoomEvent::UserJoined(identity) => {
-                let last = self.dialogue.user.replace(identity);
+            RoomEvent::UserJoined(user) => {
+                let last = self.dialogue.user.replace(user.identity);
                 if last.is_some() && last != self.dialogue.user {
                     self.dialogue.forget();
                     // The connection knows what the other one said.

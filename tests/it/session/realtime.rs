@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use voxpool::error::ErrorKind;
+use voxpool::participant::Participant;
 use voxpool::pool::{self, BreakerConfig, ConnectionPool, EndpointConfig};
 use voxpool::redact::Pii;
 use voxpool::room::RoomEvent;
@@ -95,9 +96,8 @@ impl Call {
     }
 
     async fn joins(&self) {
-        let identity = Pii::new("caller".to_owned());
         self.user
-            .send(RoomEvent::UserJoined(identity))
+            .send(RoomEvent::UserJoined(Participant::new("caller")))
             .await
             .unwrap();
     }
