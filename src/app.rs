@@ -18,6 +18,7 @@ use crate::cli::Command;
 use crate::config::{Config, Profile};
 use crate::console;
 use crate::dispatch::DispatchService;
+use crate::forget;
 use crate::host::{self, DescriptorLimit};
 use crate::intake::RefusedInput;
 use crate::llm::StructuredLlm;
@@ -52,6 +53,10 @@ pub async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
         }
         Command::Connect { room, identity } => connect(config, &room, identity.as_deref()).await,
         Command::Console { identity } => Box::pin(console(config, &identity)).await,
+        Command::Forget { whose } => {
+            install_crypto();
+            forget::run(&config, &whose).await
+        }
         Command::Check { .. } => check(config, descriptors).await,
     }
 }
@@ -266,7 +271,7 @@ fn memories(
     };
     let service = memory::service(settings, &config.supabase);
     let batcher = Batcher::new(store, service, settings.batch.clone());
-    let memories = Memories::new(batcher, llm, recorder.clone());
+    let memories = Memories::new(batcher, llm, recorder.clone()).with_rules(settings);
     Ok(Some(memories))
 }
 

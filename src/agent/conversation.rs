@@ -102,7 +102,7 @@ fn introduce(
     memory: CallMemory,
 ) -> BoxStream<'static, RoomEvent> {
     let look = move |event: &RoomEvent| match event {
-        RoomEvent::User(UserChange::Joined(identity)) => memory.user_joined(identity.expose()),
+        RoomEvent::User(UserChange::Joined(user)) => memory.user_joined(user),
         RoomEvent::User(UserChange::Gone | UserChange::Left) => memory.user_left(),
         _ => {}
     };

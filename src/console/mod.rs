@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use self::room::{Shown, TerminalRoom};
 use self::terminal::Terminal;
 use crate::agent::AgentJobs;
+use crate::participant::Participant;
 use crate::redact::Pii;
 use crate::room::{AgentState, RoomEvent, UserChange};
 use crate::session::SessionEnd;
@@ -58,10 +59,8 @@ pub async fn run(
         first_words: None,
         n_errors: 0,
     };
-    let user = Pii::new(identity.to_owned());
-    conversation
-        .tell(RoomEvent::User(UserChange::Joined(user)))
-        .await;
+    let user = UserChange::Joined(Participant::new(identity));
+    conversation.tell(RoomEvent::User(user)).await;
     let mut lines = lines();
     let mut session = std::pin::pin!(session.fuse());
     let mut progress = tokio::time::interval(PROGRESS_EVERY);

@@ -23,7 +23,7 @@ use super::RoomEvent;
 use super::arrivals::STRANGERS_STREAMS_MAX;
 use super::keypad::Keypad;
 use super::lag::Lag;
-use super::link::{Link, may_be_user};
+use super::link::{Link, described, may_be_user};
 use super::microphones::Microphones;
 use super::output::Voice;
 use super::preconnect::PreConnect;
@@ -35,6 +35,7 @@ use super::user::UserChange;
 use crate::audio::AudioFrame;
 use crate::audio::vad::SAMPLE_RATE_HZ;
 use crate::intake::{CallIntake, InputKind};
+use crate::participant::Participant;
 use crate::redact::Pii;
 
 /// The topic of text that is typed to the agent.
@@ -264,7 +265,20 @@ impl Input {
     }
 
     fn on_user(&mut self, changes: impl IntoIterator<Item = UserChange>) {
-        self.ready.extend(changes.into_iter().map(RoomEvent::User));
+        for change in changes {
+            let change = match change {
+                UserChange::Joined(user) => UserChange::Joined(self.described(user)),
+                other => other,
+            };
+            self.ready.push_back(RoomEvent::User(change));
+        }
+    }
+
+    /// The user with the kind and the attributes that they have as they are linked.
+    fn described(&self, user: Participant) -> Participant {
+        let identity = ParticipantIdentity::from(user.identity.expose().clone());
+        let participants = self.room.remote_participants();
+        participants.get(&identity).map_or(user, described)
     }
 
     /// Does the room's part of a change, right before the session gets it: the next user is linked once
@@ -272,7 +286,7 @@ impl Input {
     /// never has an identity.
     fn change_user(&mut self, change: &UserChange) {
         match change {
-            UserChange::Joined(identity) => self.link_user(identity.expose()),
+            UserChange::Joined(user) => self.link_user(user.identity.expose()),
             UserChange::Away => {
                 self.reset_user_input();
                 let seconds = self.presence.waits_for(Instant::now()).as_secs_f64();

@@ -7,6 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use livekit::participant::ParticipantKind;
 use livekit::prelude::{ParticipantIdentity, RemoteParticipant, TrackSid};
 
+use crate::participant::{Participant, ParticipantKind as Kind};
+use crate::redact::Pii;
+
 /// Set on participants that speak for another one (an avatar's worker): never the user.
 ///
 /// Source: livekit-agents 1.8.9, `ATTRIBUTE_PUBLISH_ON_BEHALF`.
@@ -93,6 +96,27 @@ fn is_person(kind: ParticipantKind) -> bool {
         kind,
         ParticipantKind::Standard | ParticipantKind::Sip | ParticipantKind::Connector
     )
+}
+
+/// The participant as the rest of the program knows them.
+///
+/// The token of LiveKit's SIP service lets the service write attributes (livekit/protocol,
+/// `sip/token.go`); the caller cannot, and the same holds for connectors.
+pub(super) fn described(participant: &RemoteParticipant) -> Participant {
+    let kind = match participant.kind() {
+        ParticipantKind::Sip => Kind::Sip,
+        ParticipantKind::Connector => Kind::Connector,
+        _ => Kind::Standard,
+    };
+    // A server that does not say what the participant may do gets no trust for it.
+    let permission = participant.permission();
+    let may_write = permission.is_none_or(|it| it.can_update_metadata);
+    Participant {
+        identity: Pii::new(participant.identity().to_string()),
+        kind,
+        attributes: Pii::new(participant.attributes()),
+        writes_attributes: may_write && kind == Kind::Standard,
+    }
 }
 
 #[cfg(test)]

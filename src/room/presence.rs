@@ -8,6 +8,7 @@ use livekit::prelude::DisconnectReason;
 use tokio::time::Instant;
 
 use super::user::UserChange;
+use crate::participant::Participant;
 use crate::redact::Pii;
 
 /// How long a user who has joined again may take to connect.
@@ -81,7 +82,7 @@ impl Presence {
         match &mut self.state {
             State::Expected => {
                 self.state = State::There(identity.to_owned());
-                Some(UserChange::Joined(Pii::new(identity.to_owned())))
+                Some(UserChange::Joined(Participant::new(identity)))
             }
             State::Away {
                 identity: user, by, ..
@@ -156,7 +157,7 @@ impl Presence {
             return vec![UserChange::Left];
         };
         self.state = State::There(next.clone());
-        vec![UserChange::Gone, UserChange::Joined(Pii::new(next))]
+        vec![UserChange::Gone, UserChange::Joined(Participant::new(&next))]
     }
 
     /// Whether the participant is the user, there or awaited.
@@ -181,7 +182,7 @@ mod tests {
     const LATE: Duration = Duration::from_secs(11);
 
     fn joined(identity: &str) -> UserChange {
-        UserChange::Joined(Pii::new(identity.to_owned()))
+        UserChange::Joined(Participant::new(identity))
     }
 
     /// A call whose user, ann, left like this at the returned time.

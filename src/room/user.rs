@@ -1,5 +1,6 @@
 //! The user of a call, and every change of it.
 
+use crate::participant::Participant;
 use crate::redact::Pii;
 
 /// A change of the user. **The one way** in which anything that holds a user's state learns that the
@@ -22,9 +23,9 @@ use crate::redact::Pii;
 /// another one is there when it ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UserChange {
-    /// The participant with this identity is the user from here on. Nothing of an earlier user is
+    /// The participant is the user from here on. Nothing of an earlier user is
     /// left by now: [`Self::Gone`] came before.
-    Joined(Pii<String>),
+    Joined(Participant),
     /// The user is not there and may come back: nothing of theirs is lost, and nothing goes on.
     Away,
     /// The same identity is back in time.

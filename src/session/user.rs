@@ -11,7 +11,7 @@ use crate::turn::{SessionTime, TurnInput};
 impl Conversation {
     pub(super) fn on_user(&mut self, now: SessionTime, change: UserChange) {
         match change {
-            UserChange::Joined(identity) => self.on_user_joined(now, identity),
+            UserChange::Joined(user) => self.on_user_joined(now, user.identity),
             UserChange::Away => {
                 self.greet_by = None;
                 self.input(now, TurnInput::UserAway);

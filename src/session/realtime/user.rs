@@ -15,8 +15,8 @@ use crate::session::{GreetingMode, SessionEnd};
 impl Call {
     pub(super) fn on_user(&mut self, at: Moment, change: UserChange) {
         match change {
-            UserChange::Joined(identity) => {
-                self.dialogue.user_joined(identity);
+            UserChange::Joined(user) => {
+                self.dialogue.user_joined(user.identity);
                 self.greet_in_time(at);
             }
             UserChange::Away => {

@@ -59,12 +59,23 @@ pub(crate) fn token(identity: &str, room: &str) -> String {
 
 /// A token of a participant with these attributes.
 pub(crate) fn token_with(identity: &str, room: &str, attributes: &[(&str, &str)]) -> String {
+    token_of(identity, room, attributes, false)
+}
+
+/// The same of one who can write its attributes itself, if so.
+pub(crate) fn token_of(
+    identity: &str,
+    room: &str,
+    attributes: &[(&str, &str)],
+    can_update_own_metadata: bool,
+) -> String {
     AccessToken::with_api_key(API_KEY, API_SECRET)
         .with_identity(identity)
         .with_attributes(attributes.iter().copied())
         .with_grants(VideoGrants {
             room_join: true,
             room: room.to_owned(),
+            can_update_own_metadata: Some(can_update_own_metadata),
             ..VideoGrants::default()
         })
         .to_jwt()
@@ -77,8 +88,12 @@ impl Caller {
     }
 
     pub(crate) async fn join_as(identity: &str, url: &str, room: &str) -> Self {
-        let token = token(identity, room);
-        let (room, mut events) = Room::connect(url, &token, RoomOptions::default())
+        Self::join_with(identity, url, &token(identity, room)).await
+    }
+
+    /// Joins with a token of this identity.
+    pub(crate) async fn join_with(identity: &str, url: &str, token: &str) -> Self {
+        let (room, mut events) = Room::connect(url, token, RoomOptions::default())
             .await
             .expect("the caller joins");
         let seen = Arc::<Mutex<Seen>>::default();

@@ -66,7 +66,7 @@ pub(crate) async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (i32,
     run_in(arguments, variables, &directory).await
 }
 
-async fn run_in(
+pub(crate) async fn run_in(
     arguments: &[&str],
     variables: &[(&str, &str)],
     directory: &tempfile::TempDir,
@@ -110,7 +110,7 @@ async fn usage_mistakes_exit_64_and_help_exits_0() {
     assert_eq!(run(&["connect"], &[]).await.0, 64, "--room is missing");
     let (code, out, _) = run(&["--help"], &[]).await;
     assert_eq!(code, 0);
-    for command in ["start", "dev", "connect", "console", "check"] {
+    for command in ["start", "dev", "connect", "console", "check", "forget"] {
         assert!(out.contains(command), "{command} not in {out}");
     }
     assert_eq!(run(&["--version"], &[]).await.0, 0);

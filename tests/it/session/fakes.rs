@@ -19,8 +19,8 @@ use voxpool::audio::vad::{Judged, Vad, WINDOW_SAMPLES};
 use voxpool::chat::{ChatContext, ChatItem, ToolCall, ToolOutput, ToolSpec};
 use voxpool::error::{CallError, ErrorKind, Service};
 use voxpool::llm::{ChatRequest, Llm, LlmEvent};
+use voxpool::participant::Participant;
 use voxpool::pool::{CallSpec, ConnectionPool, Endpoint, EndpointConfig};
-use voxpool::redact::Pii;
 use voxpool::room::{
     AgentState, AudioOutput, PlayoutClock, RoomEvent, RoomOutput, SegmentId, SessionEvent,
     UserChange, UserState,
@@ -458,9 +458,8 @@ impl FakeUser {
     /// Somebody who is there from now on.
     pub(super) async fn joins(vocabulary: Vocabulary, room: mpsc::Sender<RoomEvent>) -> Self {
         let user = Self { vocabulary, room };
-        let identity = Pii::new("user".to_owned());
-        user.send(RoomEvent::User(UserChange::Joined(identity)))
-            .await;
+        let joined = UserChange::Joined(Participant::new("user"));
+        user.send(RoomEvent::User(joined)).await;
         user
     }
 

@@ -11,6 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use voxpool::error::ErrorKind;
 use voxpool::excess::Panicked;
+use voxpool::participant::Participant;
 use voxpool::pool::{self, BreakerConfig, ConnectionPool, EndpointConfig};
 use voxpool::redact::Pii;
 use voxpool::room::{RoomEvent, UserChange};
@@ -102,9 +103,10 @@ impl Call {
     }
 
     async fn joins(&self) {
-        let identity = Pii::new("caller".to_owned());
         self.user
-            .send(RoomEvent::User(UserChange::Joined(identity)))
+            .send(RoomEvent::User(UserChange::Joined(Participant::new(
+                "caller",
+            ))))
             .await
             .unwrap();
     }
@@ -274,8 +276,8 @@ impl Call {
     async fn is_followed_by(&self, identity: &str) {
         self.changes(UserChange::Away).await;
         self.changes(UserChange::Gone).await;
-        let identity = Pii::new(identity.to_owned());
-        self.changes(UserChange::Joined(identity)).await;
+        let user = Participant::new(identity);
+        self.changes(UserChange::Joined(user)).await;
     }
 }
 

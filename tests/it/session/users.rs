@@ -18,8 +18,8 @@ impl Call {
         self.changes(UserChange::Away).await;
         tokio::time::sleep(ms(10_000)).await;
         self.user.send(RoomEvent::User(UserChange::Gone)).await;
-        let identity = Pii::new(identity.to_owned());
-        self.changes(UserChange::Joined(identity)).await;
+        let user = Participant::new(identity);
+        self.changes(UserChange::Joined(user)).await;
     }
 
     fn shown(&self) -> Vec<String> {
@@ -157,7 +157,7 @@ async fn the_next_user_hears_no_apology_for_words_of_the_first() {
     call.say("my secret", ms(90)).await;
     call.user.send(RoomEvent::User(UserChange::Away)).await;
     call.user.send(RoomEvent::User(UserChange::Gone)).await;
-    let another = Pii::new("another".to_owned());
+    let another = Participant::new("another");
     call.changes(UserChange::Joined(another)).await;
     call.user.be_silent(ms(3_000)).await;
     assert!(call.turns.try_recv().is_err(), "an apology");
