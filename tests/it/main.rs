@@ -9,6 +9,7 @@ mod cache;
 mod call;
 mod common;
 mod console;
+mod hostile;
 mod mcp;
 mod mcp_excess;
 mod memory;

@@ -22,7 +22,7 @@ use crate::common::eventually;
 use crate::common::livekit::{API_KEY, API_SECRET};
 
 /// Sound louder than this is somebody's voice; the silence between is digital.
-const LOUD: i16 = 200;
+pub(crate) const LOUD: i16 = 200;
 
 /// One text stream of the topic `lk.transcription`, as it stands.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +41,8 @@ struct Seen {
     /// When the agent's loud sound was last heard, and how many frames of it.
     last_loud: Option<Instant>,
     n_loud: usize,
+    /// When the agent was first heard since [`Caller::forget_heard`].
+    first_loud: Option<Instant>,
 }
 
 pub(crate) struct Caller {
@@ -212,6 +214,20 @@ impl Caller {
         .await
     }
 
+    /// From now on the agent counts as unheard.
+    pub(crate) fn forget_heard(&self) {
+        let mut seen = self.seen.lock().expect("no panic while reading");
+        seen.first_loud = None;
+    }
+
+    /// Waits for the agent's voice; returns when it was first heard since [`Caller::forget_heard`].
+    pub(crate) async fn first_heard(&self) -> Instant {
+        eventually("the agent is heard", async || {
+            self.seen.lock().expect("no panic while reading").first_loud
+        })
+        .await
+    }
+
     pub(crate) fn n_loud(&self) -> usize {
         self.seen.lock().expect("no panic while reading").n_loud
     }
@@ -257,6 +273,7 @@ fn watch(seen: &Arc<Mutex<Seen>>, event: RoomEvent, readers: &mut JoinSet<()>) {
                         let mut seen = seen.lock().expect("no panic while reading");
                         seen.last_loud = Some(Instant::now());
                         seen.n_loud += 1;
+                        seen.first_loud = seen.first_loud.or(seen.last_loud);
                     }
                 }
             });
