@@ -38,7 +38,6 @@ pub use silent::SilentOutput;
 pub use user::UserChange;
 
 use crate::audio::AudioFrame;
-use crate::participant::Participant;
 use crate::redact::Pii;
 
 /// Where the agent's voice goes.

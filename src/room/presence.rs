@@ -157,7 +157,10 @@ impl Presence {
             return vec![UserChange::Left];
         };
         self.state = State::There(next.clone());
-        vec![UserChange::Gone, UserChange::Joined(Participant::new(&next))]
+        vec![
+            UserChange::Gone,
+            UserChange::Joined(Participant::new(&next)),
+        ]
     }
 
     /// Whether the participant is the user, there or awaited.

@@ -332,15 +332,6 @@ impl Started {
         signal(&self.process, name);
     }
 
-    /// Memory of the process that is in RAM.
-    pub(crate) fn resident_bytes(&self) -> u64 {
-        let pid = self.process.id().expect("it runs");
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kibibytes = resident.unwrap().trim().trim_end_matches(" kB");
-        kibibytes.parse::<u64>().unwrap() * 1024
-    }
-
     pub(crate) async fn exit_code(mut self) -> i32 {
         let mut rest = String::new();
         let ended = async {

@@ -1,7 +1,6 @@
 //! What is known of the user: in the instructions of the model, and in a greeting.
 
 use voxpool::memory::{Category, Known, Memory};
-use voxpool::participant::Participant;
 use voxpool::turn::Turn;
 
 use super::*;

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use voxpool::memory::Briefing;
+use voxpool::participant::Participant;
 use voxpool::redact::Pii;
 use voxpool::room::{RoomEvent, UserChange};
 use voxpool::session::{SessionEnd, Settings};
