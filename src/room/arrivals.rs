@@ -33,7 +33,7 @@ impl Input {
         from: ParticipantIdentity,
     ) {
         match topic {
-            remote::TOPIC if self.link.is_user(&from) => {
+            remote::TOPIC if self.presence.is_user(from.as_str()) => {
                 self.await_request(reader, from);
             }
             // The user may be linked only now.
@@ -101,6 +101,15 @@ impl Input {
             Some(Arrived::Request(from, request)) if self.link.is_user(&from) => {
                 self.on_request(from, request);
             }
+            // A page that is back may ask before the server has told of it.
+            Some(Arrived::Request(from, request)) if self.presence.is_user(from.as_str()) => {
+                match self.early.len() < STREAMS_MAX {
+                    true => self.early.push(request),
+                    false => self
+                        .intake
+                        .refuse(InputKind::Request, "too many while away"),
+                }
+            }
             Some(Arrived::Recorded(recorded))
                 if self.presence.may_be_user(recorded.from.as_str()) =>
             {
@@ -116,7 +125,7 @@ impl Input {
     }
 
     /// Does what a front end wants of sound and words; the answer is given elsewhere.
-    fn on_request(&mut self, from: ParticipantIdentity, request: SessionRequest) {
+    pub(super) fn on_request(&mut self, from: ParticipantIdentity, request: SessionRequest) {
         let SessionRequest {
             request_id,
             request,

@@ -15,6 +15,7 @@ use livekit::prelude::{
 };
 use livekit::webrtc::audio_stream::native::{NativeAudioStream, NativeAudioStreamOptions};
 use livekit_protocol::AudioTrackFeature;
+use livekit_protocol::agent::SessionRequest;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
@@ -67,6 +68,8 @@ pub(super) struct Input {
     pub(super) intake: CallIntake,
     rates: Rates,
     pub(super) presence: Presence,
+    /// Requests of a user who is back, as far as they came before the news of it.
+    pub(super) early: Vec<SessionRequest>,
     pub(super) ready: VecDeque<RoomEvent>,
     is_over: bool,
 }
@@ -98,6 +101,7 @@ impl Input {
             intake,
             rates: Rates::new(Instant::now()),
             presence,
+            early: Vec::new(),
             ready: VecDeque::new(),
             is_over: false,
         }
@@ -198,7 +202,7 @@ impl Input {
                 reader,
                 topic,
                 participant_identity,
-            } if topic == CHAT_TOPIC && self.link.is_user(&participant_identity) => {
+            } if topic == CHAT_TOPIC && self.presence.is_user(participant_identity.as_str()) => {
                 self.await_text(reader.take(), participant_identity);
             }
             E::ByteStreamOpened {
@@ -295,8 +299,15 @@ impl Input {
             UserChange::Returned(identity) => {
                 self.link_user(identity.expose());
                 tracing::info!("the user is back");
+                for request in std::mem::take(&mut self.early) {
+                    self.on_request(
+                        ParticipantIdentity::from(identity.expose().clone()),
+                        request,
+                    );
+                }
             }
             UserChange::Gone => {
+                self.early.clear();
                 self.link.next_user();
                 tracing::info!("the user did not come back; the next participant is the user");
             }
@@ -324,6 +335,7 @@ impl Input {
         self.voice.mute(false);
         self.preconnect = PreConnect::default();
         self.keypad = Keypad::default();
+        self.early.clear();
         self.link.clear();
     }
 

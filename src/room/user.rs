@@ -12,7 +12,7 @@ use crate::redact::Pii;
 /// | holder | [`Away`](Self::Away) | [`Returned`](Self::Returned) | [`Gone`](Self::Gone) |
 /// |---|---|---|---|
 /// | `room/input.rs`: microphone, keypad, audio from before the call, the front end's switches (ear, mouth, transcripts) | dropped; switches at their defaults, as the front end that comes back assumes them | | |
-/// | `room/arrivals.rs`: texts and requests under way | carry their sender: a text of the awaited user waits, one of another participant is ignored | | ignored |
+/// | `room/arrivals.rs`: texts and requests under way | carry their sender: what the awaited user sends waits, the rest is ignored | | ignored |
 /// | `room/{text,transcripts}.rs`, `room/remote/`: captions, session events, history, runs | sent to no other | sent again | [`RoomOutput::forget_user`](super::RoomOutput::forget_user): what was queued is dropped, the rest forgotten |
 /// | `turn/absence.rs`: open turn, voice, speeches, texts, learned delays | frozen: no turn ends, nothing begins | go on | forgotten |
 /// | `session/user.rs`: reply, captions, transcriptions, detector, utterance, chat, briefing, greeting, failures | the reply is held | goes on | interrupted and recorded as the earlier user's, then forgotten |
