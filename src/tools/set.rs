@@ -176,7 +176,7 @@ impl ToolSet {
                 Ok(Ok(output)) => output,
                 Ok(Err(text)) => {
                     // The model is told and goes on, so this one needs no apology.
-                    drop(Panicked::caught(text));
+                    Panicked::caught(text);
                     tracing::error!(tool = name, "a tool panicked");
                     failed("the tool failed for a reason of its own")
                 }

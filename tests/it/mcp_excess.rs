@@ -109,7 +109,7 @@ async fn a_list_without_end_is_read_as_far_as_a_prompt_can_hold_it() {
     let before = Excess::ToolList.counted();
     let house = House::open(
         |page| {
-            let tool = |n| described(&format!("t{page}_{n}"), &"so ".repeat(10_000), 400);
+            let tool = |n| described(&format!("t{page}_{n}"), &"so ".repeat(1_000), 400);
             (0..20).map(tool).collect()
         },
         &[],

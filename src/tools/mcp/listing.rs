@@ -73,11 +73,13 @@ struct Listing {
     n_bytes: usize,
     /// Tools that were cut or left out.
     n_beyond: usize,
+    /// Whether a tool did not fit into all that is lent; the pages that follow are not asked for.
+    is_over: bool,
 }
 
 impl Listing {
     fn is_full(&self) -> bool {
-        self.tools.len() >= TOOLS_MAX
+        self.is_over || self.tools.len() >= TOOLS_MAX
     }
 
     /// Adds a tool; of its fields only those that the model is told stay in memory.
@@ -90,6 +92,7 @@ impl Listing {
             (self.n_bytes + tool.name.len() + description.len()).saturating_add(schema_bytes);
         let has_room = !self.is_full() && n_bytes <= LIST_BYTES_MAX;
         let is_lent = has_room && schema_bytes <= SCHEMA_BYTES_MAX;
+        self.is_over |= schema_bytes <= SCHEMA_BYTES_MAX && n_bytes > LIST_BYTES_MAX;
         if is_cut || !is_lent {
             self.n_beyond += 1;
             Excess::ToolList.count("a tool of an MCP server");
