@@ -104,6 +104,7 @@ impl Profile {
                         id: String::new(),
                         name: name.clone(),
                         arguments: payload,
+                        ..ToolCall::default()
                     };
                     let output = tools.call_for_program(&call);
                     output

@@ -1,117 +1,252 @@
 //! The conversation as chat messages.
 //!
-//! The service is strict about tools: every call must be answered right after the message that
-//! made it, and nothing may be answered that was not asked. A conversation in which people
-//! interrupt keeps to that only if this module sees to it.
+//! Services are strict about tools: every call must be answered right after the message that made it, and
+//! nothing may be answered that was not asked. A conversation in which people interrupt keeps to that
+//! only if this module sees to it. What further rules a service has is in its [`Shape`].
 
-use std::collections::HashMap;
+mod turns;
 
-use async_openai::types::chat::{
-    ChatCompletionMessageToolCall, ChatCompletionMessageToolCalls,
-    ChatCompletionRequestAssistantMessage, ChatCompletionRequestAssistantMessageContent,
-    ChatCompletionRequestMessage as Message, ChatCompletionRequestSystemMessage,
-    ChatCompletionRequestToolMessage, ChatCompletionRequestToolMessageContent,
-    ChatCompletionRequestUserMessage, ChatCompletionTool, ChatCompletionTools, FunctionCall,
-    FunctionObject,
-};
+use std::collections::HashSet;
 
-use crate::chat::{ChatContext, ChatItem, ToolCall, ToolSpec};
+use serde_json::{Map, Value, json};
 
-/// What the model reads where a call was never answered.
+use super::compatibility::{Part, Parts, Shape};
+use crate::chat::{ChatContext, ChatItem, ToolCall, ToolSpec, wire_name};
+
+/// Read by the model where a call was never answered.
 const UNANSWERED: &str = "no answer: the conversation went on before the tool was done";
+/// Characters of the ids that every service takes, see `answer/mod.rs`.
+const ID_CHARS: usize = 9;
 
-/// The messages of a conversation, instructions first.
-pub(super) fn messages(context: &ChatContext) -> Vec<Message> {
-    let mut outputs: HashMap<&str, &str> = context
-        .items
-        .iter()
-        .filter_map(|item| match item {
-            ChatItem::ToolOutput { call_id, output } => {
-                Some((call_id.as_str(), output.text.as_str()))
-            }
-            _ => None,
-        })
-        .collect();
+/// One message.
+enum Message<'a> {
+    Instructions(String),
+    User(String),
+    Assistant {
+        text: String,
+        calls: Vec<(String, &'a ToolCall)>,
+    },
+    Tool {
+        id: String,
+        output: &'a str,
+    },
+}
+
+/// The messages of a conversation, instructions first, in the shape that a service takes. Parts of the
+/// request that they use are added to `sent`.
+pub(super) fn messages(
+    context: &ChatContext,
+    shape: &Shape,
+    origin: &str,
+    sent: &mut Parts,
+) -> Vec<Value> {
+    let mut messages = plain(context);
+    turns::arrange(&mut messages, shape, sent);
+    let writer = Writer { shape, origin };
+    let written = messages.iter().map(|it| writer.message(it, sent));
+    written.collect()
+}
+
+/// The tools as a request lists them; `None` without any.
+pub(super) fn tools(specs: &[ToolSpec], shape: &Shape, sent: &mut Parts) -> Option<Vec<Value>> {
+    if specs.is_empty() || !shape.is_first(Part::Tools) {
+        return None;
+    }
+    sent.add(Part::Tools);
+    let tool = |spec: &ToolSpec| {
+        let mut function = json!({
+            "name": spec.name,
+            "description": spec.description,
+            "parameters": spec.parameters,
+        });
+        if spec.is_strict && shape.is_first(Part::Strict) {
+            sent.add(Part::Strict);
+            function["strict"] = true.into();
+        }
+        json!({"type": "function", "function": function})
+    };
+    Some(specs.iter().map(tool).collect())
+}
+
+/// Whether the history of a conversation has tool calls.
+pub(super) fn has_calls(context: &ChatContext) -> bool {
+    let is_call = |item: &ChatItem| matches!(item, ChatItem::ToolCall(_));
+    context.items.iter().any(is_call)
+}
+
+/// Drops the oldest quarter of the exchanges, at least one; `false` when only the last one is left. A call and
+/// its output are of one exchange, so they go together.
+pub(super) fn shorten(context: &mut ChatContext) -> bool {
+    let is_user = |place: &usize| matches!(context.items[*place], ChatItem::User(_));
+    let begins = |place: &usize| is_user(place) && (*place == 0 || !is_user(&(place - 1)));
+    let begins: Vec<usize> = (0..context.items.len()).filter(begins).collect();
+    // What stands before the first words of the user, as a greeting, goes with their exchange.
+    let n_dropped = begins.len().div_ceil(4);
+    let Some(start) = begins.get(n_dropped) else {
+        return false;
+    };
+    context.items.drain(..start);
+    true
+}
+
+/// The messages without regard to what a service takes.
+fn plain(context: &ChatContext) -> Vec<Message<'_>> {
+    let outputs = outputs(&context.items);
+    let mut ids = Ids::default();
     let mut messages = Vec::with_capacity(context.items.len() + 1);
     if !context.instructions.is_empty() {
-        messages.push(Message::System(ChatCompletionRequestSystemMessage::from(
-            context.instructions.as_str(),
-        )));
+        messages.push(Message::Instructions(context.instructions.clone()));
     }
-    let mut items = context.items.iter().peekable();
-    while let Some(item) = items.next() {
-        let mut assistant = match item {
+    let mut items = context.items.iter().enumerate().peekable();
+    while let Some((place, item)) = items.next() {
+        let (text, mut calls) = match item {
             ChatItem::User(text) => {
-                messages.push(Message::User(ChatCompletionRequestUserMessage::from(
-                    text.as_str(),
-                )));
+                messages.push(Message::User(text.clone()));
                 continue;
             }
             ChatItem::ToolOutput { .. } => continue, // follows its call
-            ChatItem::Agent { text, .. } => (text.as_str(), Vec::new()),
-            ChatItem::ToolCall(call) => ("", vec![call]),
+            ChatItem::Agent { text, .. } => (text.clone(), Vec::new()),
+            ChatItem::ToolCall(call) => (String::new(), vec![(place, call)]),
         };
-        while let Some(ChatItem::ToolCall(call)) =
-            items.next_if(|item| matches!(item, ChatItem::ToolCall(_)))
+        while let Some((place, ChatItem::ToolCall(call))) =
+            items.next_if(|(_, item)| matches!(item, ChatItem::ToolCall(_)))
         {
-            assistant.1.push(call);
+            calls.push((place, call));
         }
-        push_assistant(&mut messages, assistant.0, &assistant.1, &mut outputs);
+        if text.is_empty() && calls.is_empty() {
+            continue; // interrupted before a word was heard
+        }
+        let answers: Vec<_> = calls.iter().map(|(place, _)| outputs[*place]).collect();
+        let calls: Vec<_> = calls
+            .into_iter()
+            .map(|(_, call)| (ids.of(&call.id), call))
+            .collect();
+        let outputs = calls
+            .iter()
+            .zip(answers)
+            .map(|((id, _), output)| Message::Tool {
+                id: id.clone(),
+                output: output.unwrap_or(UNANSWERED),
+            });
+        let outputs: Vec<_> = outputs.collect();
+        messages.push(Message::Assistant { text, calls });
+        messages.extend(outputs);
     }
     messages
 }
 
-/// The tools as the request lists them; `None` without any.
-pub(super) fn tools(specs: &[ToolSpec]) -> Option<Vec<ChatCompletionTools>> {
-    let tool = |spec: &ToolSpec| {
-        ChatCompletionTools::Function(ChatCompletionTool {
-            function: FunctionObject {
-                name: spec.name.clone(),
-                description: Some(spec.description.clone()),
-                parameters: Some(spec.parameters.clone()),
-                strict: spec.is_strict.then_some(true),
-            },
-        })
-    };
-    (!specs.is_empty()).then(|| specs.iter().map(tool).collect())
+/// The output of each call, by the place of the call. Ids may repeat: an output belongs to the latest round
+/// of calls that has its id, and there to the first call without one.
+fn outputs(items: &[ChatItem]) -> Vec<Option<&str>> {
+    let mut outputs = vec![None; items.len()];
+    for (place, item) in items.iter().enumerate() {
+        let ChatItem::ToolOutput { call_id, output } = item else {
+            continue;
+        };
+        let is_open = |at: &usize| {
+            let is_it = matches!(&items[*at], ChatItem::ToolCall(call) if call.id == *call_id);
+            is_it && outputs[*at].is_none()
+        };
+        let Some(last) = (0..place).rev().find(is_open) else {
+            continue;
+        };
+        let is_of_round = |at: &usize| matches!(items[*at], ChatItem::ToolCall(_));
+        let round = (0..=last).rev().take_while(is_of_round);
+        let first = round.filter(is_open).last().unwrap_or(last);
+        outputs[first] = Some(output.text.as_str());
+    }
+    outputs
 }
 
-fn push_assistant(
-    messages: &mut Vec<Message>,
-    text: &str,
-    calls: &[&ToolCall],
-    outputs: &mut HashMap<&str, &str>,
-) {
-    if text.is_empty() && calls.is_empty() {
-        return; // interrupted before a word was heard
-    }
-    let content = ChatCompletionRequestAssistantMessageContent::Text(text.to_owned());
-    let tool_calls: Vec<_> = calls.iter().map(|call| tool_call(call)).collect();
-    messages.push(Message::Assistant(ChatCompletionRequestAssistantMessage {
-        content: (!text.is_empty()).then_some(content),
-        tool_calls: (!tool_calls.is_empty()).then_some(tool_calls),
-        ..ChatCompletionRequestAssistantMessage::default()
-    }));
-    for call in calls {
-        let output = outputs.remove(call.id.as_str()).unwrap_or(UNANSWERED);
-        messages.push(Message::Tool(ChatCompletionRequestToolMessage {
-            content: ChatCompletionRequestToolMessageContent::Text(output.to_owned()),
-            tool_call_id: call.id.clone(),
-        }));
+/// Ids of calls as every service takes them: nine letters or digits, each of them once.
+#[derive(Default)]
+struct Ids {
+    used: HashSet<String>,
+}
+
+impl Ids {
+    fn of(&mut self, id: &str) -> String {
+        let is_taken =
+            |id: &str| id.len() == ID_CHARS && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let mut ours = id.to_owned();
+        // Of another service, or of a program: the same in each request.
+        let mut number = 0;
+        while !is_taken(&ours) || self.used.contains(&ours) {
+            ours = format!("call{:05}", self.used.len() + number);
+            number += 1;
+        }
+        self.used.insert(ours.clone());
+        ours
     }
 }
 
-fn tool_call(call: &ToolCall) -> ChatCompletionMessageToolCalls {
-    // Servers parse the arguments they are shown; what the model wrote may not be JSON.
-    let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&call.arguments).is_ok();
-    let arguments = if is_json { &call.arguments } else { "{}" };
-    ChatCompletionMessageToolCalls::Function(ChatCompletionMessageToolCall {
-        id: call.id.clone(),
-        function: FunctionCall {
-            name: call.name.clone(),
-            arguments: arguments.to_owned(),
-        },
-    })
+struct Writer<'a> {
+    shape: &'a Shape,
+    origin: &'a str,
+}
+
+impl Writer<'_> {
+    fn message(&self, message: &Message<'_>, sent: &mut Parts) -> Value {
+        match message {
+            Message::Instructions(text) => {
+                sent.add(Part::Instructions);
+                json!({"role": self.shape.value(Part::Instructions), "content": text})
+            }
+            Message::User(text) => json!({"role": "user", "content": text}),
+            Message::Tool { id, output } => {
+                json!({"role": "tool", "tool_call_id": id, "content": output})
+            }
+            Message::Assistant { text, calls } => self.assistant(text, calls, sent),
+        }
+    }
+
+    fn assistant(&self, text: &str, calls: &[(String, &ToolCall)], sent: &mut Parts) -> Value {
+        let mut message = Map::new();
+        let calls: Vec<Value> = calls
+            .iter()
+            .map(|(id, call)| self.tool_call(id, call, &mut message, sent))
+            .collect();
+        message.insert("role".to_owned(), "assistant".into());
+        if text.is_empty() {
+            sent.add(Part::Content);
+        }
+        if !text.is_empty() || !self.shape.is_first(Part::Content) {
+            message.insert("content".to_owned(), text.into());
+        }
+        if !calls.is_empty() {
+            message.insert("tool_calls".to_owned(), calls.into());
+        }
+        message.into()
+    }
+
+    fn tool_call(
+        &self,
+        id: &str,
+        call: &ToolCall,
+        message: &mut Map<String, Value>,
+        sent: &mut Parts,
+    ) -> Value {
+        // Servers parse the arguments they are shown; what the model wrote may not be JSON.
+        let is_object = serde_json::from_str::<Map<String, Value>>(&call.arguments).is_ok();
+        let arguments = if is_object { &call.arguments } else { "{}" };
+        let mut json = Map::new();
+        let fields = call
+            .provider
+            .as_deref()
+            .filter(|it| it.origin == self.origin);
+        if let Some(fields) = fields {
+            sent.add(Part::ProviderFields);
+            if self.shape.is_first(Part::ProviderFields) {
+                json = fields.call.clone();
+                message.extend(fields.message.clone());
+            }
+        }
+        json.insert("id".to_owned(), id.into());
+        json.insert("type".to_owned(), "function".into());
+        let function = json!({"name": wire_name(&call.name), "arguments": arguments});
+        json.insert("function".to_owned(), function);
+        json.into()
+    }
 }
 
 #[cfg(test)]
@@ -132,15 +267,16 @@ mod tests {
 
     fn call(id: &str) -> ChatItem {
         ChatItem::ToolCall(ToolCall {
-            id: id.to_owned(),
+            id: id.repeat(ID_CHARS),
             name: "f".to_owned(),
             arguments: "{}".to_owned(),
+            ..ToolCall::default()
         })
     }
 
     fn output(id: &str, text: &str) -> ChatItem {
         ChatItem::ToolOutput {
-            call_id: id.to_owned(),
+            call_id: id.repeat(ID_CHARS),
             output: ToolOutput {
                 text: text.to_owned(),
                 is_error: false,
@@ -148,23 +284,38 @@ mod tests {
         }
     }
 
-    /// Messages as short words: role, then content, calls or the call that is answered.
+    /// Ids of the tests are one letter nine times.
+    fn short(id: &str) -> String {
+        assert_eq!(id.len(), ID_CHARS);
+        let first = &id[..1];
+        match id == first.repeat(ID_CHARS) {
+            true => first.to_owned(),
+            false => id.to_owned(),
+        }
+    }
+
+    fn written(context: &ChatContext, shape: Shape) -> Vec<Value> {
+        messages(context, &shape, "host model", &mut Parts::default())
+    }
+
     fn check(items: Vec<ChatItem>, expected: &[&str]) {
+        check_as(Shape::default(), "", items, expected);
+    }
+
+    /// Messages as short words: role, then content, calls or the call that is answered.
+    fn check_as(shape: Shape, instructions: &str, items: Vec<ChatItem>, expected: &[&str]) {
         let context = ChatContext {
-            instructions: String::new(),
+            instructions: instructions.to_owned(),
             items,
         };
-        let json = serde_json::to_value(messages(&context)).unwrap();
-        let found: Vec<String> = json
-            .as_array()
-            .unwrap()
+        let found: Vec<String> = written(&context, shape)
             .iter()
             .map(|message| {
                 let mut words = vec![message["role"].as_str().unwrap().to_owned()];
-                words.extend(message["tool_call_id"].as_str().map(str::to_owned));
+                words.extend(message["tool_call_id"].as_str().map(short));
                 words.extend(message["content"].as_str().map(str::to_owned));
                 for call in message["tool_calls"].as_array().into_iter().flatten() {
-                    words.push(format!("+{}", call["id"].as_str().unwrap()));
+                    words.push(format!("+{}", short(call["id"].as_str().unwrap())));
                 }
                 words.join(" ")
             })
@@ -178,7 +329,7 @@ mod tests {
             instructions: "be brief".to_owned(),
             items: vec![user("hi")],
         };
-        let json = serde_json::to_value(messages(&context)).unwrap();
+        let json = written(&context, Shape::default());
         assert_eq!(
             json[0],
             serde_json::json!({"role": "system", "content": "be brief"})
@@ -230,19 +381,205 @@ mod tests {
     }
 
     #[test]
-    fn arguments_that_are_no_json_are_not_sent_back() {
+    fn ids_that_repeat_belong_to_the_calls_they_follow() {
+        check(
+            vec![
+                user("q"),
+                call("a"),
+                output("a", "1"),
+                agent("one"),
+                user("again"),
+                call("a"),
+                call("a"),
+                output("a", "2"),
+                output("a", "3"),
+            ],
+            &[
+                "user q",
+                "assistant +a",
+                "tool a 1",
+                "assistant one",
+                "user again",
+                "assistant +call00001 +call00002",
+                "tool call00001 2",
+                "tool call00002 3",
+            ],
+        );
+    }
+
+    #[test]
+    fn ids_and_names_of_others_are_written_as_every_service_takes_them() {
         let call = ToolCall {
-            id: "a".to_owned(),
-            name: "f".to_owned(),
+            id: "call_PTLP8xhu3uwZk4l3nlnrrJha".to_owned(),
+            name: "multi_tool_use.parallel".to_owned(),
             arguments: "{\"cut".to_owned(),
+            ..ToolCall::default()
         };
-        let json = serde_json::to_value(tool_call(&call)).unwrap();
-        assert_eq!(json["function"]["arguments"], "{}");
-        assert_eq!(json["type"], "function");
+        let context = ChatContext {
+            instructions: String::new(),
+            items: vec![ChatItem::ToolCall(call)],
+        };
+        let json = written(&context, Shape::default());
+        let call = &json[0]["tool_calls"][0];
+        assert_eq!(call["id"], "call00000");
+        assert_eq!(call["type"], "function");
+        assert_eq!(call["function"]["name"], "multi_tool_use_parallel");
+        assert_eq!(call["function"]["arguments"], "{}");
+        assert_eq!(json[1]["tool_call_id"], "call00000");
+    }
+
+    #[test]
+    fn fields_of_a_service_go_back_to_it_and_to_no_other() {
+        let fields = |value: Value| value.as_object().cloned().unwrap_or_default();
+        let with_fields = |origin: &str| {
+            let provider = crate::chat::ProviderFields {
+                origin: origin.to_owned(),
+                call: fields(json!({"extra_content": "abc"})),
+                message: fields(json!({"reasoning_content": "hm"})),
+            };
+            let call = ToolCall {
+                id: "aaaaaaaaa".to_owned(),
+                name: "f".to_owned(),
+                provider: Some(provider.into()),
+                ..ToolCall::default()
+            };
+            ChatContext {
+                instructions: String::new(),
+                items: vec![ChatItem::ToolCall(call)],
+            }
+        };
+        let own = with_fields("host model");
+        let json = &written(&own, Shape::default())[0];
+        assert_eq!(json["reasoning_content"], "hm");
+        assert_eq!(json["tool_calls"][0]["extra_content"], "abc");
+        assert_eq!(json["tool_calls"][0]["id"], "aaaaaaaaa");
+        let refused = Shape::default().with(Part::ProviderFields, "off");
+        for json in [
+            &written(&own, refused)[0],
+            &written(&with_fields("another"), Shape::default())[0],
+        ] {
+            assert_eq!(json.get("reasoning_content"), None);
+            assert_eq!(json["tool_calls"][0].get("extra_content"), None);
+        }
+    }
+
+    #[test]
+    fn content_is_there_for_services_that_want_it() {
+        let context = ChatContext {
+            instructions: String::new(),
+            items: vec![call("a")],
+        };
+        assert_eq!(written(&context, Shape::default())[0].get("content"), None);
+        let always = Shape::default().with(Part::Content, "always");
+        assert_eq!(written(&context, always)[0]["content"], "");
+    }
+
+    #[test]
+    fn turns_are_as_a_service_takes_them() {
+        let talk = || {
+            vec![
+                agent("Hello."),
+                user("look"),
+                user("please"),
+                agent("Let me see."),
+                call("a"),
+                output("a", "1"),
+                agent("A tree."),
+                agent("And a bush."),
+                call("b"),
+                output("b", "2"),
+                user("stop"),
+            ]
+        };
+        let shape = |turns: &str| Shape::default().with(Part::Turns, turns);
+        let first = [
+            "system be kind",
+            "user (the call begins)",
+            "assistant Hello.",
+        ];
+        let rest = [
+            "user look",
+            "user please",
+            "assistant Let me see. +a",
+            "tool a 1",
+            "assistant A tree.",
+            "assistant And a bush. +b",
+            "tool b 2",
+            "user stop",
+        ];
+        check_as(
+            shape("user_first"),
+            "be kind",
+            talk(),
+            &[&first[..], &rest].concat(),
+        );
+        let alternating = [
+            "user look\n\nplease",
+            "assistant Let me see. +a",
+            "tool a 1",
+            "assistant A tree. And a bush. +b",
+            "tool b 2",
+            "assistant …",
+            "user stop",
+        ];
+        check_as(
+            shape("alternating"),
+            "be kind",
+            talk(),
+            &[&first[..], &alternating].concat(),
+        );
+        let as_user = shape("alternating").with(Part::Instructions, "user");
+        let first = ["user be kind", "assistant Hello."];
+        check_as(
+            as_user,
+            "be kind",
+            talk(),
+            &[&first[..], &alternating].concat(),
+        );
+        check_as(
+            as_user,
+            "be kind",
+            vec![user("hi")],
+            &["user be kind\n\nhi"],
+        );
+        check_as(
+            shape("alternating"),
+            "be kind",
+            vec![user("hi"), agent("yes")],
+            &[
+                "system be kind",
+                "user hi",
+                "assistant yes",
+                "user (please go on)",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_conversation_is_shortened_by_whole_exchanges() {
+        let mut context = ChatContext {
+            instructions: "be kind".to_owned(),
+            items: vec![
+                agent("Hello."),
+                user("a"),
+                call("a"),
+                output("a", "1"),
+                agent("A"),
+            ],
+        };
+        context
+            .items
+            .extend([user("b"), agent("B"), user("c"), user("d")]);
+        assert!(shorten(&mut context));
+        assert!(context.items == [user("b"), agent("B"), user("c"), user("d")]);
+        assert!(shorten(&mut context));
+        assert!(context.items == [user("c"), user("d")]);
+        assert!(!shorten(&mut context));
+        assert!(context.items == [user("c"), user("d")]);
     }
 
     #[test]
     fn no_tools_means_no_list() {
-        assert!(tools(&[]).is_none());
+        assert!(tools(&[], &Shape::default(), &mut Parts::default()).is_none());
     }
 }

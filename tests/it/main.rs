@@ -15,5 +15,6 @@ mod memory_tools;
 mod playground;
 mod pool;
 mod program;
+mod services;
 mod session;
 mod worker;
