@@ -130,6 +130,7 @@ async fn attempt(
         origin: service.origin(),
         tools: names.collect(),
         begins_with_thoughts: service.config.compatibility.thoughts_without_opening_tag,
+        is_data: false,
         unreadable: lease.unreadable_pieces(),
     };
     let question = ChatQuestion {

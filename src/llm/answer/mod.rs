@@ -33,8 +33,9 @@ use crate::pool::{Decode, Fault, refusal_in_stream};
 /// Ends a stream.
 const DONE: &str = "[DONE]";
 /// How long an answer with a finish reason, but without `[DONE]` and without an end of its body, is read on:
-/// some services send a finish reason with each piece.
-const AFTER_FINISH: Duration = Duration::from_secs(1);
+/// some services send a finish reason with each piece. Shorter than [`crate::pool::IDLE_TIMEOUT_MIN`], or a
+/// complete answer would be one that stalls.
+const AFTER_FINISH: Duration = Duration::from_millis(400);
 /// The same after `[DONE]`.
 const AFTER_DONE: Duration = Duration::from_millis(200);
 /// Characters of an id of a tool call, which Mistral takes no other way.

@@ -43,8 +43,6 @@ pub(super) struct Piece {
     pub(super) finish: Option<String>,
     /// Fields of the service's own.
     pub(super) fields: Map<String, Value>,
-    /// Whether the model was thinking.
-    pub(super) has_thought: bool,
 }
 
 /// Words for the caller.
@@ -179,7 +177,6 @@ impl Piece {
                 self.calls = whole.calls;
             }
             self.fields.extend(whole.fields);
-            self.has_thought |= whole.has_thought;
         } else if let (Value::String(text), Text::None) = (message, &self.text) {
             self.text = Text::Message(text);
         }
@@ -192,7 +189,6 @@ impl Piece {
         let mut take = |key: &str| message.remove(key).unwrap_or_default();
         let has_text = self.text != Text::None;
         let content = take("content");
-        self.has_thought |= content.is_array() && has_thoughts(&content);
         let bare = take("text");
         let texts = [content, bare, take("refusal")].map(text_of);
         if !has_text {
@@ -211,9 +207,6 @@ impl Piece {
             self.calls.extend(legacy);
         }
         message.retain(|key, value| !OWN_FIELDS.contains(&&**key) && !is_empty(value));
-        self.has_thought |= ["reasoning", "reasoning_content", "thinking"]
-            .iter()
-            .any(|key| message.contains_key(*key));
         self.fields.extend(message);
     }
 
@@ -303,11 +296,6 @@ fn is_thought(part: &Map<String, Value>) -> bool {
     ]
     .contains(&kind);
     !is_text || part.get("thought") == Some(&Value::Bool(true))
-}
-
-fn has_thoughts(content: &Value) -> bool {
-    let parts = content.as_array().into_iter().flatten();
-    parts.filter_map(Value::as_object).any(is_thought)
 }
 
 fn usage(usage: &Value) -> Option<Usage> {
