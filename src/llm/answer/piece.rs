@@ -91,7 +91,8 @@ pub(super) fn error_in(root: &Value) -> Option<String> {
     }
     let has_answer = ["choices", "message", "delta", "content", "response"]
         .iter()
-        .any(|key| !is_empty(&root[*key]) && !(*key == "message" && root[*key].is_string()));
+        .filter(|key| !(**key == "message" && root["message"].is_string()))
+        .any(|key| !is_empty(&root[*key]));
     let has_code = ["code", "status", "status_code", "type", "error_code"]
         .iter()
         .any(|key| !is_empty(&root[*key]));

@@ -34,10 +34,7 @@ impl Repeats {
 
     /// What of a whole message was not there before; a message beside deltas repeats them.
     pub(super) fn news_of_message(&mut self, message: &str) -> String {
-        let news = match message.strip_prefix(self.text.as_str()) {
-            Some(rest) => rest,
-            None => "",
-        };
+        let news = message.strip_prefix(self.text.as_str()).unwrap_or_default();
         self.text.push_str(news);
         news.to_owned()
     }

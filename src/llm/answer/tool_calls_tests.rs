@@ -37,88 +37,90 @@ fn check(pieces: &[&[Piece]], expected: &[(&str, &str)]) {
 const ONE: &[(&str, &str)] = &[("f", "{\"x\":1}")];
 const TWO: &[(&str, &str)] = &[("f", "{\"x\":1}"), ("g", "{\"y\":2}")];
 
+/// One call, each time in other pieces.
+const ONE_IN_PIECES: &[&[&[Piece]]] = &[
+    // As OpenAI does it.
+    &[
+        &[(Some(0), "a", "f", "")],
+        &[(Some(0), "", "", "{\"x\"")],
+        &[(Some(0), "", "", ":1}")],
+    ],
+    // Whole.
+    &[&[(Some(0), "a", "f", "{\"x\":1}")]],
+    // The name, or everything, with each piece.
+    &[
+        &[(Some(0), "a", "f", "{\"x\"")],
+        &[(Some(0), "a", "f", ":1}")],
+    ],
+    &[
+        &[(Some(0), "a", "f", "{\"x\":1}")],
+        &[(Some(0), "a", "f", "{\"x\":1}")],
+    ],
+    &[
+        &[(Some(0), "", "f", "{\"x\":1}")],
+        &[(Some(0), "", "f", "{\"x\":1}")],
+    ],
+    // No index, no id, or the id late.
+    &[&[(None, "a", "f", "{\"x\"")], &[(None, "", "", ":1}")]],
+    &[&[(None, "", "f", "{\"x\"")], &[(None, "", "", ":1}")]],
+    &[
+        &[(Some(0), "", "f", "")],
+        &[(Some(0), "a", "", "{\"x\":1}")],
+    ],
+    // The name late, or after the arguments.
+    &[
+        &[(Some(0), "a", "", "")],
+        &[(Some(0), "", "f", "")],
+        &[(Some(0), "", "", "{\"x\":1}")],
+    ],
+    &[
+        &[(Some(0), "a", "", "{\"x\":1}")],
+        &[(Some(0), "", "f", "")],
+    ],
+    // Another id with each piece.
+    &[
+        &[(Some(0), "a", "f", "")],
+        &[(Some(0), "b", "", "{\"x\"")],
+        &[(Some(0), "c", "", ":1}")],
+    ],
+    // An index that counts pieces, or that jumps.
+    &[
+        &[(Some(0), "a", "f", "")],
+        &[(Some(1), "", "", "{\"x\"")],
+        &[(Some(2), "", "", ":1}")],
+    ],
+    &[
+        &[(Some(7), "a", "f", "{\"x\"")],
+        &[(Some(7), "", "", ":1}")],
+    ],
+    // Arguments that begin empty, grow, or come again whole at the end.
+    &[
+        &[(Some(0), "a", "f", "{}")],
+        &[(Some(0), "", "", "{\"x\":1}")],
+    ],
+    &[
+        &[(Some(0), "a", "f", "null")],
+        &[(Some(0), "", "", "{\"x\":1}")],
+    ],
+    &[
+        &[(Some(0), "a", "f", "{")],
+        &[(Some(0), "", "", "{\"x\"")],
+        &[(Some(0), "", "", "{\"x\":1}")],
+    ],
+    &[
+        &[(Some(0), "a", "f", "{\"x\"")],
+        &[(Some(0), "", "", ":1}")],
+        &[(Some(0), "a", "f", "{\"x\":1}")],
+    ],
+    // JSON in JSON.
+    &[&[(Some(0), "a", "f", "\"{\\\"x\\\":1}\"")]],
+    // The parts of one call in one piece of the answer.
+    &[&[(Some(0), "a", "f", ""), (Some(0), "", "", "{\"x\":1}")]],
+];
+
 #[test]
 fn one_call_in_pieces_of_any_kind() {
-    let cases: &[&[&[Piece]]] = &[
-        // As OpenAI does it.
-        &[
-            &[(Some(0), "a", "f", "")],
-            &[(Some(0), "", "", "{\"x\"")],
-            &[(Some(0), "", "", ":1}")],
-        ],
-        // Whole.
-        &[&[(Some(0), "a", "f", "{\"x\":1}")]],
-        // The name, or everything, with each piece.
-        &[
-            &[(Some(0), "a", "f", "{\"x\"")],
-            &[(Some(0), "a", "f", ":1}")],
-        ],
-        &[
-            &[(Some(0), "a", "f", "{\"x\":1}")],
-            &[(Some(0), "a", "f", "{\"x\":1}")],
-        ],
-        &[
-            &[(Some(0), "", "f", "{\"x\":1}")],
-            &[(Some(0), "", "f", "{\"x\":1}")],
-        ],
-        // No index, no id, or the id late.
-        &[&[(None, "a", "f", "{\"x\"")], &[(None, "", "", ":1}")]],
-        &[&[(None, "", "f", "{\"x\"")], &[(None, "", "", ":1}")]],
-        &[
-            &[(Some(0), "", "f", "")],
-            &[(Some(0), "a", "", "{\"x\":1}")],
-        ],
-        // The name late, or after the arguments.
-        &[
-            &[(Some(0), "a", "", "")],
-            &[(Some(0), "", "f", "")],
-            &[(Some(0), "", "", "{\"x\":1}")],
-        ],
-        &[
-            &[(Some(0), "a", "", "{\"x\":1}")],
-            &[(Some(0), "", "f", "")],
-        ],
-        // Another id with each piece.
-        &[
-            &[(Some(0), "a", "f", "")],
-            &[(Some(0), "b", "", "{\"x\"")],
-            &[(Some(0), "c", "", ":1}")],
-        ],
-        // An index that counts pieces, or that jumps.
-        &[
-            &[(Some(0), "a", "f", "")],
-            &[(Some(1), "", "", "{\"x\"")],
-            &[(Some(2), "", "", ":1}")],
-        ],
-        &[
-            &[(Some(7), "a", "f", "{\"x\"")],
-            &[(Some(7), "", "", ":1}")],
-        ],
-        // Arguments that begin empty, grow, or come again whole at the end.
-        &[
-            &[(Some(0), "a", "f", "{}")],
-            &[(Some(0), "", "", "{\"x\":1}")],
-        ],
-        &[
-            &[(Some(0), "a", "f", "null")],
-            &[(Some(0), "", "", "{\"x\":1}")],
-        ],
-        &[
-            &[(Some(0), "a", "f", "{")],
-            &[(Some(0), "", "", "{\"x\"")],
-            &[(Some(0), "", "", "{\"x\":1}")],
-        ],
-        &[
-            &[(Some(0), "a", "f", "{\"x\"")],
-            &[(Some(0), "", "", ":1}")],
-            &[(Some(0), "a", "f", "{\"x\":1}")],
-        ],
-        // JSON in JSON.
-        &[&[(Some(0), "a", "f", "\"{\\\"x\\\":1}\"")]],
-        // The parts of one call in one piece of the answer.
-        &[&[(Some(0), "a", "f", ""), (Some(0), "", "", "{\"x\":1}")]],
-    ];
-    for case in cases {
+    for case in ONE_IN_PIECES {
         check(case, ONE);
     }
 }

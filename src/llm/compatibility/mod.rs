@@ -5,6 +5,7 @@
 
 mod config;
 mod search;
+mod words;
 
 pub use self::config::Compatibility;
 pub(super) use self::search::{Next, Search};

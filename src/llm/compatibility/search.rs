@@ -3,7 +3,7 @@
 //! A refusal that names a part is answered at once by a request with less of it. One that names nothing is
 //! searched: first each part alone is left out, then one after the other and all of them.
 
-use super::{Part, Parts, Shape};
+use super::{Part, Parts, Shape, words};
 use crate::error::ErrorKind;
 use crate::pool::Refusal;
 
@@ -176,102 +176,13 @@ fn is_about_something_else(refusal: &Refusal, kind: ErrorKind) -> bool {
 }
 
 /// The shape with less of a part, if the words name it.
-///
-/// The words are those of services: OpenAI ("Unsupported parameter: 'max_tokens'"), vLLM and llama.cpp
-/// (messages of chat templates), FastAPI ("extra fields not permitted"), Mistral, Gemini, Groq, OpenRouter.
 fn less_of(part: Part, words: &str, shape: Shape) -> Option<Shape> {
-    let any = |list: &[&str]| list.iter().any(|word| words.contains(word));
-    let is_named = match part {
-        Part::Turns => any(&[
-            "alternat",
-            "first message",
-            "last message",
-            "start with a user",
-            "starts with",
-            "begin with a user",
-            "turn comes",
-            "multiturn",
-            "consecutive",
-            "unexpected role",
-            "after role",
-            "no user query",
-            "must be from the user",
-            "must be a user",
-            "roles must",
-        ]),
-        Part::Strict => any(&["strict"]),
-        Part::StreamOptions => any(&["stream_options", "include_usage"]),
-        Part::ResponseFormat => any(&[
-            "response_format",
-            "json_schema",
-            "json schema",
-            "json_object",
-            "structured output",
-            "guided",
-        ]),
-        Part::Content => {
-            // Not one of the fields of a service's own, such as `reasoning_content`.
-            words.replace("_content", "").contains("content")
-                && any(&[
-                    "required",
-                    "missing",
-                    "null",
-                    "none",
-                    "must be",
-                    "should be",
-                    "valid string",
-                    "expected",
-                    "empty",
-                ])
-        }
-        Part::TokenLimit => any(&["max_completion_tokens", "max_tokens", "max_output_tokens"]),
-        Part::Instructions => any(&[
-            "system role",
-            "role system",
-            "role: system",
-            "'system'",
-            "\"system\"",
-            "`system`",
-            "system message",
-            "system prompt",
-            "system instruction",
-            "developer instruction",
-            "only user and assistant",
-        ]),
-        Part::ToolChoice => any(&["tool_choice", "tool choice"]),
-        Part::ProviderFields => any(&[
-            "extra_content",
-            "thought_signature",
-            "thought signature",
-            "reasoning_content",
-            "reasoning_details",
-            "thinking_blocks",
-            "messages.reasoning",
-            "'reasoning'",
-            "provider_specific",
-        ]),
-        Part::Temperature => any(&["temperature"]),
-        Part::ReasoningEffort => any(&["reasoning_effort", "reasoning effort", "reasoning.effort"]),
-        Part::Stream => any(&["stream"]) && any(&["support", "must be false", "not allowed"]),
-        Part::Tools => {
-            any(&["tool", "function call", "functions"])
-                && any(&[
-                    "support",
-                    "no endpoints",
-                    "not enabled",
-                    "jinja",
-                    "tool-call-parser",
-                ])
-        }
-    };
-    if !is_named {
+    if !words::name(part, words) {
         return None;
     }
     match part {
-        Part::Turns if any(&["alternat", "unexpected role", "after role", "consecutive"]) => {
-            least_of(part, shape)
-        }
-        Part::Instructions if !any(&["developer"]) => least_of(part, shape),
+        Part::Turns if words::want_alternation(words) => least_of(part, shape),
+        Part::Instructions if !words.contains("developer") => least_of(part, shape),
         _ => shape.with_less(part),
     }
 }

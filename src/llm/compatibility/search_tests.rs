@@ -38,91 +38,94 @@ fn changes(shape: &Shape) -> Vec<(&'static str, &'static str)> {
         .collect()
 }
 
+/// Words of services, the part that they name, and how it is asked for next.
+const NAMED: &[(&str, Part, &str)] = &[
+    (
+        "Unknown name \"strict\" at 'tools[0].function'",
+        Part::Strict,
+        "off",
+    ),
+    (
+        "body.stream_options: Extra inputs are not permitted",
+        Part::StreamOptions,
+        "off",
+    ),
+    (
+        "Unsupported parameter: 'max_completion_tokens'",
+        Part::TokenLimit,
+        "max_tokens",
+    ),
+    (
+        "Unsupported value: 'temperature' does not support 0.5",
+        Part::Temperature,
+        "off",
+    ),
+    (
+        "property 'reasoning_effort' is unsupported",
+        Part::ReasoningEffort,
+        "off",
+    ),
+    (
+        "'response_format.type' must be text or json_object",
+        Part::ResponseFormat,
+        "json_object",
+    ),
+    (
+        "Conversation roles must alternate user/assistant/user/assistant/...",
+        Part::Turns,
+        "alternating",
+    ),
+    (
+        "After the optional system message, conversation roles must alternate",
+        Part::Turns,
+        "alternating",
+    ),
+    (
+        "Expected last role User or Tool but got: unexpected role 'user' after role 'tool'",
+        Part::Turns,
+        "alternating",
+    ),
+    (
+        "The first message must be from the user",
+        Part::Turns,
+        "user_first",
+    ),
+    ("System role not supported", Part::Instructions, "user"),
+    (
+        "Role 'system' is not allowed, use 'developer' instead of system message",
+        Part::Instructions,
+        "developer",
+    ),
+    (
+        "messages.2.content: field required",
+        Part::Content,
+        "always",
+    ),
+    (
+        "messages.3: property 'reasoning_content' is unsupported",
+        Part::ProviderFields,
+        "off",
+    ),
+    (
+        "No endpoints found that support the provided 'tool_choice' value",
+        Part::ToolChoice,
+        "off",
+    ),
+    (
+        "registry/gemma:2b does not support tools",
+        Part::Tools,
+        "off",
+    ),
+    (
+        "streaming is not supported for this model",
+        Part::Stream,
+        "off",
+    ),
+];
+
 #[test]
 fn a_refusal_that_names_a_part_costs_one_question() {
-    for (said, part, value) in [
-        (
-            "Unknown name \"strict\" at 'tools[0].function'",
-            Part::Strict,
-            "off",
-        ),
-        (
-            "body.stream_options: Extra inputs are not permitted",
-            Part::StreamOptions,
-            "off",
-        ),
-        (
-            "Unsupported parameter: 'max_completion_tokens'",
-            Part::TokenLimit,
-            "max_tokens",
-        ),
-        (
-            "Unsupported value: 'temperature' does not support 0.5",
-            Part::Temperature,
-            "off",
-        ),
-        (
-            "property 'reasoning_effort' is unsupported",
-            Part::ReasoningEffort,
-            "off",
-        ),
-        (
-            "'response_format.type' must be text or json_object",
-            Part::ResponseFormat,
-            "json_object",
-        ),
-        (
-            "Conversation roles must alternate user/assistant/user/assistant/...",
-            Part::Turns,
-            "alternating",
-        ),
-        (
-            "After the optional system message, conversation roles must alternate",
-            Part::Turns,
-            "alternating",
-        ),
-        (
-            "Expected last role User or Tool but got: unexpected role 'user' after role 'tool'",
-            Part::Turns,
-            "alternating",
-        ),
-        (
-            "The first message must be from the user",
-            Part::Turns,
-            "user_first",
-        ),
-        ("System role not supported", Part::Instructions, "user"),
-        (
-            "Role 'system' is not allowed, use 'developer' instead of system message",
-            Part::Instructions,
-            "developer",
-        ),
-        (
-            "messages.2.content: field required",
-            Part::Content,
-            "always",
-        ),
-        (
-            "messages.3: property 'reasoning_content' is unsupported",
-            Part::ProviderFields,
-            "off",
-        ),
-        (
-            "No endpoints found that support the provided 'tool_choice' value",
-            Part::ToolChoice,
-            "off",
-        ),
-        (
-            "registry/gemma:2b does not support tools",
-            Part::Tools,
-            "off",
-        ),
-        (
-            "streaming is not supported for this model",
-            Part::Stream,
-            "off",
-        ),
-    ] {
+    for (said, part, value) in NAMED.iter().copied() {
         let refuses = |shape: &Shape| (shape.value(part) != value).then(|| error(said));
         let found = ask(&Part::ALL, refuses).map(|(shape, asks)| (changes(&shape), asks));
         assert_eq!(found, Some((vec![(part.name(), value)], 2)), "{said}");
