@@ -4,7 +4,7 @@ TOOLS := $(CURDIR)/.tools
 export VOXPOOL_TOOLS ?= $(TOOLS)
 export PATH := $(VOXPOOL_TOOLS)/bin:$(PATH)
 
-.PHONY: help demo test setup playground lint unit e2e bench-pool bench-peer bench-vad deny clean
+.PHONY: help demo test setup playground lint unit e2e bench-pool bench-peer bench-vad deny sbom release clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,9 +13,9 @@ demo: ## talk to the agent: server, stand-in, worker and a scripted caller (ONCE
 	@scripts/setup demo
 	@ONCE=$(ONCE) REALTIME=$(REALTIME) scripts/demo
 
-test: ## everything: lint, unit, engine, integration with real servers, LiveKit's own end-to-end tests
+test: ## everything: lint, licences and advisories, unit, engine, integration with real servers, LiveKit's own end-to-end tests
 	@scripts/setup test
-	@$(MAKE) --no-print-directory lint unit e2e
+	@$(MAKE) --no-print-directory lint deny unit e2e
 
 setup: ## install what the two commands need
 	@scripts/setup test
@@ -44,8 +44,17 @@ bench-vad: ## our detector of voices and livekit-agents' on the same sound: clea
 	@scripts/setup test
 	@scripts/bench-vad
 
-deny: ## licences, advisories and duplicate versions (needs cargo-deny)
-	cargo deny check
+deny: ## licences, advisories, duplicate versions and sources of all dependencies, without a network
+	@scripts/setup deny
+	@scripts/advisories check
+
+sbom: ## the parts of the worker's binary with versions and licences: target/sbom/voxpool.cdx.json
+	@scripts/setup sbom
+	@scripts/release sbom
+
+release: ## the image with base images by digest, the checks before it and the list of parts (needs docker)
+	@scripts/setup sbom
+	@scripts/release image
 
 clean:
 	cargo clean

@@ -1,7 +1,9 @@
--- voxpool's memory in a Supabase project. Run it once in the project's SQL editor; running it again
--- does no harm. The worker then needs SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY.
+-- voxpool's memory in a Supabase project. Run it in the project's SQL editor, once, and again after an
+-- update of voxpool: that changes no memory and adds what the version needs. (Until then an updated
+-- worker goes on as before; only the limits of rows and age wait for their functions.) The worker
+-- needs SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY.
 --
--- The worker calls three functions, each with a whole batch in the body of its request: one round
+-- The worker calls a few functions, most of them with a whole batch in the body of its request: one round
 -- trip serves any number of callers, and no caller's identity is part of an address that a gateway
 -- would log. The functions run with the rights of whoever calls them, so they open nothing.
 
@@ -55,8 +57,8 @@ LANGUAGE sql SECURITY INVOKER SET search_path = '' AS $$
     SELECT coalesce(jsonb_agg(to_jsonb(gone)), '[]') FROM gone
 $$;
 
--- Reads what an array of {user_id, category or null, key or null, count_max} describes, the latest
--- first. One JSON value, because the API cuts off rows beyond its `max-rows` without a word.
+-- Reads what an array of {user_id, category or null, key or null, count_max, keep_days} describes, the
+-- latest first, and nothing that is older than so many days (0: everything). One JSON value, because the API cuts off rows beyond its `max-rows` without a word.
 CREATE OR REPLACE FUNCTION public.voxpool_get(wanted jsonb) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY INVOKER SET search_path = '' AS $$
     SELECT coalesce(
@@ -78,8 +80,54 @@ LANGUAGE sql STABLE SECURITY INVOKER SET search_path = '' AS $$
             AND (asked.item ->> 'category' IS NULL
                 OR memories.category = asked.item ->> 'category')
             AND (asked.item ->> 'key' IS NULL OR memories.key = asked.item ->> 'key')
+            AND (coalesce((asked.item ->> 'keep_days')::integer, 0) = 0 OR memories.saved_at
+                >= now() - make_interval(days => (asked.item ->> 'keep_days')::integer))
         ORDER BY saved DESC LIMIT (asked.item ->> 'count_max')::bigint
     ) AS found
+$$;
+
+-- Deletes what these users may no longer have: rows beyond the latest `per_user_max`, but never the
+-- summary, and rows that are older than `keep_days` (0: none). Returns how many rows went. Rows that
+-- are being saved at this moment are skipped, so no save waits for it.
+CREATE OR REPLACE FUNCTION public.voxpool_trim(
+    users jsonb, per_user_max integer, keep_days integer
+) RETURNS bigint
+LANGUAGE sql SECURITY INVOKER SET search_path = '' AS $$
+    WITH found AS MATERIALIZED (
+        SELECT asked.user_id, (
+            SELECT saved FROM public.voxpool_memories AS newest
+            WHERE newest.user_id = asked.user_id
+            ORDER BY saved DESC LIMIT 1 OFFSET per_user_max - 1
+        ) AS oldest
+        FROM jsonb_array_elements_text(users) AS asked (user_id)
+    ), limits AS MATERIALIZED (
+        -- All rows of a user are read only if memories have an age.
+        SELECT user_id, oldest,
+            CASE WHEN keep_days > 0 THEN 9223372036854775807 ELSE oldest END AS read_to
+        FROM found
+    ), old AS MATERIALIZED (
+        SELECT memories.user_id, memories.category, memories.key
+        FROM limits JOIN public.voxpool_memories AS memories
+            ON memories.user_id = limits.user_id AND memories.saved < limits.read_to
+        WHERE (memories.saved < limits.oldest AND memories.category <> 'PROFILE')
+            OR (keep_days > 0 AND memories.saved_at < now() - make_interval(days => keep_days))
+        FOR UPDATE OF memories SKIP LOCKED
+    ), gone AS (
+        DELETE FROM public.voxpool_memories AS memories USING old
+        WHERE memories.user_id = old.user_id AND memories.category = old.category
+            AND memories.key = old.key
+        RETURNING 1
+    )
+    SELECT count(*) FROM gone
+$$;
+
+-- Up to `count_max` users who have memories, in order, that come after this one.
+CREATE OR REPLACE FUNCTION public.voxpool_users(after text, count_max integer) RETURNS jsonb
+LANGUAGE sql STABLE SECURITY INVOKER SET search_path = '' AS $$
+    SELECT coalesce(jsonb_agg(user_id ORDER BY user_id), '[]') FROM (
+        SELECT DISTINCT user_id FROM public.voxpool_memories
+        WHERE user_id > after ORDER BY user_id LIMIT count_max
+    ) AS users
 $$;
 
 -- Only the service role gets in. Supabase grants every new table and function to `anon` and
@@ -89,14 +137,16 @@ ALTER TABLE public.voxpool_memories ENABLE ROW LEVEL SECURITY;
 REVOKE ALL ON public.voxpool_memories FROM PUBLIC, anon, authenticated;
 REVOKE ALL ON SEQUENCE public.voxpool_memories_saved FROM PUBLIC, anon, authenticated;
 REVOKE ALL ON FUNCTION public.voxpool_save(jsonb), public.voxpool_delete(jsonb),
-    public.voxpool_get(jsonb) FROM PUBLIC, anon, authenticated;
+    public.voxpool_get(jsonb), public.voxpool_trim(jsonb, integer, integer),
+    public.voxpool_users(text, integer) FROM PUBLIC, anon, authenticated;
 GRANT SELECT, INSERT, UPDATE, DELETE ON public.voxpool_memories TO service_role;
 GRANT USAGE ON SEQUENCE public.voxpool_memories_saved TO service_role;
 GRANT EXECUTE ON FUNCTION public.voxpool_save(jsonb), public.voxpool_delete(jsonb),
-    public.voxpool_get(jsonb) TO service_role;
+    public.voxpool_get(jsonb), public.voxpool_trim(jsonb, integer, integer),
+    public.voxpool_users(text, integer) TO service_role;
 
--- With the anonymous (publishable) key instead of the service role key, run this as well, without the
--- leading dashes. Each request is then for one caller, whom the header `x-voxpool-user` names (in
+-- With the anonymous (publishable) key instead of the service role key, run this as well, each time, without
+-- the leading dashes. Each request is then for one caller, whom the header `x-voxpool-user` names (in
 -- base64), and the database lets it touch that caller's rows only.
 --
 -- What that gives: whatever goes wrong in the worker, one caller's request cannot reach another's
@@ -108,7 +158,8 @@ GRANT EXECUTE ON FUNCTION public.voxpool_save(jsonb), public.voxpool_delete(json
 -- GRANT SELECT, INSERT, UPDATE, DELETE ON public.voxpool_memories TO anon;
 -- GRANT USAGE ON SEQUENCE public.voxpool_memories_saved TO anon;
 -- GRANT EXECUTE ON FUNCTION public.voxpool_save(jsonb), public.voxpool_delete(jsonb),
---     public.voxpool_get(jsonb) TO anon;
+--     public.voxpool_get(jsonb), public.voxpool_trim(jsonb, integer, integer) TO anon;
+-- DROP POLICY IF EXISTS voxpool_own_rows ON public.voxpool_memories;
 -- CREATE POLICY voxpool_own_rows ON public.voxpool_memories TO anon
 --     USING (user_id = convert_from(decode(
 --         current_setting('request.headers', true)::json ->> 'x-voxpool-user', 'base64'), 'UTF8'))

@@ -12,7 +12,10 @@ export class Pool {
   async update() {
     const response = await fetch("/pool").catch(() => null);
     if (!response?.ok) {
-      byId("pool-sub").textContent = "the worker does not answer";
+      const asksForToken = response?.status === 401;
+      byId("pool-sub").textContent = asksForToken
+        ? "hidden: http.token is set"
+        : "the worker does not answer";
       return false;
     }
     byId("pool-sub").textContent = "shared by every call";

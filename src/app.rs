@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::future::join;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::agent::{AgentJobs, Profile as AgentProfile, Services, alongside};
 use crate::cache::Cache;
@@ -17,17 +18,20 @@ use crate::cli::Command;
 use crate::config::{Config, Profile};
 use crate::console;
 use crate::dispatch::DispatchService;
+use crate::forget;
+use crate::host::{self, DescriptorLimit};
 use crate::intake::RefusedInput;
 use crate::llm::StructuredLlm;
 use crate::memory::{self, Batcher, Memories};
 use crate::overview::Overview;
 use crate::playground::Playground;
 use crate::pool::ConnectionPool;
+use crate::room;
 use crate::session::{Agent, GreetingCache, MadeWith, Settings};
 use crate::stages::{self, Stages};
 use crate::telemetry::{
-    ArrivalFigures, CacheCollector, DispatchFigures, HttpServer, IntakeCollector, MemoryCollector,
-    Metrics, PoolCollector,
+    ArrivalFigures, CacheCollector, DispatchFigures, ExcessCollector, HttpServer, IntakeCollector,
+    MemoryCollector, Metrics, PoolCollector,
 };
 use crate::telemetry::{RuntimeCollector, TurnFigures, Views};
 use crate::tools::{CleanupConnectionPool, GetConnectionPoolStats, McpServers, ToolSet};
@@ -42,18 +46,30 @@ pub const EXIT_USAGE: u8 = 64;
 /// When something that must be there at the start is not; says what.
 pub async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
     let profile = command.profile();
+    let descriptors = host::raise_descriptor_limit();
     match command {
-        Command::Start { .. } | Command::Dev { .. } => Box::pin(serve(config, profile)).await,
+        Command::Start { .. } | Command::Dev { .. } => {
+            Box::pin(serve(config, profile, descriptors)).await
+        }
         Command::Connect { room, identity } => connect(config, &room, identity.as_deref()).await,
         Command::Console { identity } => Box::pin(console(config, &identity)).await,
-        Command::Check { .. } => check(config).await,
+        Command::Forget { whose } => {
+            install_crypto();
+            forget::run(&config, &whose).await
+        }
+        Command::Check { .. } => check(config, descriptors).await,
     }
 }
 
 /// The worker and its HTTP endpoint, until a signal.
-async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
+async fn serve(
+    config: Config,
+    profile: Profile,
+    descriptors: DescriptorLimit,
+) -> anyhow::Result<ExitCode> {
     install_crypto();
     warn_without_key(&config);
+    room::read_only_own_topics();
     let is_drained = !config.worker.drain_timeout.is_zero();
     let stops = signals(is_drained).context("signals cannot be listened to")?;
     let (jobs, overview) = agent(&config)?;
@@ -72,7 +88,8 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
         config.worker.clone(),
         &names,
         Arc::clone(&jobs) as _,
-    );
+    )
+    .with_descriptor_needs(check::descriptor_needs(&config));
     let dispatches = DispatchFigures::default();
     let service = config.http.dispatch.then(|| {
         let (livekit, counts) = (config.livekit.clone(), dispatches.clone());
@@ -93,30 +110,26 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
         http = %address,
         "voxpool"
     );
+    descriptors.report(check::descriptor_needs(&config), config.worker.slots_max);
     if profile == Profile::Development {
         let page = format!("http://127.0.0.1:{}/playground", address.port());
         tracing::info!(page, "talk to the agent in a browser");
     }
     let upkeep = join(jobs.prewarm(), jobs.monitor()).map(drop);
-    let end = tokio::select! {
-        end = alongside(worker.run(stops), upkeep) => Ok(end),
-        ended = http.serve() => Err(without_endpoint(ended)),
+    let port_stop = CancellationToken::new();
+    let running = async {
+        let end = alongside(worker.run(stops), upkeep).await;
+        port_stop.cancel();
+        // Also then: what is queued of the memory is saved.
+        jobs.close().await;
+        end
     };
-    // Also then: what is queued of the memory is saved.
-    jobs.close().await;
+    let (end, ()) = join(running, http.serve(port_stop.clone())).await;
     // A developer's Ctrl-C is how a session ends; in production it is calls that were cut off.
-    Ok(match (end?, profile) {
+    Ok(match (end, profile) {
         (WorkerEnd::Stopped, Profile::Production) => ExitCode::FAILURE,
         _ => ExitCode::SUCCESS,
     })
-}
-
-/// Why the worker does not go on: nobody could tell any more how it is.
-fn without_endpoint(ended: std::io::Result<()>) -> anyhow::Error {
-    match ended {
-        Ok(()) => anyhow::anyhow!("the HTTP endpoint ended"),
-        Err(error) => anyhow::Error::new(error).context("the HTTP endpoint broke"),
-    }
 }
 
 /// The HTTP endpoint with everything it shows; the playground is for development only.
@@ -142,6 +155,7 @@ async fn endpoint(
     metrics.register(Box::new(arrivals));
     metrics.register(Box::new(dispatches));
     metrics.register(Box::new(IntakeCollector(refused_input)));
+    metrics.register(Box::new(ExcessCollector));
     metrics.register(Box::new(RuntimeCollector(Handle::current())));
     let views = Views {
         worker,
@@ -205,9 +219,10 @@ async fn console(config: Config, identity: &str) -> anyhow::Result<ExitCode> {
 }
 
 /// Prints the settings and tries every service.
-async fn check(config: Config) -> anyhow::Result<ExitCode> {
+async fn check(config: Config, descriptors: DescriptorLimit) -> anyhow::Result<ExitCode> {
     install_crypto();
-    let findings = check::try_services(&config).await;
+    let mut findings = check::try_services(&config).await;
+    findings.push(check::descriptors(&config, descriptors));
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", config.to_toml())?;
     for finding in &findings {
@@ -256,7 +271,7 @@ fn memories(
     };
     let service = memory::service(settings, &config.supabase);
     let batcher = Batcher::new(store, service, settings.batch.clone());
-    let memories = Memories::new(batcher, llm, recorder.clone());
+    let memories = Memories::new(batcher, llm, recorder.clone()).with_rules(settings);
     Ok(Some(memories))
 }
 
@@ -331,10 +346,12 @@ fn profile(
             turn: config.turn.clone(),
         },
         rpc_tools: config.agent.rpc_tools.clone(),
+        rpc_callers: config.agent.rpc_callers.clone(),
         tools: config.agent.tools.clone(),
         client_tools: config.agent.client_tool.clone(),
         send_dtmf: config.agent.send_dtmf,
         session_methods: config.agent.session_methods.clone(),
+        show_instructions: config.agent.show_instructions,
         realtime: stages.realtime,
     })
 }

@@ -125,11 +125,12 @@ impl ChatContext {
         }
     }
 
-    /// Drops the oldest items until at most `n_items` are left, and then whatever would stand at the
+    /// Drops the oldest items until at most `n_items` are left that have at most `n_bytes`, and then whatever would stand at the
     /// beginning without its other half: a tool's output without its call, or a call without its
     /// output. Services refuse a conversation with either.
-    pub fn keep_last(&mut self, n_items: usize) {
-        let mut start = self.items.len().saturating_sub(n_items);
+    pub fn keep_last(&mut self, n_items: usize, n_bytes: usize) {
+        let n_kept = n_last_within(self.items.iter(), n_items, n_bytes);
+        let mut start = self.items.len() - n_kept;
         if start == 0 {
             return;
         }
@@ -149,6 +150,31 @@ impl ChatContext {
             _ => false,
         })
     }
+}
+
+impl ChatItem {
+    /// Bytes of its text.
+    pub fn n_bytes(&self) -> usize {
+        match self {
+            Self::User(text) | Self::Agent { text, .. } => text.len(),
+            Self::ToolCall(call) => call.name.len() + call.arguments.len(),
+            Self::ToolOutput { output, .. } => output.text.len(),
+        }
+    }
+}
+
+/// How many of the last items are at most `n_items` and have at most `n_bytes`.
+pub(crate) fn n_last_within<'a>(
+    items: impl DoubleEndedIterator<Item = &'a ChatItem>,
+    n_items: usize,
+    n_bytes: usize,
+) -> usize {
+    let sizes = items.rev().take(n_items).map(ChatItem::n_bytes);
+    let sums = sizes.scan(0_usize, |sum, size| {
+        *sum = sum.saturating_add(size);
+        Some(*sum)
+    });
+    sums.take_while(|sum| *sum <= n_bytes).count()
 }
 
 #[cfg(test)]
@@ -203,9 +229,22 @@ mod tests {
             (0, ""),
         ] {
             let mut context = full.clone();
-            context.keep_last(n_items);
+            context.keep_last(n_items, usize::MAX);
             assert_eq!(shape(&context), expected, "keep {n_items}");
             assert_eq!(context.instructions, "be kind");
+        }
+    }
+
+    #[test]
+    fn the_oldest_items_leave_whole_until_the_rest_has_few_enough_bytes() {
+        let mut full = ChatContext::new("be kind");
+        full.push_user("12345");
+        full.items.extend([call("1"), output("1")]);
+        full.push_heard("123", false);
+        for (n_bytes, expected) in [(18, "ucoa"), (17, "coa"), (12, "a"), (3, "a"), (2, "")] {
+            let mut context = full.clone();
+            context.keep_last(10, n_bytes);
+            assert_eq!(shape(&context), expected, "{n_bytes} bytes");
         }
     }
 

@@ -1,4 +1,4 @@
-//! `voxpool check`: are all services there, and do they know us?
+//! `voxpool check`: are all services there, do they know us, and do all slots fit into this machine?
 
 use std::fmt;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use crate::cache::{self, Cache};
 use crate::config::{AgentFile, Config};
 use crate::error::ErrorKind;
+use crate::host::{DescriptorLimit, DescriptorNeeds};
 use crate::memory;
 use crate::pool::{ConnectionPool, Endpoint};
 use crate::stages::Stages;
@@ -65,6 +66,20 @@ pub async fn try_services(config: &Config) -> Vec<Finding> {
     }
     let agents = config.agents().into_iter().map(|it| agent(config, it));
     agents.chain(join_all(probes).await).collect()
+}
+
+/// How many file descriptors the process and its calls need with these settings.
+pub fn descriptor_needs(config: &Config) -> DescriptorNeeds {
+    DescriptorNeeds::new(config.http.connections_max, config.pool.connections_max)
+}
+
+/// Whether there are file descriptors for every slot.
+pub fn descriptors(config: &Config, descriptors: DescriptorLimit) -> Finding {
+    let slots_max = config.worker.slots_max;
+    Finding {
+        service: "file descriptors".to_owned(),
+        result: descriptor_needs(config).fit(slots_max, descriptors.limit),
+    }
 }
 
 /// An agent of the process: its mistakes were found with the settings.

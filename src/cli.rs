@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Flag, Profile};
+use crate::memory::UserId;
 
 /// A LiveKit voice-agent worker: every call served by one process on pooled connections.
 #[derive(Debug, Parser)]
@@ -53,12 +54,42 @@ pub enum Command {
         #[arg(long, default_value = "console")]
         identity: String,
     },
+    /// Delete everything that is remembered of one caller, in the store that the settings name.
+    ///
+    /// Give the settings that the worker has. Doing it again does no harm. A call of the caller that
+    /// is running meanwhile may still save what it hears.
+    Forget {
+        /// Whose memories.
+        #[command(flatten)]
+        whose: Whose,
+    },
     /// Print the settings, secrets hidden, and try every service.
     Check {
         /// Check what `dev` would use instead of what `start` would.
         #[arg(long)]
         dev: bool,
     },
+}
+
+/// Whose memories.
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Whose {
+    /// Identity of the caller in LiveKit's rooms, like sip_+15551234567.
+    #[arg(long, value_name = "IDENTITY")]
+    identity: Option<String>,
+    /// Attribute of the caller, where memory.key_attribute is set, like user.id=42.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = attribute)]
+    attribute: Option<(String, String)>,
+}
+
+impl Whose {
+    /// The user; `None` for a name under which no store holds anything.
+    pub fn user(&self) -> Option<UserId> {
+        let of_identity = self.identity.as_deref().and_then(UserId::new);
+        let of_attribute = |(name, value): &(String, String)| UserId::of_attribute(name, value);
+        of_identity.or_else(|| self.attribute.as_ref().and_then(of_attribute))
+    }
 }
 
 /// Settings that every command takes.
@@ -163,6 +194,7 @@ impl Command {
             Self::Dev { .. }
             | Self::Connect { .. }
             | Self::Console { .. }
+            | Self::Forget { .. }
             | Self::Check { dev: true } => Profile::Development,
         }
     }
@@ -175,6 +207,13 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
         }
         _ => Err("write it like worker.slots_max=20".to_owned()),
     }
+}
+
+/// Without trimming: a value is a name.
+fn attribute(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let parts = parts.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    parts.ok_or_else(|| "write it like user.id=42".to_owned())
 }
 
 #[cfg(test)]
@@ -192,6 +231,28 @@ mod tests {
         let cli = Cli::try_parse_from(["voxpool"]).unwrap();
         assert!(matches!(cli.command(), Command::Dev { port: None }));
         assert_eq!(cli.command().profile(), Profile::Development);
+    }
+
+    #[test]
+    fn forget_names_one_caller() {
+        let user = |line: &[&str]| {
+            let line = ["voxpool", "forget"].iter().chain(line);
+            match Cli::try_parse_from(line).ok()?.command() {
+                Command::Forget { whose } => whose.user(),
+                _ => None,
+            }
+        };
+        assert_eq!(user(&["--identity", " alice "]), UserId::new(" alice "));
+        let account = UserId::of_attribute("user.id", "a=b");
+        assert_eq!(user(&["--attribute", "user.id=a=b"]), account);
+        for line in [
+            &[][..],
+            &["--identity", "a", "--attribute", "user.id=1"],
+            &["--attribute", "user.id"],
+            &["--identity", " "],
+        ] {
+            assert_eq!(user(line), None, "{line:?}");
+        }
     }
 
     #[test]

@@ -107,11 +107,13 @@ pub enum ErrorKind {
     CircuitOpen,
     /// Our own limit on connections was reached and no place became free before the deadline.
     Saturated,
+    /// A bug of this program stopped the work.
+    Internal,
 }
 
 impl ErrorKind {
     /// Every kind there is, in the order of declaration.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Timeout,
         Self::RateLimited,
         Self::Unavailable,
@@ -122,6 +124,7 @@ impl ErrorKind {
         Self::Empty,
         Self::CircuitOpen,
         Self::Saturated,
+        Self::Internal,
     ];
 
     /// Whether the same call may succeed when tried again.
@@ -143,7 +146,8 @@ impl ErrorKind {
             | Self::Rejected
             | Self::Empty
             | Self::CircuitOpen
-            | Self::Saturated => false,
+            | Self::Saturated
+            | Self::Internal => false,
         }
     }
 
@@ -173,6 +177,7 @@ impl ErrorKind {
             Self::Empty => "empty",
             Self::CircuitOpen => "circuit_open",
             Self::Saturated => "saturated",
+            Self::Internal => "internal",
         }
     }
 
@@ -186,7 +191,8 @@ impl ErrorKind {
             | Self::Unavailable
             | Self::CircuitOpen
             | Self::Malformed
-            | Self::Empty => {
+            | Self::Empty
+            | Self::Internal => {
                 "I'm sorry, I'm having trouble right now. Could you please say that again?"
             }
             Self::Unauthorized | Self::Rejected | Self::SchemaMissing => {
@@ -209,6 +215,7 @@ impl fmt::Display for ErrorKind {
             Self::Empty => "answer without a word",
             Self::CircuitOpen => "not tried: the service has been failing",
             Self::Saturated => "not tried: all connections were busy until the deadline",
+            Self::Internal => "stopped by a bug of this program",
         })
     }
 }

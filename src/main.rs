@@ -6,7 +6,7 @@ use clap::Parser;
 use voxpool::app::{self, EXIT_USAGE};
 use voxpool::cli::Cli;
 use voxpool::config::{Config, Sources, process_environment};
-use voxpool::telemetry;
+use voxpool::{runtime, telemetry};
 
 fn main() -> ExitCode {
     // Before any thread starts: it writes to the process's environment. What is set already stays.
@@ -32,16 +32,10 @@ fn main() -> ExitCode {
         }
     };
     telemetry::init_log(&config.log);
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&error.into()),
-    };
-    match runtime.block_on(app::run(command, config)) {
-        Ok(code) => code,
-        Err(error) => fail(&error),
+    match runtime::block_on(app::run(command, config)) {
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => fail(&error),
+        Err(error) => fail(&error.into()),
     }
 }
 

@@ -11,8 +11,11 @@ pub struct Config {
     pub instructions: String,
     /// How a conversation begins.
     pub greeting: Greeting,
-    /// Tools that other participants can call as methods of the agent's participant.
+    /// Tools that the user's front end, and `rpc_callers`, can call as methods of the agent's
+    /// participant.
     pub rpc_tools: Vec<String>,
+    /// Identities beside the user that may call the agent's methods; `*` stands for any characters.
+    pub rpc_callers: Vec<String>,
     /// Tools that the model may call; `*` for all.
     pub tools: Vec<String>,
     /// MCP servers whose tools the agent has, by their names; `*` for all.
@@ -21,9 +24,11 @@ pub struct Config {
     pub client_tool: Vec<ClientToolConfig>,
     /// Whether the model may press keys on the user's telephone line.
     pub send_dtmf: bool,
-    /// What other participants can ask of the running conversation, as methods of the agent's
+    /// Requests of the same participants to the running conversation, as methods of the agent's
     /// participant.
     pub session_methods: Vec<SessionMethod>,
+    /// Whether `GetAgentInfo`, which a front end may ask, returns the instructions.
+    pub show_instructions: bool,
 }
 
 impl Default for Config {
@@ -33,14 +38,14 @@ impl Default for Config {
                            short spoken sentences, without lists, markdown or emoji."
                 .to_owned(),
             greeting: Greeting::default(),
-            rpc_tools: ["getConnectionPoolStats", "cleanupConnectionPool"]
-                .map(str::to_owned)
-                .to_vec(),
+            rpc_tools: Vec::new(),
+            rpc_callers: Vec::new(),
             tools: vec!["*".to_owned()],
             mcp: vec!["*".to_owned()],
             client_tool: Vec::new(),
             send_dtmf: false,
             session_methods: Vec::new(),
+            show_instructions: false,
         }
     }
 }
@@ -53,10 +58,16 @@ impl Config {
             let problems = tool.problems().into_iter();
             problems.map(move |problem| format!("agent.client_tool[{place}].{problem}"))
         });
+        let has_empty = self.rpc_callers.iter().any(String::is_empty);
+        let rpc_callers = has_empty.then(|| {
+            "agent.rpc_callers: an identity must not be empty; \"*\" stands for all participants"
+                .to_owned()
+        });
         self.greeting
             .problems()
             .into_iter()
             .chain(client_tools)
+            .chain(rpc_callers)
             .collect()
     }
 }

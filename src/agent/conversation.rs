@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::profile::Profile;
 use crate::audio::detector::VoiceDetector;
+use crate::intake::CallIntake;
 use crate::memory::{CallMemory, Recorder};
-use crate::room::{AudioOutput, RoomEvent, RoomOutput, RpcMethod};
+use crate::room::{AudioOutput, RoomEvent, RoomOutput, RpcMethod, UserChange};
 use crate::session::realtime::RealtimeSession;
 use crate::session::{Agent, Links, Session, SessionEnd, SessionMethod, TurnObserver};
 
@@ -35,6 +36,7 @@ impl Conversation {
         agent: Agent,
         memory: Option<CallMemory>,
         observer: Option<Arc<dyn TurnObserver>>,
+        intake: CallIntake,
         output: Arc<dyn AudioOutput>,
         ending: CancellationToken,
     ) -> Self {
@@ -44,6 +46,7 @@ impl Conversation {
             turns: turns.map(|turns| Box::new(move |turn| turns.push(turn)) as _),
             observer,
             briefings: memory.as_ref().map(CallMemory::briefings),
+            intake,
         };
         let settings = profile.settings.clone();
         let session = match &profile.realtime {
@@ -99,8 +102,8 @@ fn introduce(
     memory: CallMemory,
 ) -> BoxStream<'static, RoomEvent> {
     let look = move |event: &RoomEvent| match event {
-        RoomEvent::UserJoined(identity) => memory.user_joined(identity.expose()),
-        RoomEvent::UserLeft { .. } => memory.user_left(),
+        RoomEvent::User(UserChange::Joined(user)) => memory.user_joined(user),
+        RoomEvent::User(UserChange::Gone | UserChange::Left) => memory.user_left(),
         _ => {}
     };
     events.inspect(look).boxed()

@@ -158,10 +158,15 @@ impl AgentJobs {
         &self.services.pool
     }
 
-    /// Watches the health of what the jobs share, for ever.
+    /// Watches the health of what the jobs share and holds the memory's limits, for ever.
     pub async fn monitor(&self) {
         self.services.pool.watch(&self.services.endpoints);
-        self.services.pool.monitor().await;
+        let limits = async {
+            if let Some(memories) = &self.memories {
+                memories.hold_limits().await;
+            }
+        };
+        tokio::join!(self.services.pool.monitor(), limits);
     }
 
     /// Saves what the calls have left to be saved and closes what they shared, after the last of them.

@@ -21,7 +21,9 @@ pub use self::jobs::{AgentJobs, Services};
 pub use self::profile::Profile;
 use crate::arrival::{Arrival, Step};
 use crate::memory::CallMemory;
-use crate::room::{FrontEnd, Joined, RoomEvent, RoomOutput, SilentOutput, Voice, join};
+use crate::room::{
+    FrontEnd, Joined, Participation, RoomEvent, RoomOutput, SilentOutput, Voice, join,
+};
 use crate::session::{Agent, SessionEnd};
 use crate::tools::memory_tools;
 use crate::tts::SilentTts;
@@ -40,13 +42,25 @@ impl AgentJobs {
         let card = profile.card(&agent.tools);
         let output = Arc::clone(&voice) as _;
         let (observer, ending) = (self.observer.clone(), job.shutdown.clone());
-        let conversation = Conversation::prepare(profile, agent, memory, observer, output, ending);
+        let intake = self.refused_input.for_call();
+        let conversation = Conversation::prepare(
+            profile,
+            agent,
+            memory,
+            observer,
+            intake.clone(),
+            output,
+            ending,
+        );
         let mut methods = profile.rpc_methods();
         methods.extend(conversation.methods(&profile.session_methods));
-        let intake = self.refused_input.for_call();
-        let joining = join(
-            &job.url, &job.token, voice, methods, &front_end, card, intake,
-        );
+        let participation = Participation {
+            return_within: profile.settings.session.return_within,
+            rpc_callers: profile.rpc_callers.clone(),
+            intake,
+        };
+        let (url, token) = (&job.url, &job.token);
+        let joining = join(url, token, voice, methods, &front_end, card, participation);
         let joined = tokio::select! {
             joined = joining => joined,
             () = job.shutdown.cancelled() => return JobOutcome::Success,
@@ -97,7 +111,9 @@ impl AgentJobs {
         agent.greetings = None;
         let output = Arc::new(SilentOutput::default());
         let (observer, ending) = (self.observer.clone(), shutdown.clone());
-        let conversation = Conversation::prepare(&profile, agent, memory, observer, output, ending);
+        let intake = self.refused_input.for_call();
+        let conversation =
+            Conversation::prepare(&profile, agent, memory, observer, intake, output, ending);
         let (end, recorder) = conversation.hold(events, room, shutdown).await;
         remember(recorder).await;
         end

@@ -19,16 +19,21 @@ pub struct Profile {
     pub agent: Agent,
     /// How it listens and takes turns.
     pub settings: Settings,
-    /// Tools that other participants can call as methods of the agent's participant.
+    /// Tools that the user's front end, and `rpc_callers`, can call as methods of the agent's
+    /// participant.
     pub rpc_tools: Vec<String>,
+    /// Identities beside the user that may call the agent's methods; `*` stands for any characters.
+    pub rpc_callers: Vec<String>,
     /// Tools that the model may call; `*` for all. Those of the front end are always among them.
     pub tools: Vec<String>,
     /// Tools that the user's front end carries out.
     pub client_tools: Vec<ClientToolConfig>,
     /// Whether the model may press keys on the user's telephone line.
     pub send_dtmf: bool,
-    /// What other participants can ask of the running conversation.
+    /// Requests of the same participants to the running conversation.
     pub session_methods: Vec<SessionMethod>,
+    /// Whether `GetAgentInfo`, which a front end may ask, returns the instructions.
+    pub show_instructions: bool,
     /// One model in place of the agent's stages: its calls are speech to speech.
     pub realtime: Option<RealtimeModel>,
 }
@@ -55,7 +60,7 @@ impl Profile {
                 "" => env!("CARGO_PKG_NAME").to_owned(),
                 name => name.to_owned(),
             },
-            instructions: self.agent.instructions.clone(),
+            instructions: (self.show_instructions).then(|| self.agent.instructions.clone()),
             tools: tools.specs().into_iter().map(|tool| tool.name).collect(),
             models: self.models(),
             options: options.map(|(name, value)| (name.to_owned(), value)).into(),
@@ -99,7 +104,7 @@ impl Profile {
             let (name, tools) = (name.clone(), self.agent.tools.clone());
             RpcMethod {
                 name: name.clone(),
-                call: Arc::new(move |payload| {
+                call: Arc::new(move |_, payload| {
                     let call = ToolCall {
                         id: String::new(),
                         name: name.clone(),

@@ -19,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 use self::room::{Shown, TerminalRoom};
 use self::terminal::Terminal;
 use crate::agent::AgentJobs;
+use crate::participant::Participant;
 use crate::redact::Pii;
-use crate::room::{AgentState, RoomEvent};
+use crate::room::{AgentState, RoomEvent, UserChange};
 use crate::session::SessionEnd;
 use crate::worker::Stop;
 
@@ -58,8 +59,8 @@ pub async fn run(
         first_words: None,
         n_errors: 0,
     };
-    let user = Pii::new(identity.to_owned());
-    conversation.tell(RoomEvent::UserJoined(user)).await;
+    let user = UserChange::Joined(Participant::new(identity));
+    conversation.tell(RoomEvent::User(user)).await;
     let mut lines = lines();
     let mut session = std::pin::pin!(session.fuse());
     let mut progress = tokio::time::interval(PROGRESS_EVERY);
@@ -144,7 +145,7 @@ impl Conversation {
         let Some(line) = line else {
             // The end of the input: nothing more is read.
             self.is_answering = true;
-            self.tell(RoomEvent::UserLeft { is_final: true }).await;
+            self.tell(RoomEvent::User(UserChange::Left)).await;
             return Ok(());
         };
         if line.trim().is_empty() {

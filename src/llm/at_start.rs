@@ -23,7 +23,7 @@ pub(super) async fn ask(llm: &OpenAiLlm) -> Result<(), CallError> {
     }
     let mut brief = llm.clone();
     brief.service.config = Config {
-        max_completion_tokens: Some(TOKENS_MAX),
+        max_completion_tokens: TOKENS_MAX,
         ..config.clone()
     };
     let spec = CallSpec::openai(OPERATION, &service.endpoint, config.timeout)

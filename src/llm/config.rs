@@ -10,6 +10,13 @@ use crate::pool::{self, Addresses, EndpointConfig, EndpointError};
 use crate::redact::Pii;
 use crate::units::seconds;
 
+/// Three spoken sentences need about 100 tokens, the arguments of a tool a few hundred, five minutes
+/// of speech (`session.reply_max_seconds`) about 1,500. Most of the limit is for hidden thoughts: a
+/// reasoning model has [`Config::first_token_timeout`] (10 s) for them, and 300 tokens a second are
+/// 3,000 then. A larger limit would break servers with a small context: vLLM refuses a request whose
+/// limit does not fit beside its prompt.
+const MAX_COMPLETION_TOKENS: u32 = 4096;
+
 /// Who thinks, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -19,9 +26,8 @@ pub struct Config {
     /// From 0 (always alike) to 2; not sent unless set, as some models refuse it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f32>,
-    /// Longest answer; not sent unless set.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_completion_tokens: Option<u32>,
+    /// Longest answer, hidden thoughts included; 0 sends no limit.
+    pub max_completion_tokens: u32,
     /// How long a reasoning model may think (`minimal`, `low`, `medium`, `high`); not sent unless
     /// set. A caller waits through it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,7 +82,7 @@ impl Default for Config {
         Self {
             model: "gpt-4.1-mini".to_owned(),
             temperature: None,
-            max_completion_tokens: None,
+            max_completion_tokens: MAX_COMPLETION_TOKENS,
             reasoning_effort: None,
             base_url: String::new(),
             api_key: Pii::default(),

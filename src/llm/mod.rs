@@ -14,6 +14,7 @@ use futures::FutureExt;
 use futures::future::{self, BoxFuture};
 use futures::stream::BoxStream;
 
+pub(crate) use self::answer::{ARGUMENTS_BYTES_MAX, CALLS_MAX};
 pub use self::compatibility::Compatibility;
 pub use self::config::{Config, Fallback};
 pub use self::fallback::{FallbackLlm, FallbackStructuredLlm};

@@ -243,8 +243,12 @@ pub(super) fn options(
     let effort = serde_json::to_value(&config.reasoning_effort)?;
     option(Part::ReasoningEffort, "reasoning_effort", effort);
     let limit_key = shape.value(Part::TokenLimit);
-    let limit = json!(config.max_completion_tokens);
-    option(Part::TokenLimit, limit_key, limit);
+    let limit = config.max_completion_tokens;
+    option(
+        Part::TokenLimit,
+        limit_key,
+        json!((limit > 0).then_some(limit)),
+    );
     Ok(())
 }
 
@@ -286,7 +290,7 @@ mod tests {
     fn full() -> Config {
         Config {
             temperature: Some(0.7),
-            max_completion_tokens: Some(99),
+            max_completion_tokens: 99,
             reasoning_effort: Some(ReasoningEffort::Low),
             ..Config::default()
         }
@@ -295,7 +299,7 @@ mod tests {
     #[test]
     fn only_what_was_set_is_sent() {
         let config = Config {
-            max_completion_tokens: None,
+            max_completion_tokens: 0,
             ..Config::default()
         };
         assert_eq!(

@@ -83,7 +83,7 @@ impl OpenAiStructuredLlm {
             config.reasoning_effort = None;
         }
         // An answer in JSON is as long as it must be.
-        config.max_completion_tokens = None;
+        config.max_completion_tokens = 0;
         Ok(Self {
             service: Service {
                 pool,

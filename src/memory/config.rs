@@ -5,8 +5,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::rows::Limits;
-use super::{BatchConfig, RecorderConfig};
+use super::user::{ATTRIBUTE_CHARS_MAX, is_attribute};
+use super::{BatchConfig, IdentitiesConfig, RecorderConfig};
 use crate::error::Service;
+use crate::participant::ParticipantKind;
 use crate::pool::CallSpec;
 use crate::redact::Pii;
 use crate::units::seconds;
@@ -36,6 +38,15 @@ pub struct Config {
     pub store: StoreKind,
     /// File of the embedded database; `:memory:` keeps nothing on disk.
     pub sqlite_path: String,
+    /// Kinds of participants that are remembered.
+    pub kinds: Vec<ParticipantKind>,
+    /// The attribute under which a participant who has it is remembered, in place of the identity;
+    /// empty for none.
+    pub key_attribute: String,
+    /// Memories of one user; of more, the latest saved stay, and the summary.
+    pub per_user_max: u32,
+    /// Days after which a memory that was not saved again is deleted; 0: never.
+    pub keep_days: u32,
     /// Longest key, in characters.
     pub key_chars_max: usize,
     /// Longest value, in characters.
@@ -46,6 +57,8 @@ pub struct Config {
     /// One attempt.
     #[serde(rename = "attempt_timeout_seconds", with = "seconds")]
     pub attempt_timeout: Duration,
+    /// Which identities are remembered.
+    pub identities: IdentitiesConfig,
     /// The Postgres server.
     pub postgres: PostgresConfig,
     /// Operations of all calls, merged.
@@ -59,10 +72,15 @@ impl Default for Config {
         Self {
             store: StoreKind::Auto,
             sqlite_path: "voxpool.db".to_owned(),
+            kinds: ParticipantKind::ALL.to_vec(),
+            key_attribute: String::new(),
+            per_user_max: 500,
+            keep_days: 0,
             key_chars_max: 200,
             value_chars_max: 2000,
             timeout: Duration::from_secs(10),
             attempt_timeout: Duration::from_secs(5),
+            identities: IdentitiesConfig::default(),
             postgres: PostgresConfig::default(),
             batch: BatchConfig::default(),
             recorder: RecorderConfig::default(),
@@ -152,6 +170,18 @@ impl Config {
             "sqlite_path: must name a file, or be :memory:",
         );
         check(
+            self.key_attribute.is_empty() || is_attribute(&self.key_attribute),
+            &format!(
+                "key_attribute: must be the name of an attribute, up to {ATTRIBUTE_CHARS_MAX} \
+                 characters without spaces and ="
+            ),
+        );
+        check(
+            (1..=100_000).contains(&self.per_user_max),
+            "per_user_max: must be from 1 to 100000",
+        );
+        check(self.keep_days <= 36_500, "keep_days: must be at most 36500");
+        check(
             (1..=400).contains(&self.key_chars_max),
             "key_chars_max: must be from 1 to 400",
         );
@@ -168,6 +198,7 @@ impl Config {
             "attempt_timeout_seconds: must be more than 0 and at most memory.timeout_seconds",
         );
         self.check_postgres(&mut check);
+        problems.extend(self.identities.problems());
         problems.extend(self.batch.problems());
         problems.extend(self.recorder.problems());
         problems
@@ -227,6 +258,9 @@ mod tests {
             store: StoreKind::Postgres,
             sqlite_path: " ".to_owned(),
             value_chars_max: 0,
+            key_attribute: "a=b".to_owned(),
+            per_user_max: 0,
+            keep_days: 100_000,
             timeout: Duration::ZERO,
             postgres: PostgresConfig {
                 connections_max: 0,
@@ -238,6 +272,9 @@ mod tests {
         for key in [
             "sqlite_path",
             "value_chars_max",
+            "key_attribute",
+            "per_user_max",
+            "keep_days",
             "timeout_seconds",
             "attempt_timeout_seconds",
             "postgres.url",

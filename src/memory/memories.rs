@@ -1,17 +1,20 @@
 //! The memories of all callers, and those of one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::batch::{BatchStats, Batcher};
+use super::batch::{BatchStats, Batcher, Counter};
 use super::categories::Categories;
+use super::forgets::Forgets;
+use super::identities::{Identities, Unremembered};
 use super::recorder::{self, RecorderStats, Recording};
-use super::{Category, Memory, MemoryAnswer, MemoryOp, Selection, UserId};
+use super::{Category, Config, Memory, MemoryAnswer, MemoryOp, Selection, UserId};
 use crate::error::CallError;
 use crate::llm::StructuredLlm;
+use crate::participant::Participant;
 use crate::redact::Pii;
 
 /// The key of the summary of a user, the only one of its category.
@@ -22,6 +25,16 @@ const SUMMARY: &str = "summary";
 pub struct Memories {
     batcher: Batcher,
     pub(super) recording: Arc<Recording>,
+    users: Arc<Users>,
+}
+
+/// Who is remembered, and for how long.
+#[derive(Default)]
+struct Users {
+    identities: Identities,
+    has_age: bool,
+    /// Calls in which nothing is remembered of a user, by reason.
+    unremembered: [Counter; Unremembered::ALL.len()],
 }
 
 /// Numbers of the memory since the start.
@@ -31,6 +44,8 @@ pub struct MemoryStats {
     pub batches: BatchStats,
     /// What was found worth remembering.
     pub recorder: RecorderStats,
+    /// Calls with a user of whom nothing is remembered, by reason.
+    pub unremembered: BTreeMap<&'static str, u64>,
 }
 
 impl Memories {
@@ -39,7 +54,34 @@ impl Memories {
         Self {
             batcher,
             recording: Arc::new(Recording::new(llm, config)),
+            users: Arc::default(),
         }
+    }
+
+    /// The same memory, with the rules of `config` about who is remembered and for how long.
+    #[must_use]
+    pub fn with_rules(mut self, config: &Config) -> Self {
+        self.users = Arc::new(Users {
+            identities: Identities::new(config),
+            has_age: config.keep_days > 0,
+            ..Users::default()
+        });
+        self
+    }
+
+    /// Whose memories those of this participant are.
+    pub(super) fn user(&self, participant: &Participant) -> Result<UserId, Unremembered> {
+        self.users.identities.user(participant)
+    }
+
+    /// Counts a call with a user of whom nothing is remembered.
+    pub(super) fn count_unremembered(&self, why: Unremembered) {
+        self.users.unremembered[why as usize].add(1);
+    }
+
+    /// Holds the limits of rows and of age for as long as it is polled: for ever.
+    pub async fn hold_limits(&self) {
+        self.batcher.hold_limits(self.users.has_age).await;
     }
 
     /// The memories of one user, and no way to those of another.
@@ -79,6 +121,9 @@ impl Memories {
         MemoryStats {
             batches: self.batcher.stats(),
             recorder: self.recording.stats(),
+            unremembered: Unremembered::ALL
+                .map(|why| (why.label(), self.users.unremembered[why as usize].get()))
+                .into(),
         }
     }
 
@@ -107,17 +152,6 @@ impl MemoryStats {
             );
         }
         text
-    }
-}
-
-/// How often something was forgotten in a call: what was found in words from before is not saved
-/// after it. Clones are the same count.
-#[derive(Clone, Default)]
-pub(super) struct Forgets(Arc<AtomicU64>);
-
-impl Forgets {
-    pub(super) fn count(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
     }
 }
 
@@ -153,13 +187,30 @@ impl UserMemories {
 
     /// Saves; result `i` is that of `memories[i]`.
     pub async fn save(&self, memories: Vec<Memory>) -> Vec<Result<(), CallError>> {
+        let saving = self.batcher.submit(self.saves(memories));
+        saved(saving.await)
+    }
+
+    /// Saves what was found in words from before the `n_forgets + 1`st time that something was
+    /// forgotten in this call; `None` when that has happened.
+    pub(super) async fn save_unless_forgotten(
+        &self,
+        memories: Vec<Memory>,
+        n_forgets: u64,
+    ) -> Option<Vec<Result<(), CallError>>> {
+        let saving = {
+            let forgotten = self.forgets.lock();
+            if forgotten.count() != n_forgets {
+                return None;
+            }
+            self.batcher.submit(self.saves(memories))
+        };
+        Some(saved(saving.await))
+    }
+
+    fn saves(&self, memories: Vec<Memory>) -> Vec<MemoryOp> {
         let save = |memory| MemoryOp::Save(self.user.clone(), memory);
-        let ops = memories.into_iter().map(save).collect();
-        let results = self.batcher.batch_memory_operations(ops).await;
-        results
-            .into_iter()
-            .map(|result| result.map(|_| ()))
-            .collect()
+        memories.into_iter().map(save).collect()
     }
 
     /// The profile and the latest `n_max` memories.
@@ -188,18 +239,23 @@ impl UserMemories {
     }
 
     /// Forgets what is selected, and the profile, which may tell of it; it is written anew from what
-    /// is left. Returns how many memories there were.
+    /// is left. With [`Selection::All`] nothing of this call is looked at any more, as the words that
+    /// are to be forgotten may come up again in it. Returns how many memories there were.
     ///
     /// # Errors
     /// When the store failed; some may be forgotten all the same.
     pub async fn forget(&self, selections: Vec<Selection>) -> Result<u64, CallError> {
-        self.forgets.0.fetch_add(1, Ordering::SeqCst);
+        let is_everything = selections.contains(&Selection::All);
         let profile = Selection::Category(Category::new(Category::PROFILE));
         let delete = |selection| MemoryOp::Delete(self.user.clone(), selection);
         let ops = std::iter::once(profile).chain(selections).map(delete);
-        let results = self.batcher.batch_memory_operations(ops.collect()).await;
+        let deleting = {
+            let mut forgotten = self.forgets.lock();
+            forgotten.add(&self.user, is_everything);
+            self.batcher.submit(ops.collect())
+        };
         let mut n_forgotten = 0;
-        for (n, result) in results.into_iter().enumerate() {
+        for (n, result) in deleting.await.into_iter().enumerate() {
             match result? {
                 MemoryAnswer::Deleted(rows) if n > 0 => n_forgotten += rows,
                 _ => {}
@@ -211,6 +267,11 @@ impl UserMemories {
     fn get(&self, selection: Selection, n_max: u32) -> MemoryOp {
         MemoryOp::Get(self.user.clone(), selection, n_max)
     }
+}
+
+fn saved(results: Vec<Result<MemoryAnswer, CallError>>) -> Vec<Result<(), CallError>> {
+    let results = results.into_iter();
+    results.map(|result| result.map(|_| ())).collect()
 }
 
 fn memories(answer: MemoryAnswer) -> Vec<Memory> {

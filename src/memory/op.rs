@@ -1,35 +1,11 @@
 //! What can be done with memories, as plain values.
 
-use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::UserId;
 use crate::redact::Pii;
-
-/// Whose memories: the caller's identity in the room. It may be a telephone number, so it never
-/// reaches a log.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct UserId(Arc<str>);
-
-impl UserId {
-    /// The identity of a participant; `None` for one that cannot be told from others (empty).
-    pub fn new(identity: &str) -> Option<Self> {
-        let identity = identity.trim();
-        (!identity.is_empty()).then(|| Self(identity.into()))
-    }
-
-    /// The identity itself, for the store.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for UserId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
 
 /// The kind of a memory, such as `FACT`: one of a list that the configuration closes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -92,7 +92,7 @@ pub async fn check(
             Err(error) => ("postgres", Err(said(error))),
         },
         StoreKind::Supabase => match SupabaseStore::new(config, supabase, pool.clone()) {
-            Ok(store) => ("supabase", store.ready().await.map_err(failed)),
+            Ok(store) => ("supabase", supabase_ready(&store).await.map_err(failed)),
             Err(error) => ("supabase", Err(said(error))),
         },
         StoreKind::Auto | StoreKind::Sqlite => {
@@ -103,8 +103,14 @@ pub async fn check(
     Some(tried)
 }
 
+/// Whether the project lets us in, and has the functions of this version.
+async fn supabase_ready(store: &SupabaseStore) -> Result<(), CallError> {
+    store.ready().await?;
+    store.limits_ready().await
+}
+
 /// The store that `auto` stands for.
-fn which(config: &Config, supabase: &SupabaseConfig) -> StoreKind {
+pub(super) fn which(config: &Config, supabase: &SupabaseConfig) -> StoreKind {
     match config.store {
         StoreKind::Auto if !config.postgres.url.expose().trim().is_empty() => StoreKind::Postgres,
         StoreKind::Auto if !supabase.url.trim().is_empty() => StoreKind::Supabase,

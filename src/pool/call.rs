@@ -22,6 +22,7 @@ use super::recorder::InFlight;
 use super::slots::Taken;
 use super::spec::CallSpec;
 use crate::error::{CallError, ErrorKind};
+use crate::excess::Excess;
 
 type Run = dyn Fn(Lease) -> BoxFuture<'static, Result<(), CallError>> + Send + Sync;
 
@@ -209,6 +210,7 @@ impl Lease {
         loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() > bytes_max => {
+                    Excess::Body.count("an HTTP answer");
                     return Err(self.malformed("the answer is longer than allowed"));
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),

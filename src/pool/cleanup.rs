@@ -22,12 +22,12 @@ pub struct CleanupReport {
     pub is_done: bool,
     /// When the next one will be, if this one was not.
     pub retry_in_seconds: Option<f64>,
-    /// Open connections before; `None` where the system cannot be asked.
+    /// Open connections before; `None` where the system cannot be asked, and when nothing was done.
     pub connections_before: Option<u64>,
     /// Open connections after: those of calls in flight, which are left alone.
     pub connections_after: Option<u64>,
-    /// Calls that were under way and went on.
-    pub in_flight: u64,
+    /// Calls that were under way and went on; `None` when nothing was done.
+    pub in_flight: Option<u64>,
     /// Expired DNS answers dropped.
     pub dns_answers_dropped: usize,
 }
@@ -79,26 +79,26 @@ impl ConnectionPool {
     /// what failed its last health check is checked again. Calls in flight are not touched: their
     /// connections close when they end.
     pub async fn cleanup(&self) -> CleanupReport {
-        let before = self.stats().await;
-        let in_flight = before
-            .services
-            .iter()
-            .map(|service| service.in_flight)
-            .sum();
         let mut report = CleanupReport {
             is_done: false,
             retry_in_seconds: None,
-            connections_before: before.connections.open,
-            connections_after: before.connections.open,
-            in_flight,
+            connections_before: None,
+            connections_after: None,
+            in_flight: None,
             dns_answers_dropped: 0,
         };
         let interval_min = self.0.shared.config.cleanup_interval_min;
+        // First: a refused cleanup must not cost what counting connections does.
         if let Err(wait) = self.cleanup_log().admit(Instant::now(), interval_min) {
             report.retry_in_seconds = Some(wait.as_secs_f64());
             return report;
         }
         report.is_done = true;
+        let before = self.stats().await;
+        let services = before.services.iter();
+        let in_flight = services.map(|service| service.in_flight).sum();
+        report.connections_before = before.connections.open;
+        report.in_flight = Some(in_flight);
         self.0.shared.http.drop_all_idle();
         self.drop_idle_sockets();
         let backends = self.0.backends.all();

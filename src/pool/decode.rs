@@ -10,6 +10,7 @@ use reqwest::Response;
 use super::call::Lease;
 use super::stream::Items;
 use crate::error::{CallError, Cause, ErrorKind};
+use crate::excess::Excess;
 
 /// Most of one streamed answer that is read: five minutes of speech, encoded wastefully.
 const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -119,6 +120,7 @@ impl<D: Decode> Decoding<D> {
             Some(Ok(chunk)) => {
                 self.bytes_read += chunk.len();
                 if self.bytes_read > BODY_BYTES_MAX {
+                    Excess::Body.count("a streamed HTTP answer");
                     Err(Fault::malformed("the answer is longer than allowed"))
                 } else {
                     self.decoder.push(&chunk, &mut self.items)

@@ -13,6 +13,7 @@ use super::call::Lease;
 use super::endpoint::Endpoint;
 use super::spec::CallSpec;
 use crate::error::CallError;
+use crate::excess::Excess;
 
 /// Longest answer that async-openai may read, as it reads without a bound of its own.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -118,6 +119,7 @@ fn held(response: Response, lease: Lease) -> Response {
         };
         match chunk {
             Ok(chunk) if read + chunk.len() > ANSWER_BYTES_MAX => {
+                Excess::Body.count("an HTTP answer");
                 let error = lease.malformed("the answer is longer than allowed");
                 Some((
                     Err(Box::<dyn std::error::Error + Send + Sync>::from(error)),

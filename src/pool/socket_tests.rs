@@ -1,6 +1,6 @@
 use tokio::net::TcpListener;
 use tokio::time::{advance, pause};
-use tokio_tungstenite::{accept_async, client_async};
+use tokio_tungstenite::{accept_async, client_async_with_config};
 
 use super::*;
 
@@ -14,7 +14,9 @@ async fn pair() -> (Socket, WebSocketStream<TcpStream>) {
         let stream = TcpStream::connect(address).await.unwrap();
         let addresses = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
         let stream = MaybeTlsStream::Plain(stream);
-        let (stream, _) = client_async("ws://localhost/", stream).await.unwrap();
+        let (stream, _) = client_async_with_config("ws://localhost/", stream, Some(config()))
+            .await
+            .unwrap();
         start(stream, addresses)
     };
     let server = async {
@@ -81,4 +83,60 @@ async fn who_never_reads_is_left() {
         }
     }
     assert!(!socket.refresh());
+}
+
+#[tokio::test]
+async fn bytes_that_wait_to_be_read_are_bounded_and_none_is_lost() {
+    let (mut socket, mut server) = pair().await;
+    let n_messages = 16;
+    let sending = tokio::spawn(async move {
+        for n in 0..n_messages {
+            let text = format!("{n} {}", "x".repeat(1 << 20));
+            server.send(Message::text(text)).await.unwrap();
+        }
+        server
+    });
+    let filled = async {
+        while socket.incoming.len() < 3 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, filled).await.unwrap();
+    // A ping goes through the same task: it has done what it does before it answers this.
+    assert!(socket.send("here I am".to_owned()));
+    assert!(!sending.is_finished(), "the server has to wait");
+    assert_eq!(
+        socket.incoming.len(),
+        3,
+        "the fourth of 1 MiB and a few bytes has no room"
+    );
+    for n in 0..n_messages {
+        let text = next(&mut socket).await.expect("it is there");
+        assert!(text.starts_with(&format!("{n} ")));
+    }
+    timeout(SOON, sending).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn bytes_that_wait_to_be_sent_are_bounded() {
+    let (socket, _server) = pair().await;
+    let before = Excess::Outgoing.counted();
+    let message = "x".repeat(1 << 20);
+    let n_sent = (0..1000)
+        .take_while(|_| socket.send(message.clone()))
+        .count();
+    assert_eq!(n_sent, OUTGOING_BYTES_MAX >> 20);
+    assert!(Excess::Outgoing.counted() > before);
+}
+
+#[tokio::test]
+async fn a_message_beyond_the_bound_ends_the_connection() {
+    let (mut socket, mut server) = pair().await;
+    let before = Excess::Message.counted();
+    let text = "x".repeat(MESSAGE_BYTES_MAX + 1);
+    // It may be refused before all of it is sent.
+    let sending = tokio::spawn(async move { server.send(Message::text(text)).await.ok() });
+    assert_eq!(next(&mut socket).await, None);
+    assert!(Excess::Message.counted() > before);
+    timeout(SOON, sending).await.unwrap().unwrap();
 }

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::ConnectionPool;
 use super::call::Lease;
 use super::endpoint::{Endpoint, EndpointError, Explain};
-use super::spec::CallSpec;
+use super::spec::{CallSpec, Priority};
 use crate::error::{CallError, Service};
 
 /// Most of an answer that is read: 1,000 reads of long memories.
@@ -32,6 +32,7 @@ pub struct SupabaseClient {
     project: SupabaseProject,
     timeout: Duration,
     attempt_timeout: Duration,
+    priority: Priority,
 }
 
 impl SupabaseProject {
@@ -84,6 +85,7 @@ impl ConnectionPool {
             project: project.clone(),
             timeout,
             attempt_timeout: timeout,
+            priority: Priority::Caller,
         }
     }
 }
@@ -93,6 +95,13 @@ impl SupabaseClient {
     #[must_use]
     pub fn attempt_timeout(mut self, attempt_timeout: Duration) -> Self {
         self.attempt_timeout = attempt_timeout;
+        self
+    }
+
+    /// The same client for work that no caller waits for.
+    #[must_use]
+    pub fn background(mut self) -> Self {
+        self.priority = Priority::Background;
         self
     }
 
@@ -117,8 +126,10 @@ impl SupabaseClient {
         arguments: Bytes,
     ) -> Result<R, CallError> {
         let endpoint = self.project.endpoint.clone();
-        let spec =
-            CallSpec::to(operation, &endpoint, self.timeout).attempt_timeout(self.attempt_timeout);
+        let spec = CallSpec {
+            priority: self.priority,
+            ..CallSpec::to(operation, &endpoint, self.timeout).attempt_timeout(self.attempt_timeout)
+        };
         let path = format!("/rpc/{function}");
         let attempt = move |lease: Lease| {
             let request = lease

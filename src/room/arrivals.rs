@@ -1,7 +1,9 @@
 //! What is done with the streams of participants once they are there.
 
-use livekit::ByteStreamReader;
+use std::sync::Arc;
+
 use livekit::prelude::ParticipantIdentity;
+use livekit::{ByteStreamReader, TextStreamReader};
 use livekit_protocol::agent::SessionRequest;
 use livekit_protocol::agent::session_request::Request;
 
@@ -9,12 +11,18 @@ use super::RoomEvent;
 use super::input::Input;
 use super::preconnect;
 use super::remote::{self, Note};
-use super::streams::{Arrived, Arriving, read_recorded, read_request};
+use super::streams::{Arrived, Arriving, read_recorded, read_request, read_text};
 use crate::intake::InputKind;
 use crate::redact::Pii;
 
 /// Streams that may arrive at the same time; more are not read.
 const STREAMS_MAX: usize = 8;
+
+/// Those of them that participants may take while there is no user: the others are for the user.
+pub(super) const STRANGERS_STREAMS_MAX: usize = 2;
+
+/// Requests come faster than they are answered.
+const NO_ROOM: &str = "too many requests wait for their answers";
 
 impl Input {
     /// A front end asks something, or has recorded something.
@@ -26,18 +34,56 @@ impl Input {
     ) {
         match topic {
             remote::TOPIC if self.link.is_user(&from) => {
-                self.await_stream(reader.map(read_request));
+                self.await_request(reader, from);
             }
             // The user may be linked only now.
-            preconnect::TOPIC if self.link.is_free() || self.link.is_user(&from) => {
-                self.await_stream(reader.map(|reader| read_recorded(reader, from)));
+            preconnect::TOPIC if self.presence.may_be_user(from.as_str()) => {
+                self.await_recording(reader, from);
             }
             _ => {}
         }
     }
 
-    pub(super) fn await_stream(&mut self, arriving: Option<Arriving>) {
-        let Some(arriving) = arriving else { return };
+    pub(super) fn await_text(
+        &mut self,
+        reader: Option<TextStreamReader>,
+        from: ParticipantIdentity,
+    ) {
+        if let Some(reader) = reader
+            && self.admits(InputKind::Text)
+        {
+            self.await_stream(read_text(reader, from, self.intake.clone()));
+        }
+    }
+
+    fn await_request(&mut self, reader: Option<ByteStreamReader>, from: ParticipantIdentity) {
+        if let Some(reader) = reader
+            && self.admits(InputKind::Request)
+        {
+            self.await_stream(read_request(reader, from, self.intake.clone()));
+        }
+    }
+
+    fn await_recording(&mut self, reader: Option<ByteStreamReader>, from: ParticipantIdentity) {
+        let Some(reader) = reader else { return };
+        if !self.admits(InputKind::Recording) {
+            return;
+        }
+        let is_stranger = !self.presence.is_user(from.as_str());
+        let permit = is_stranger.then(|| Arc::clone(&self.strangers).try_acquire_owned());
+        let Ok(permit) = permit.transpose() else {
+            let why = "too many streams at once without a user";
+            self.intake.refuse(InputKind::Stream, why);
+            return;
+        };
+        let arriving = read_recorded(reader, from, self.intake.clone());
+        self.await_stream(Box::pin(async move {
+            let _permit = permit;
+            arriving.await
+        }));
+    }
+
+    fn await_stream(&mut self, arriving: Arriving) {
         if self.arriving.len() >= STREAMS_MAX {
             let why = "too many streams at once";
             self.intake.refuse(InputKind::Stream, why);
@@ -48,10 +94,15 @@ impl Input {
 
     pub(super) fn on_arrived(&mut self, arrived: Option<Arrived>) {
         match arrived {
-            Some(Arrived::Text(text)) => self.ready.push_back(RoomEvent::Text(Pii::new(text))),
-            Some(Arrived::Request(request)) => self.on_request(request),
+            // The sender was the user when the stream began, and may not be by now.
+            Some(Arrived::Text(from, text)) if self.presence.is_user(from.as_str()) => {
+                self.ready.push_back(RoomEvent::Text(Pii::new(text)));
+            }
+            Some(Arrived::Request(from, request)) if self.link.is_user(&from) => {
+                self.on_request(from, request);
+            }
             Some(Arrived::Recorded(recorded))
-                if self.link.is_free() || self.link.is_user(&recorded.from) =>
+                if self.presence.may_be_user(recorded.from.as_str()) =>
             {
                 let frames = self.preconnect.on_recorded(recorded);
                 self.hear(frames);
@@ -60,17 +111,18 @@ impl Input {
                 let frames = self.preconnect.on_unheard();
                 self.hear(frames);
             }
-            Some(Arrived::Recorded(_) | Arrived::Unheard(_)) | None => {}
+            Some(_) | None => {}
         }
     }
 
     /// Does what a front end wants of sound and words; the answer is given elsewhere.
-    fn on_request(&mut self, request: SessionRequest) {
-        match &request.request {
-            Some(Request::RunInput(input)) => {
-                let text = Pii::new(input.text.clone());
-                self.ready.push_back(RoomEvent::Text(text));
-            }
+    fn on_request(&mut self, from: ParticipantIdentity, request: SessionRequest) {
+        let SessionRequest {
+            request_id,
+            request,
+        } = request;
+        match &request {
+            Some(Request::RunInput(input)) => return self.on_run(from, request_id, &input.text),
             Some(Request::UpdateIo(io)) => {
                 if let Some(is_listening) = io.input.and_then(|input| input.audio_enabled) {
                     self.is_listening = is_listening;
@@ -85,6 +137,25 @@ impl Input {
             }
             _ => {}
         }
-        self.notes.leave(Note::Request(request));
+        let request = SessionRequest {
+            request_id,
+            request,
+        };
+        let note = Note::Request(from, request);
+        if !self.notes.leave(self.link.number(), note) {
+            self.intake.refuse(InputKind::Request, NO_ROOM);
+        }
+    }
+
+    /// The text reaches the session only if its answer can be told.
+    fn on_run(&mut self, from: ParticipantIdentity, request_id: String, text: &str) {
+        let user = self.link.number();
+        if self.notes.begin_run(user, from, request_id, text) {
+            self.ready
+                .push_back(RoomEvent::Text(Pii::new(text.to_owned())));
+        } else {
+            self.intake
+                .refuse(InputKind::Request, "a run that cannot be taken");
+        }
     }
 }

@@ -15,7 +15,8 @@ use super::front_end::FrontEnd;
 use super::input::Input;
 use super::link::Link;
 use super::output::Voice;
-use super::rpc::{self, RpcMethod};
+use super::presence::Presence;
+use super::rpc::{self, Callers, RpcMethod};
 use super::text::{RoomText, publish, show_state};
 use super::{AgentCard, RoomEvent, RoomOutput, signal};
 use crate::arrival::Step;
@@ -45,14 +46,14 @@ pub struct Joined {
     pub events: BoxStream<'static, RoomEvent>,
     /// Where the session shows what goes on.
     pub output: Arc<dyn RoomOutput>,
-    presence: Presence,
+    attendance: Attendance,
     text: AbortOnDropHandle<()>,
 }
 
 /// Being in the room: the SDK's room does not leave when it is dropped, this does.
-struct Presence(Option<Arc<Room>>);
+struct Attendance(Option<Arc<Room>>);
 
-impl Presence {
+impl Attendance {
     async fn leave(mut self) {
         if let Some(room) = self.0.take() {
             close(&room).await;
@@ -60,7 +61,7 @@ impl Presence {
     }
 }
 
-impl Drop for Presence {
+impl Drop for Attendance {
     fn drop(&mut self) {
         if let (Some(room), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
             runtime.spawn(async move { close(&room).await });
@@ -68,8 +69,20 @@ impl Drop for Presence {
     }
 }
 
+/// Rules for the participants of a room. By default the call waits for no user to return, and only the
+/// user may call methods.
+#[derive(Default)]
+pub struct Participation {
+    /// How long the call waits for a user who may come back.
+    pub return_within: Duration,
+    /// Identities beside the user that may call the agent's methods; `*` stands for any characters.
+    pub rpc_callers: Vec<String>,
+    /// Counts input beyond a bound.
+    pub intake: CallIntake,
+}
+
 /// Joins with the job's token, publishes the voice, answers the methods, connects `front_end` and tells
-/// front ends of the agent what `card` says. Input beyond a bound is reported to `intake`.
+/// front ends of the agent what `card` says.
 ///
 /// Only the microphone of the user is subscribed to: see [`Link`].
 ///
@@ -82,7 +95,7 @@ pub async fn join(
     methods: Vec<RpcMethod>,
     front_end: &FrontEnd,
     card: AgentCard,
-    intake: CallIntake,
+    participation: Participation,
 ) -> Result<Joined, JoinError> {
     let mut options = RoomOptions::default();
     options.auto_subscribe = false;
@@ -94,22 +107,29 @@ pub async fn join(
         .map_err(JoinError::Connect)?;
     voice.arrival().reach(Step::Joined, Instant::now());
     let room = Arc::new(room);
-    let presence = Presence(Some(Arc::clone(&room)));
+    let attendance = Attendance(Some(Arc::clone(&room)));
     let link = Arc::new(Link::default());
     front_end.connect(room.local_participant(), Arc::clone(&link));
-    let (output, commands) = RoomText::new();
+    let (output, commands) = RoomText::new(Arc::clone(&link));
     let notes = output.notes();
     let states = show_state(room.local_participant(), output.states());
     let states = AbortOnDropHandle::new(tokio::spawn(states));
     let voice_sid = match voice.publish(&room).await {
         Ok(sid) => sid,
         Err(error) => {
-            presence.leave().await;
+            attendance.leave().await;
             return Err(error);
         }
     };
     // Each of them makes the SDK negotiate anew, which the track would have to wait for.
-    rpc::register(&room.local_participant(), methods);
+    let Participation {
+        return_within,
+        rpc_callers,
+        intake,
+    } = participation;
+    let (now, linked) = (Instant::now(), Arc::clone(&link));
+    let callers = Callers::new(now, linked, rpc_callers, intake.clone());
+    rpc::register(&room.local_participant(), methods, &Arc::new(callers));
     let text = publish(
         Arc::clone(&room),
         Arc::clone(&link),
@@ -117,10 +137,12 @@ pub async fn join(
         card,
         commands,
     );
+    let presence = Presence::new(return_within);
+    let input = Input::new(room, events, link, voice, notes, intake, presence);
     Ok(Joined {
-        events: Input::new(Arc::clone(&room), events, link, voice, notes, intake).into_stream(),
+        events: input.into_stream(),
         output: Arc::new(output),
-        presence,
+        attendance,
         text: AbortOnDropHandle::new(tokio::spawn(future::join(text, states).map(drop))),
     })
 }
@@ -131,7 +153,7 @@ impl Joined {
         let Self {
             events,
             output,
-            presence,
+            attendance,
             text,
         } = self;
         drop(events);
@@ -140,7 +162,7 @@ impl Joined {
         if tokio::time::timeout(CLOSE_WITHIN, text).await.is_err() {
             tracing::debug!("some text was not sent before leaving the room");
         }
-        presence.leave().await;
+        attendance.leave().await;
     }
 }
 

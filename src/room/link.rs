@@ -1,10 +1,14 @@
-//! The user: the one participant the agent listens and talks to.
+//! The user: the one participant the agent listens and talks to, as the parts of the room share it.
+//! `presence` decides who it is.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use livekit::participant::ParticipantKind;
-use livekit::prelude::{DisconnectReason, ParticipantIdentity, RemoteParticipant, TrackSid};
+use livekit::prelude::{ParticipantIdentity, RemoteParticipant, TrackSid};
+
+use crate::participant::{Participant, ParticipantKind as Kind};
+use crate::redact::Pii;
 
 /// Set on participants that speak for another one (an avatar's worker): never the user.
 ///
@@ -18,8 +22,15 @@ pub(super) struct Link {
     hides_transcripts: AtomicBool,
 }
 
+/// Counts the users of a call. Messages that are queued for one user carry their number, so that a full
+/// queue or a slow connection never shows them to the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct UserNumber(u32);
+
 #[derive(Clone, Default)]
 pub(super) struct Linked {
+    pub(super) number: UserNumber,
+    /// `None` while they are away.
     pub(super) user: Option<ParticipantIdentity>,
     pub(super) microphone: Option<TrackSid>,
 }
@@ -33,19 +44,13 @@ impl Link {
         self.lock().clone()
     }
 
-    pub(super) fn is_free(&self) -> bool {
-        self.lock().user.is_none()
-    }
-
     pub(super) fn is_user(&self, identity: &ParticipantIdentity) -> bool {
         self.lock().user.as_ref() == Some(identity)
     }
 
     pub(super) fn set_user(&self, identity: ParticipantIdentity) {
-        *self.lock() = Linked {
-            user: Some(identity),
-            microphone: None,
-        };
+        let mut linked = self.lock();
+        (linked.user, linked.microphone) = (Some(identity), None);
     }
 
     pub(super) fn set_microphone(&self, sid: Option<TrackSid>) {
@@ -61,8 +66,21 @@ impl Link {
         self.hides_transcripts.store(!is_shown, Ordering::Relaxed);
     }
 
+    /// The user is away. Their front end is gone, and with it what it has switched off.
     pub(super) fn clear(&self) {
-        *self.lock() = Linked::default();
+        let mut linked = self.lock();
+        (linked.user, linked.microphone) = (None, None);
+        self.show_transcripts(true);
+    }
+
+    /// The user is gone: who comes next is another one.
+    pub(super) fn next_user(&self) {
+        self.clear();
+        self.lock().number.0 += 1;
+    }
+
+    pub(super) fn number(&self) -> UserNumber {
+        self.lock().number
     }
 }
 
@@ -80,16 +98,25 @@ fn is_person(kind: ParticipantKind) -> bool {
     )
 }
 
-/// Whether somebody who left like this is not coming back.
+/// The participant as the rest of the program knows them.
 ///
-/// Source: livekit-agents 1.8.9, `DEFAULT_CLOSE_ON_DISCONNECT_REASONS`.
-pub(super) fn is_gone_for_good(reason: DisconnectReason) -> bool {
-    matches!(
-        reason,
-        DisconnectReason::ClientInitiated
-            | DisconnectReason::RoomDeleted
-            | DisconnectReason::UserRejected
-    )
+/// The token of LiveKit's SIP service lets the service write attributes (livekit/protocol,
+/// `sip/token.go`); the caller cannot, and the same holds for connectors.
+pub(super) fn described(participant: &RemoteParticipant) -> Participant {
+    let kind = match participant.kind() {
+        ParticipantKind::Sip => Kind::Sip,
+        ParticipantKind::Connector => Kind::Connector,
+        _ => Kind::Standard,
+    };
+    // A server that does not say what the participant may do gets no trust for it.
+    let permission = participant.permission();
+    let may_write = permission.is_none_or(|it| it.can_update_metadata);
+    Participant {
+        identity: Pii::new(participant.identity().to_string()),
+        kind,
+        attributes: Pii::new(participant.attributes()),
+        writes_attributes: may_write && kind == Kind::Standard,
+    }
 }
 
 #[cfg(test)]
@@ -100,12 +127,5 @@ mod tests {
     fn agents_and_recorders_are_no_users() {
         assert!(is_person(ParticipantKind::Standard) && is_person(ParticipantKind::Sip));
         assert!(!is_person(ParticipantKind::Agent) && !is_person(ParticipantKind::Egress));
-    }
-
-    #[test]
-    fn a_lost_connection_may_come_back_and_a_hang_up_does_not() {
-        assert!(is_gone_for_good(DisconnectReason::ClientInitiated));
-        assert!(!is_gone_for_good(DisconnectReason::ConnectionTimeout));
-        assert!(!is_gone_for_good(DisconnectReason::SignalClose));
     }
 }

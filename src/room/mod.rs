@@ -1,15 +1,19 @@
 //! The only place that knows the `livekit` crate: what comes from a room and what goes into it.
 
 mod arrivals;
+mod decoding;
 mod front_end;
 mod input;
 mod join;
 mod keypad;
 mod lag;
 mod link;
+mod microphones;
 mod output;
 mod playout;
 mod preconnect;
+mod presence;
+mod rates;
 mod remote;
 mod rpc;
 mod session_event;
@@ -18,18 +22,20 @@ mod silent;
 mod streams;
 mod text;
 mod transcripts;
+mod user;
 
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 
 pub use front_end::FrontEnd;
-pub use join::{JoinError, Joined, join};
+pub use join::{JoinError, Joined, Participation, join};
 pub use output::Voice;
 pub use playout::PlayoutClock;
-pub use rpc::RpcMethod;
+pub use rpc::{Caller, RpcCall, RpcMethod};
 pub use session_event::{AgentCard, Models, SessionEvent, Usage, UserState};
 pub use silent::SilentOutput;
+pub use user::UserChange;
 
 use crate::audio::AudioFrame;
 use crate::redact::Pii;
@@ -49,6 +55,21 @@ pub trait AudioOutput: Send + Sync {
 
     /// How much is queued and not yet heard.
     fn queued(&self) -> Duration;
+}
+
+/// The topics of data streams that the room or LiveKit's client reads.
+const TOPICS: [&str; 5] = [
+    input::CHAT_TOPIC,
+    remote::TOPIC,
+    preconnect::TOPIC,
+    "lk.rpc_request",
+    "lk.rpc_response",
+];
+
+/// From now on this process drops data streams on every other topic before the client keeps them.
+/// A process that is also a caller, as tests are, does not call this.
+pub fn read_only_own_topics() {
+    data_guard::read_only_topics(&TOPICS);
 }
 
 /// What the agent is doing, as front ends show it.
@@ -88,14 +109,8 @@ pub enum RoomEvent {
     Lag(Duration),
     /// The user typed something, or pressed keys of a telephone.
     Text(Pii<String>),
-    /// There is a user with this identity to talk to; again after [`RoomEvent::UserLeft`] that was
-    /// not final, and then it may be somebody else.
-    UserJoined(Pii<String>),
-    /// The user is gone.
-    UserLeft {
-        /// Whether for good; a lost connection may come back.
-        is_final: bool,
-    },
+    /// The user joined, is away, is back, or is another one.
+    User(UserChange),
     /// The room is gone, and nothing follows.
     Disconnected,
 }
@@ -122,4 +137,8 @@ pub trait RoomOutput: Send + Sync {
     /// Tells front ends what happened in the session. The room tells them of the agent's states and
     /// of the user's words by itself, from the methods above.
     fn session_event(&self, _event: SessionEvent) {}
+
+    /// The user does not come back: the next one is shown nothing of the session so far. See
+    /// [`UserChange`].
+    fn forget_user(&self) {}
 }

@@ -10,7 +10,7 @@ use livekit::prelude::ParticipantIdentity;
 use tokio::time::Instant;
 
 use crate::audio::AudioFrame;
-use crate::audio::recording::{decode, mono};
+use crate::audio::recording::{SAMPLE_RATES_HZ, decode, mono};
 use crate::audio::resample::resample;
 use crate::audio::vad::SAMPLE_RATE_HZ;
 
@@ -23,8 +23,11 @@ pub(super) const WITHIN: Duration = Duration::from_secs(3);
 /// The longest recording, in bytes: ten seconds of PCM at 48 kHz in two channels.
 pub(super) const BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// The longest recording when it is compressed; front ends stop after ten seconds by themselves.
+/// The longest recording that is heard; front ends stop after ten seconds by themselves.
 const RECORDED_MAX: Duration = Duration::from_secs(30);
+
+/// Bytes of a track's id: the server's have 15.
+const TRACK_BYTES_MAX: usize = 64;
 
 /// A recording that waits longer for its microphone is of no interest any more.
 const AGE_MAX: Duration = Duration::from_secs(1);
@@ -70,13 +73,18 @@ impl Format {
                 })
         };
         let track = attribute("trackId")?.clone();
+        if track.len() > TRACK_BYTES_MAX {
+            return Err(format!(
+                "its attribute trackId has more than {TRACK_BYTES_MAX} bytes"
+            ));
+        }
         let is_file = ["opus", "webm", "mp4", "ogg", "aac"]
             .iter()
             .any(|coding| mime_type.contains(coding));
         let coding = match is_file {
             true => Coding::File,
             false => Coding::Pcm {
-                sample_rate_hz: number("sampleRate", 8_000..=96_000)?,
+                sample_rate_hz: number("sampleRate", SAMPLE_RATES_HZ)?,
                 n_channels: number("channels", 1..=2)? as usize,
             },
         };
@@ -105,7 +113,9 @@ impl Recorded {
                 sample_rate_hz,
                 n_channels,
             } => {
-                let pairs = bytes.chunks_exact(2);
+                let seconds = RECORDED_MAX.as_secs() as usize;
+                let n_samples = seconds * sample_rate_hz as usize * n_channels;
+                let pairs = bytes.chunks_exact(2).take(n_samples);
                 let samples: Vec<i16> = pairs
                     .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
                     .collect();
@@ -113,7 +123,8 @@ impl Recorded {
                 resample(&mono, sample_rate_hz, SAMPLE_RATE_HZ)
             }
             Coding::File => {
-                decode(bytes, SAMPLE_RATE_HZ, RECORDED_MAX)
+                let began = Instant::now();
+                decode(bytes, SAMPLE_RATE_HZ, RECORDED_MAX, || began.elapsed())
                     .map_err(|error| error.to_string())?
                     .samples
             }
@@ -259,16 +270,29 @@ mod tests {
         for (mime, rate, channels, part) in [
             ("", "fast", "1", "sampleRate must be a number"),
             ("", "24000", "0", "channels must be a number from 1 to 2"),
+            ("", "7999", "1", "sampleRate must be a number from 8000"),
         ] {
             let refused = Format::read(mime, &attributes(rate, channels)).unwrap_err();
             assert!(refused.contains(part), "{refused}");
         }
+        let mut long = attributes("16000", "1");
+        long.insert("trackId".to_owned(), "T".repeat(65));
+        let refused = Format::read("", &long).unwrap_err();
+        assert!(refused.contains("more than 64 bytes"), "{refused}");
         let refused = Format::read("", &HashMap::new()).unwrap_err();
         assert!(refused.contains("trackId is missing"), "{refused}");
         let webm = Format::read("audio/webm;codecs=opus", &attributes("", "")).unwrap();
         let user = ParticipantIdentity::from("user".to_owned());
         let refused = Recorded::new(user, webm, b"no recording".to_vec()).err();
         assert!(refused.unwrap().contains("broken"));
+    }
+
+    #[test]
+    fn raw_samples_are_heard_for_half_a_minute_at_most() {
+        let format = Format::read("", &attributes("8000", "1")).unwrap();
+        let user = ParticipantIdentity::from("user".to_owned());
+        let recorded = Recorded::new(user, format, vec![0; BYTES_MAX]).unwrap();
+        assert_eq!(recorded.samples.len(), 30 * SAMPLE_RATE_HZ as usize);
     }
 
     #[tokio::test(start_paused = true)]

@@ -101,8 +101,8 @@ impl AddAssign for Usage {
 pub struct AgentCard {
     /// Its name among the agents.
     pub id: String,
-    /// Its standing instructions.
-    pub instructions: String,
+    /// Its standing instructions, if front ends may read them.
+    pub instructions: Option<String>,
     /// What it can do beside talking.
     pub tools: Vec<String>,
     /// Models that hear, think and speak, as far as they are known.

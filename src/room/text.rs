@@ -4,14 +4,14 @@
 //! holds up the conversation.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use livekit::Room;
 use livekit::prelude::{LocalParticipant, TrackSid};
 use tokio::sync::{mpsc, watch};
 
-use super::link::Link;
-use super::remote::{self, Note, Notes};
+use super::link::{Link, UserNumber};
+use super::remote::{self, Notes, NumberedNote};
 use super::transcripts::Transcripts;
 use super::{AgentCard, AgentState, RoomOutput, SegmentId, SessionEvent};
 
@@ -39,23 +39,28 @@ pub(super) enum Command {
 
 /// The session's side.
 pub(super) struct RoomText {
-    commands: mpsc::Sender<Command>,
+    link: Arc<Link>,
+    /// The user whom the session speaks of: not another one before it has forgotten this one.
+    user: Mutex<UserNumber>,
+    commands: mpsc::Sender<(UserNumber, Command)>,
     state: watch::Sender<AgentState>,
     notes: Notes,
 }
 
 /// The sending task's side.
 pub(super) struct Commands {
-    commands: mpsc::Receiver<Command>,
-    notes: mpsc::Receiver<Note>,
+    commands: mpsc::Receiver<(UserNumber, Command)>,
+    notes: mpsc::Receiver<NumberedNote>,
 }
 
 impl RoomText {
-    pub(super) fn new() -> (Self, Commands) {
+    pub(super) fn new(link: Arc<Link>) -> (Self, Commands) {
         let (commands_in, commands) = mpsc::channel(COMMANDS_MAX);
         let state = watch::Sender::new(AgentState::Initializing);
         let (notes_in, notes) = Notes::new();
         let output = Self {
+            user: Mutex::new(link.number()),
+            link,
             commands: commands_in,
             state,
             notes: notes_in,
@@ -73,8 +78,12 @@ impl RoomText {
         self.notes.clone()
     }
 
+    fn user(&self) -> UserNumber {
+        *self.user.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn send(&self, command: Command) {
-        if self.commands.try_send(command).is_err() {
+        if self.commands.try_send((self.user(), command)).is_err() {
             tracing::debug!("a piece of transcript was dropped: the room takes none");
         }
     }
@@ -110,7 +119,12 @@ impl RoomOutput for RoomText {
     }
 
     fn session_event(&self, event: SessionEvent) {
-        self.notes.event(event);
+        self.notes.event(self.user(), event);
+    }
+
+    fn forget_user(&self) {
+        let next = self.link.number();
+        *self.user.lock().unwrap_or_else(PoisonError::into_inner) = next;
     }
 }
 
@@ -128,8 +142,8 @@ pub(super) async fn publish(
     } = commands;
     let mut transcripts = Transcripts::new(room.local_participant(), Arc::clone(&link), voice);
     let texts = async {
-        while let Some(command) = commands.recv().await {
-            transcripts.send(command).await;
+        while let Some((user, command)) = commands.recv().await {
+            transcripts.send(user, command).await;
         }
     };
     tokio::join!(texts, remote::serve(&room, link, card, notes));

@@ -10,7 +10,7 @@ use livekit::prelude::{
 use livekit::{SendTextOptions, StreamTextOptions, StreamWriter, TextStreamWriter};
 
 use super::SegmentId;
-use super::link::Link;
+use super::link::{Link, UserNumber};
 use super::text::Command;
 
 /// Source of the names: livekit-agents 1.8.9, `types.py`.
@@ -53,9 +53,13 @@ impl Transcripts {
         }
     }
 
-    pub(super) async fn send(&mut self, command: Command) {
+    /// Sends what was said in the time of `user`; of an earlier one only that nothing more comes.
+    pub(super) async fn send(&mut self, user: UserNumber, command: Command) {
         if !self.link.shows_transcripts() {
             self.open = None;
+            return;
+        }
+        if self.link.number() != user && !matches!(command, Command::AgentEnd { .. }) {
             return;
         }
         let sent = match command {

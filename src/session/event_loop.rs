@@ -58,6 +58,17 @@ pub(super) struct Core {
     pub(super) n_segments: u32,
     pub(super) speech_ids: SpeechIds,
     pub(super) usage: Usage,
+    /// The identity of the user, there or away.
+    pub(super) user: Option<Pii<String>>,
+}
+
+impl Core {
+    /// What the model is given has its limits.
+    pub(super) fn trim_chat(&mut self) {
+        let config = &self.config;
+        self.chat
+            .keep_last(config.chat_items_max, config.chat_bytes_max);
+    }
 }
 
 impl Session {
@@ -84,6 +95,7 @@ impl Session {
             n_segments: 0,
             speech_ids,
             usage: Usage::default(),
+            user: None,
             agent,
         };
         core.greeting = core.make_greeting();
@@ -128,7 +140,6 @@ impl Session {
             user_state: UserState::default(),
             n_errors: 0,
             links: self.links,
-            user: None,
             greet_by: None,
             end: None,
         };
@@ -196,8 +207,6 @@ pub(super) struct Conversation {
     /// Failures since the last answer that was heard.
     pub(super) n_errors: u32,
     pub(super) links: Links,
-    /// The identity of the user who is there, or was last.
-    pub(super) user: Option<Pii<String>>,
     /// Until when the greeting waits for what is known of them.
     pub(super) greet_by: Option<SessionTime>,
     pub(super) end: Option<SessionEnd>,
@@ -244,12 +253,7 @@ impl Conversation {
                     self.input(now, TurnInput::UserText(text.to_owned()));
                 }
             }
-            RoomEvent::UserJoined(identity) => self.on_user_joined(now, identity),
-            RoomEvent::UserLeft { is_final: true } => self.end = Some(SessionEnd::UserLeft),
-            RoomEvent::UserLeft { is_final: false } => {
-                self.input(now, TurnInput::UserLeft);
-                self.on_user_gone();
-            }
+            RoomEvent::User(change) => self.on_user(now, change),
             RoomEvent::Disconnected => self.end = Some(SessionEnd::RoomClosed),
         }
     }
@@ -287,10 +291,13 @@ impl Conversation {
                 TurnOutput::Prepare(text) => self.prepare(text),
                 TurnOutput::Pause => self.pause(now),
                 TurnOutput::Resume => self.resume(),
+                TurnOutput::Hold => self.hold(now),
+                TurnOutput::GoOn => self.go_on(),
                 TurnOutput::DropPrepared => self.drop_prepared(),
                 TurnOutput::Interrupt => self.interrupt(now),
                 TurnOutput::Commit(commit) => self.commit(now, commit),
                 TurnOutput::Speak(id) => self.speak(now, id),
+                TurnOutput::DropTexts(n) => self.links.drop_texts(n),
                 TurnOutput::DropSpeech(id) => drop(self.speeches.remove(&id)),
                 TurnOutput::Overlap {
                     began,

@@ -12,7 +12,7 @@ use super::spoken::SpokenLog;
 use super::writing::Source;
 use crate::error::CallError;
 use crate::redact::Pii;
-use crate::room::SegmentId;
+use crate::room::{AgentState, SegmentId};
 use crate::turn::{
     Commit, ReplyOutcome, SessionTime, SpeechId, Timeline, Turn, TurnId, TurnSource,
 };
@@ -29,6 +29,8 @@ pub(super) enum Kind {
 
 /// A reply and the turn it belongs to.
 pub(super) struct Exchange {
+    /// The user it was begun for, also if another one is there when it ends.
+    pub(super) user: Option<Pii<String>>,
     pub(super) reply: Reply,
     pub(super) kind: Kind,
     id: TurnId,
@@ -54,6 +56,26 @@ impl Exchange {
         }
     }
 
+    /// Silence, but it can go on from here; the caller clears the output after this.
+    pub(super) fn pause(&mut self, now: SessionTime) {
+        self.fall_silent(now);
+        self.is_paused = true;
+        self.reply.pause();
+    }
+
+    /// Goes on where it was paused. Returns what the agent does then.
+    pub(super) fn resume(&mut self) -> AgentState {
+        self.is_paused = false;
+        if self.is_audible {
+            self.timeline.playout_ended = None;
+        }
+        self.reply.resume();
+        match self.is_audible {
+            true => AgentState::Speaking,
+            false => AgentState::Thinking,
+        }
+    }
+
     /// It is the answer to this turn of the user.
     pub(super) fn answers(&mut self, commit: Commit) {
         self.id = commit.id;
@@ -66,19 +88,14 @@ impl Exchange {
     }
 
     /// How it went, once it is over; the output has played up to `position`.
-    pub(super) fn into_turn(
-        self,
-        user: Option<Pii<String>>,
-        outcome: ReplyOutcome,
-        position: Duration,
-    ) -> Turn {
+    pub(super) fn into_turn(self, outcome: ReplyOutcome, position: Duration) -> Turn {
         let heard = match outcome {
             ReplyOutcome::Finished => self.reply.log(SpokenLog::full_text),
             ReplyOutcome::Interrupted | ReplyOutcome::Failed(_) => self.reply.heard_text(position),
         };
         Turn {
             id: self.id,
-            user,
+            user: self.user,
             source: self.source,
             transcript: Pii::new(self.transcript),
             reply: Pii::new(self.reply.log(SpokenLog::full_text)),
@@ -105,6 +122,7 @@ impl Core {
             is_paused: watch::Sender::new(false),
         };
         Exchange {
+            user: self.user.clone(),
             reply: Reply::prepare(making, source),
             kind,
             id: TurnId::default(),

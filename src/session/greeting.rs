@@ -92,8 +92,10 @@ impl Agent {
     /// What the agent says first.
     pub(super) fn opening(&self, config: &Config, chat: &ChatContext) -> Option<Source> {
         let source = self.greeting.source(chat)?;
-        // What was said before is for those who said it.
-        let is_shared = self.greeting.is_cached && chat.items.is_empty();
+        // What was said before is for those who said it. A greeting that is made with notes about the
+        // user is not cached: no copy of them outlives the call, and forgetting reaches all of them.
+        let is_personal = !chat.items.is_empty() || chat.instructions != self.instructions;
+        let is_shared = self.greeting.is_cached && !is_personal;
         let greetings = self.greetings.as_ref().filter(|_| is_shared);
         Some(match greetings {
             Some(greetings) => Source::Recorded(greetings.open(self, config, source)),

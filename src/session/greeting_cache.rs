@@ -22,6 +22,7 @@ use super::{Agent, Config};
 use crate::audio::AudioFrame;
 use crate::cache::{Cache, CacheKey};
 use crate::error::{CallError, ErrorKind, Service};
+use crate::excess::contained;
 use crate::room::AudioOutput;
 use crate::tts::Tts;
 
@@ -95,7 +96,9 @@ impl GreetingCache {
         let (inner, made) = (Arc::downgrade(&self.0), key.clone());
         let task = tokio::spawn(async move {
             let forgetting = Forgetting { inner, key: made };
-            making.make(&recorder, forgetting.key.clone()).await;
+            let made = contained(making.make(&recorder, forgetting.key.clone())).await;
+            // Listeners of a greeting that a bug stopped hear of it when the recorder is dropped.
+            drop(made);
         });
         let (listened, task) = (recording.clone(), AbortOnDropHandle::new(task));
         growing.insert(

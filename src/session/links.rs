@@ -6,6 +6,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 
 use super::report::{self, TurnObserver};
+use crate::intake::{CallIntake, InputKind};
 use crate::memory::Briefing;
 use crate::turn::Turn;
 
@@ -19,6 +20,8 @@ pub struct Links {
     /// What the model is told of the user who is there, the latest only. A generated greeting waits
     /// a moment for the first.
     pub briefings: Option<BoxStream<'static, Briefing>>,
+    /// Counts what the user sent beyond a bound.
+    pub intake: CallIntake,
 }
 
 impl Links {
@@ -30,6 +33,14 @@ impl Links {
         }
         if let Some(turns) = &self.turns {
             turns(turn);
+        }
+    }
+
+    /// Counts texts that are not answered.
+    pub(super) fn drop_texts(&self, n: usize) {
+        for _ in 0..n {
+            let why = "too much text waits for an answer";
+            self.intake.refuse(InputKind::Text, why);
         }
     }
 

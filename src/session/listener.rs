@@ -24,6 +24,7 @@ pub(super) struct Listener {
     vad: BoxVad,
     windows: Windows,
     gate: SpeechGate,
+    speech: speech::Config,
     utterance: UtteranceBuffer,
     machine: TurnMachine,
     last_frame_at: SessionTime,
@@ -37,10 +38,8 @@ impl Listener {
             vad,
             windows: Windows::default(),
             gate: SpeechGate::new(speech.clone()),
-            utterance: UtteranceBuffer::new(
-                speech.prefix + speech.min_speech,
-                speech.utterance_max,
-            ),
+            speech: speech.clone(),
+            utterance: new_utterance(speech),
             machine: TurnMachine::new(turn.clone()),
             last_frame_at: SessionTime::ZERO,
             lag: Duration::ZERO,
@@ -145,4 +144,16 @@ impl Listener {
         self.vad.reset();
         self.windows = Windows::default();
     }
+
+    /// Forgets all audio so far; the turn machine has an input of its own for this.
+    pub(super) fn forget_user(&mut self, now: SessionTime) {
+        self.change_source();
+        self.gate = SpeechGate::new(self.speech.clone());
+        self.utterance = new_utterance(&self.speech);
+        self.last_frame_at = now;
+    }
+}
+
+fn new_utterance(speech: &speech::Config) -> UtteranceBuffer {
+    UtteranceBuffer::new(speech.prefix + speech.min_speech, speech.utterance_max)
 }

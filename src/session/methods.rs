@@ -1,4 +1,5 @@
-//! What other participants can ask of a running conversation, as methods of the agent's participant:
+//! Requests of the user's app and of `agent.rpc_callers` to a running conversation, as methods of the
+//! agent's participant:
 //! an app lets the agent say that a parcel has arrived, or be silent.
 
 use std::sync::Arc;
@@ -77,7 +78,7 @@ impl SessionMethod {
         let session = session.clone();
         RpcMethod {
             name: self.name().to_owned(),
-            call: Arc::new(move |payload| {
+            call: Arc::new(move |_, payload| {
                 let asked = self.ask(&session, &payload);
                 async move {
                     let end = match asked? {

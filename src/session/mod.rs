@@ -32,6 +32,7 @@ mod speeches;
 mod spoken;
 mod transcriptions;
 mod turns;
+mod user;
 mod writing;
 
 use std::sync::Arc;

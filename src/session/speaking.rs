@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use super::apology::Stage;
 use super::reply::{Failure, Making, ReplyEvent, SILENCE};
 use super::spoken::SentenceId;
-use super::writing::{Piece, Source, next, write};
+use super::writing::{Piece, Source, broken, next, write};
 use crate::audio::AudioFrame;
+use crate::excess::contained;
 
 /// Sentences whose sound has begun to arrive and is not fetched yet, beside the one that is.
 const PIECES_AHEAD: usize = 1;
@@ -33,12 +34,18 @@ enum Sound {
 pub(super) async fn make(making: Making, source: Source) {
     let (pieces, pieces_out) = mpsc::channel(PIECES_AHEAD);
     let (sounds, sounds_out) = mpsc::channel(FRAMES_AHEAD);
-    let (written, fetched, ()) = tokio::join!(
-        write(&making, source, pieces),
-        fetch(&making, pieces_out, sounds),
-        play(&making, sounds_out),
+    // A bug in one of them, or in what it calls, is a failure of its stage: what came before it is
+    // still heard, and the session apologises as for any other.
+    let (written, fetched, played) = tokio::join!(
+        contained(write(&making, source, pieces)),
+        contained(fetch(&making, pieces_out, sounds)),
+        contained(play(&making, sounds_out)),
     );
-    making.report(ReplyEvent::Done(fetched.and(written))).await;
+    let written = written.unwrap_or_else(|bug| Err(broken(Stage::Llm, bug)));
+    let fetched = fetched.unwrap_or_else(|bug| Err(broken(Stage::Tts, bug)));
+    let played = played.map_err(|bug| broken(Stage::Tts, bug));
+    let result = played.and(fetched).and(written);
+    making.report(ReplyEvent::Done(result)).await;
 }
 
 /// Moves the sound of the pieces on, in order. Ends at the first failure; what came before it is

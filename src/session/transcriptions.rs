@@ -10,11 +10,25 @@ use super::apology::Stage;
 use super::reply::Failure;
 use crate::audio::AudioFrame;
 use crate::error::{CallError, ErrorKind, Service};
+use crate::excess::{Excess, contained};
 use crate::stt::{Hearing, Stt};
+use crate::text::cut_to_chars;
 use crate::turn::RequestId;
 
 /// Unwanted requests that may end by themselves; of more the oldest is dropped, which closes it.
 const UNWANTED_MAX: usize = 2;
+
+/// Longest transcript, in characters: speech has about 15 a second, and `vad.utterance_max_seconds` is
+/// 60 by default. Beyond that a service repeats itself.
+pub(super) const TRANSCRIPT_CHARS_MAX: usize = 8_000;
+
+/// Cuts what a service heard where no utterance is longer.
+pub(super) fn bounded(mut text: String) -> String {
+    if cut_to_chars(&mut text, TRANSCRIPT_CHARS_MAX) {
+        Excess::Transcript.count("the characters of a transcript");
+    }
+    text
+}
 
 /// Requests to the speech-to-text service: a handful at most, polled by the session's loop.
 #[derive(Default)]
@@ -70,15 +84,16 @@ impl Transcriptions {
             Some(live) => live.transcribe(utterance),
             None => stt.transcribe(utterance),
         };
-        let answer = tokio::time::timeout(stall_max, words);
-        let answer = answer.map(|answer| {
-            let late = || CallError::new(Service::OpenAi, "transcription", ErrorKind::Timeout);
-            answer
-                .unwrap_or_else(|_| Err(late()))
-                .map_err(|error| Failure {
-                    stage: Stage::Stt,
-                    error,
-                })
+        let error = |kind| CallError::new(Service::OpenAi, "transcription", kind);
+        let answer = tokio::time::timeout(stall_max, contained(words));
+        let answer = answer.map(move |answer| {
+            let answer = answer.unwrap_or_else(|_| Ok(Err(error(ErrorKind::Timeout))));
+            // A bug costs these words; the session polls this and must not end with it.
+            let answer = answer.unwrap_or_else(|bug| Err(error(ErrorKind::Internal).because(bug)));
+            answer.map_err(|error| Failure {
+                stage: Stage::Stt,
+                error,
+            })
         });
         self.running.push(Running {
             request,
@@ -116,11 +131,12 @@ impl Transcriptions {
             if let Some(live) = &mut self.live
                 && let Poll::Ready(words) = live.poll_words(context)
             {
-                return Poll::Ready(Heard::Words(words));
+                return Poll::Ready(Heard::Words(bounded(words)));
             }
             while let Some((place, answer)) = self.poll_answer(context) {
                 let ended = self.running.remove(place);
                 if ended.is_wanted {
+                    let answer = answer.map(bounded);
                     return Poll::Ready(Heard::Answer(ended.request, answer));
                 }
             }
@@ -230,6 +246,36 @@ mod tests {
         assert_eq!(request, RequestId(1));
         assert!(words.is_ok_and(|words| words == "my name is john"));
         assert!(transcriptions.running.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_transcript_without_end_is_cut_and_counted() {
+        let before = Excess::Transcript.counted();
+        let service = Service::default();
+        let mut transcriptions = asked(&service, 1);
+        service.answer(&"and ".repeat(1_000_000));
+        let Heard::Answer(_, Ok(words)) = transcriptions.next().await else {
+            panic!("it is answered");
+        };
+        assert_eq!(words.len(), TRANSCRIPT_CHARS_MAX);
+        assert!(Excess::Transcript.counted() > before);
+    }
+
+    #[tokio::test]
+    async fn a_bug_in_a_service_is_a_failed_transcription() {
+        struct Broken;
+        impl Stt for Broken {
+            fn transcribe(&self, _: AudioFrame) -> BoxFuture<'static, Result<String, CallError>> {
+                async { panic!("my PIN is 4711") }.boxed()
+            }
+        }
+        let mut transcriptions = Transcriptions::default();
+        transcriptions.start(RequestId(0), &Broken, sound(), Duration::from_secs(1));
+        let Heard::Answer(_, Err(failure)) = transcriptions.next().await else {
+            panic!("it fails");
+        };
+        assert_eq!(failure.error.kind, ErrorKind::Internal);
+        assert!(!format!("{failure:?}").contains("4711"));
     }
 
     #[tokio::test]

@@ -78,7 +78,7 @@ impl Conversation {
         }
         let said = ChatItem::User(commit.transcript.clone());
         self.add_to_chat(now, vec![said], commit.timeline);
-        self.core.chat.keep_last(self.core.config.chat_items_max);
+        self.core.trim_chat();
         if !commit.is_prepared {
             self.drop_prepared();
         }
@@ -94,8 +94,10 @@ impl Conversation {
         self.release(exchange);
     }
 
-    pub(super) fn release(&mut self, exchange: Exchange) {
+    pub(super) fn release(&mut self, mut exchange: Exchange) {
         debug_assert!(self.active.is_none(), "two replies at once");
+        // A greeting is made before it is known for whom.
+        exchange.user.clone_from(&self.core.user);
         exchange.reply.release();
         self.active = Some(exchange);
         self.show(AgentState::Thinking);
@@ -108,9 +110,7 @@ impl Conversation {
         };
         let delay = self.listener.overlap_began().map(|began| now.since(began));
         exchange.timeline.interruption_delay = exchange.timeline.interruption_delay.or(delay);
-        exchange.fall_silent(now);
-        exchange.is_paused = true;
-        exchange.reply.pause();
+        exchange.pause(now);
         self.core.output.clear();
         self.show(AgentState::Listening);
     }
@@ -120,17 +120,9 @@ impl Conversation {
         let Some(exchange) = &mut self.active else {
             return;
         };
-        exchange.is_paused = false;
         // It was no interruption.
         exchange.timeline.interruption_delay = None;
-        let state = match exchange.is_audible {
-            true => AgentState::Speaking,
-            false => AgentState::Thinking,
-        };
-        if exchange.is_audible {
-            exchange.timeline.playout_ended = None;
-        }
-        exchange.reply.resume();
+        let state = exchange.resume();
         self.show(state);
         self.room
             .session_event(SessionEvent::AgentFalseInterruption { resumed: true });
@@ -272,7 +264,7 @@ impl Conversation {
 
     /// The last words of a reply: transcript, record, log.
     fn close_exchange(&mut self, mut exchange: Exchange, outcome: ReplyOutcome) {
-        self.core.chat.keep_last(self.core.config.chat_items_max);
+        self.core.trim_chat();
         self.room.end_agent_transcript(exchange.segment);
         self.room
             .session_event(SessionEvent::SessionUsageUpdated(self.core.usage));
@@ -280,7 +272,7 @@ impl Conversation {
             ending.send_replace(Some(SpeechEnd::from(&outcome)));
         }
         let position = self.core.output.position();
-        let turn = exchange.into_turn(self.user.clone(), outcome, position);
+        let turn = exchange.into_turn(outcome, position);
         self.links.record(turn);
     }
 

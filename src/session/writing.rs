@@ -5,7 +5,9 @@ use std::time::Duration;
 use futures::stream::{BoxStream, StreamExt};
 use futures::{FutureExt, future};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
+use super::Config;
 use super::apology::Stage;
 use super::handle::Words;
 use super::recording::Recording;
@@ -14,12 +16,16 @@ use super::spoken::SentenceId;
 use crate::audio::{AudioFrame, earcon};
 use crate::chat::{ChatContext, ChatItem, ToolCall, ToolOutput};
 use crate::error::{CallError, ErrorKind, Service};
+use crate::excess::{Excess, Panicked, contained};
 use crate::llm::{ChatRequest, LlmEvent};
 use crate::room::Usage;
 use crate::text::{SentenceSplitter, SpeechFilter};
 
 /// Read by the model where it calls tools without end.
 const NOT_RUN: &str = "not run: there were enough tool calls; answer now with what you know";
+
+/// Said in place of the rest when a reply reaches its bound.
+pub(super) const ENOUGH: &str = "I'll stop here. Just ask if you would like to hear more.";
 
 /// Where a reply's words come from.
 pub(super) enum Source {
@@ -53,6 +59,7 @@ pub(super) async fn write(
         pieces,
         filter: SpeechFilter::new(making.agent.tts.text_filters()),
         has_spoken: false,
+        budget: Budget::new(&making.config),
     };
     match source {
         Source::Chat(context) => writer.answer(context).await,
@@ -74,12 +81,43 @@ struct Writer<'a> {
     pieces: mpsc::Sender<Piece>,
     filter: SpeechFilter,
     has_spoken: bool,
+    budget: Budget,
 }
 
 /// What the model did in one round.
 struct Round {
     text: String,
     calls: Vec<ToolCall>,
+    /// Whether it was cut at the bound of a reply.
+    is_cut: bool,
+}
+
+/// What is left of the most that one reply may be. The pieces of a reply are spoken as they are
+/// written, so the time since its beginning is the time that it was spoken.
+struct Budget {
+    n_characters: usize,
+    until: Instant,
+}
+
+impl Budget {
+    fn new(config: &Config) -> Self {
+        Self {
+            n_characters: config.reply_characters_max,
+            until: Instant::now() + config.reply_max,
+        }
+    }
+
+    /// The part of a delta that the reply still has room for, and whether that is all of it.
+    fn take<'a>(&mut self, delta: &'a str) -> (&'a str, bool) {
+        if Instant::now() >= self.until {
+            return ("", false);
+        }
+        if let Some((end, _)) = delta.char_indices().nth(self.n_characters) {
+            return (&delta[..end], false);
+        }
+        self.n_characters -= delta.chars().count();
+        (delta, true)
+    }
 }
 
 impl Writer<'_> {
@@ -139,6 +177,10 @@ impl Writer<'_> {
         for round in 0..=rounds_max + 1 {
             let may_call = round < rounds_max;
             let done = self.round(&context, may_call).await?;
+            if done.is_cut {
+                Excess::Reply.count("the length of a reply");
+                return self.say(ENOUGH).await;
+            }
             if done.calls.is_empty() {
                 return match done.text.trim().is_empty() {
                     true => Err(failure(Stage::Llm, ErrorKind::Empty)),
@@ -149,10 +191,13 @@ impl Writer<'_> {
                 return Ok(());
             }
             context.push_heard(done.text, false);
-            match may_call {
-                true => self.run_tools(done.calls, &mut context).await,
-                false => refuse_tools(done.calls, &mut context),
+            if !may_call {
+                refuse_tools(done.calls, &mut context);
+                continue;
             }
+            let began = Instant::now();
+            self.run_tools(done.calls, &mut context).await;
+            self.budget.until += began.elapsed();
         }
         Err(failure(Stage::Llm, ErrorKind::Empty))
     }
@@ -168,6 +213,7 @@ impl Writer<'_> {
         let mut round = Round {
             text: String::new(),
             calls: Vec::new(),
+            is_cut: false,
         };
         let stall_max = self.making.config.stall_max;
         let mut n_spoken = 0;
@@ -182,10 +228,16 @@ impl Writer<'_> {
                     if round.text.is_empty() {
                         self.making.report(ReplyEvent::LlmFirstToken).await;
                     }
-                    round.text.push_str(&delta);
-                    for sentence in splitter.push(&delta) {
+                    let (delta, is_all) = self.budget.take(&delta);
+                    round.text.push_str(delta);
+                    for sentence in splitter.push(delta) {
                         self.speak(&sentence).await?;
                         n_spoken += 1;
+                    }
+                    if !is_all {
+                        // What is not a sentence yet is left out: a reply ends with a whole one.
+                        round.is_cut = true;
+                        return Ok(round);
                     }
                 }
                 LlmEvent::ToolCall(call) => round.calls.push(call),
@@ -322,11 +374,22 @@ pub(super) async fn next<T>(
     stall_max: Duration,
     stage: Stage,
 ) -> Result<Option<T>, Failure> {
-    match tokio::time::timeout(stall_max, items.next()).await {
-        Ok(Some(Ok(item))) => Ok(Some(item)),
-        Ok(Some(Err(error))) => Err(Failure { stage, error }),
-        Ok(None) => Ok(None),
+    // A bug in a provider is a failure of its stage: each stage has an apology of its own.
+    match tokio::time::timeout(stall_max, contained(items.next())).await {
+        Ok(Ok(Some(Ok(item)))) => Ok(Some(item)),
+        Ok(Ok(Some(Err(error)))) => Err(Failure { stage, error }),
+        Ok(Ok(None)) => Ok(None),
+        Ok(Err(bug)) => Err(broken(stage, bug)),
         Err(_) => Err(failure(stage, ErrorKind::Timeout)),
+    }
+}
+
+/// The failure of a stage that a bug stopped.
+pub(super) fn broken(stage: Stage, bug: Panicked) -> Failure {
+    let Failure { stage, error } = failure(stage, ErrorKind::Internal);
+    Failure {
+        stage,
+        error: error.because(bug),
     }
 }
 

@@ -1,5 +1,6 @@
-//! The HTTP endpoint for probes and operators: `/`, `/worker`, `/metrics`, and for this
-//! machine or with a token `/pool` and `/pool/cleanup`. Other parts add routes of their own.
+//! The HTTP endpoint for probes and operators: `/` for all, `/worker` and `/metrics` for all unless
+//! there is a token, `/pool` and `/pool/cleanup` with the token or for this machine (`access.rs`).
+//! Other parts add routes of their own; `port.rs` serves them.
 //!
 //! Source of the paths, port and fields: livekit-agents 1.7 `worker.py` and livekit/protocol
 //! `livekit_agent_worker.proto`.
@@ -16,16 +17,21 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::access::{Access, Refused, is_from_here};
 use super::metrics::Metrics;
+use super::port::{self, PortCollector, PortState};
 use crate::overview::Overview;
 use crate::redact::Pii;
 use crate::worker::Snapshot;
 
 /// Media type of the text format that Prometheus reads.
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Metrics pages that are made at once: each takes a thread and reads the kernel's socket table.
+static PAGES: Semaphore = Semaphore::const_new(2);
 
 /// Settings of the HTTP endpoint (`[http]`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,8 +45,10 @@ pub struct Config {
     pub port_fallback: bool,
     /// Whether LiveKit's dispatch service is answered here, too.
     pub dispatch: bool,
-    /// Token for the paths that only this machine may ask otherwise; empty: nobody else may.
+    /// Token that every path but `/` asks for; empty: `/pool` is this machine's, the rest everyone's.
     pub token: Pii<String>,
+    /// Connections at most; when there are more, those that do nothing give way.
+    pub connections_max: usize,
 }
 
 impl Default for Config {
@@ -51,6 +59,7 @@ impl Default for Config {
             port_fallback: false,
             dispatch: true,
             token: Pii::default(),
+            connections_max: 256,
         }
     }
 }
@@ -58,9 +67,15 @@ impl Default for Config {
 impl Config {
     /// Every invalid value, as `key: what is wrong and what is allowed`.
     pub fn problems(&self) -> Vec<String> {
-        let is_weak = (1..16).contains(&self.token.expose().len());
-        let problem = "http.token: must have at least 16 characters, or none";
-        is_weak.then(|| problem.to_owned()).into_iter().collect()
+        let mut problems = Vec::new();
+        if (1..16).contains(&self.token.expose().len()) {
+            let problem = "http.token: must have at least 16 characters, or none";
+            problems.push(problem.to_owned());
+        }
+        if !(8..=65_536).contains(&self.connections_max) {
+            problems.push("http.connections_max: must be from 8 to 65536".to_owned());
+        }
+        problems
     }
 }
 
@@ -78,6 +93,7 @@ pub struct Views {
 pub struct HttpServer {
     listener: TcpListener,
     routes: Router,
+    state: PortState,
 }
 
 impl HttpServer {
@@ -85,24 +101,35 @@ impl HttpServer {
     ///
     /// # Errors
     /// When the port is taken or not allowed.
-    pub async fn bind(config: &Config, views: Views) -> std::io::Result<Self> {
+    pub async fn bind(config: &Config, mut views: Views) -> std::io::Result<Self> {
         let mut listener = TcpListener::bind((config.host, config.port)).await;
         if config.port_fallback && is_taken(&listener) {
             listener = TcpListener::bind((config.host, 0)).await;
         }
         let listener = listener?;
+        let state = PortState::new(config.connections_max);
+        views
+            .metrics
+            .register(Box::new(PortCollector(state.clone())));
         let access = Access::new(config.token.clone());
         let restricted = Router::new()
             .route("/pool", get(pool))
             .route("/pool/cleanup", post(cleanup))
-            .route_layer(middleware::from_fn_with_state(access, only_allowed));
-        let routes = Router::new()
-            .route("/", get(health))
+            .route_layer(middleware::from_fn_with_state(access.clone(), only_allowed));
+        let figures = Router::new()
             .route("/worker", get(worker))
             .route("/metrics", get(metrics))
+            .route_layer(middleware::from_fn_with_state(access, only_with_token));
+        let routes = Router::new()
+            .route("/", get(health))
+            .merge(figures)
             .merge(restricted)
             .with_state(Arc::new(views));
-        Ok(Self { listener, routes })
+        Ok(Self {
+            listener,
+            routes,
+            state,
+        })
     }
 
     /// Adds the routes of another part of the program.
@@ -120,17 +147,11 @@ impl HttpServer {
         self.listener.local_addr()
     }
 
-    /// Serves for ever.
+    /// Serves until `stop`, and lets the requests that are being answered then end.
     ///
-    /// Cancel safety: dropping the future closes the port.
-    ///
-    /// # Errors
-    /// When the listener breaks.
-    pub async fn serve(self) -> std::io::Result<()> {
-        let service = self
-            .routes
-            .into_make_service_with_connect_info::<SocketAddr>();
-        axum::serve(self.listener, service).await
+    /// Cancel safety: dropping the future closes the port and its connections.
+    pub async fn serve(self, stop: CancellationToken) {
+        port::serve(self.listener, self.routes, self.state, stop).await;
     }
 }
 
@@ -158,8 +179,16 @@ async fn worker(State(views): State<Arc<Views>>) -> Response {
 }
 
 async fn metrics(State(views): State<Arc<Views>>) -> Response {
-    // The pool's rows read the kernel's socket table.
-    match tokio::task::spawn_blocking(move || views.metrics.render()).await {
+    // It goes along with the work: a client that leaves does not end what a thread has begun.
+    let Ok(permit) = PAGES.acquire().await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let render = move || {
+        let page = views.metrics.render();
+        drop(permit);
+        page
+    };
+    match tokio::task::spawn_blocking(render).await {
         Ok(page) => ([(header::CONTENT_TYPE, METRICS_TYPE)], page).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
@@ -181,14 +210,15 @@ fn is_taken(listener: &std::io::Result<TcpListener>) -> bool {
 /// A layer for routes that answer this machine's own pages and programs only, whatever the token.
 ///
 /// # Errors
-/// The refusal, for everybody else.
+/// The refusal, for any other request.
 pub async fn only_from_here(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
     next: Next,
 ) -> Result<Response, StatusCode> {
-    match is_from_here(peer.ip(), request.headers()) {
-        true => Ok(next.run(request).await),
+    let (parts, body) = request.into_parts();
+    match is_from_here(peer.ip(), &parts) {
+        true => Ok(next.run(Request::from_parts(parts, body)).await),
         false => Err(StatusCode::FORBIDDEN),
     }
 }
@@ -199,6 +229,17 @@ async fn only_allowed(
     request: Request,
     next: Next,
 ) -> Result<Response, Refused> {
-    access.check(peer, request.headers())?;
-    Ok(next.run(request).await)
+    let (parts, body) = request.into_parts();
+    access.check(peer, &parts)?;
+    Ok(next.run(Request::from_parts(parts, body)).await)
+}
+
+async fn only_with_token(
+    State(access): State<Access>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refused> {
+    let (parts, body) = request.into_parts();
+    access.check_token(&parts)?;
+    Ok(next.run(Request::from_parts(parts, body)).await)
 }

@@ -54,12 +54,7 @@ impl Config {
 /// Starts the log of the process; a second call changes nothing. Panics are logged with their place
 /// but without their text, which could hold what a caller said.
 pub fn init(config: &Config) {
-    // What this library logs holds what tools are asked and answer; our own lines say the rest.
-    let quiet = match config.filter.contains("rmcp") {
-        true => config.filter.clone(),
-        false => format!("{},rmcp=off", config.filter),
-    };
-    let filter = EnvFilter::builder().parse_lossy(quiet);
+    let filter = EnvFilter::builder().parse_lossy(without_quiet(&config.filter));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -78,6 +73,17 @@ pub fn init(config: &Config) {
     }
 }
 
+/// Libraries that log what is not theirs to log, unless the filter names them: `rmcp` what tools are
+/// asked and answer, `symphonia` a line for each oddity that a participant wrote into a recording.
+const QUIET: [&str; 2] = ["rmcp", "symphonia"];
+
+fn without_quiet(filter: &str) -> String {
+    let unnamed = QUIET.iter().filter(|library| !filter.contains(**library));
+    unnamed.fold(filter.to_owned(), |filter, library| {
+        format!("{filter},{library}=off")
+    })
+}
+
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let place = panic
         .location()
@@ -89,6 +95,15 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn libraries_that_log_what_participants_write_are_quiet_unless_they_are_named() {
+        assert_eq!(without_quiet("info"), "info,rmcp=off,symphonia=off");
+        assert_eq!(
+            without_quiet("info,symphonia=warn"),
+            "info,symphonia=warn,rmcp=off"
+        );
+    }
 
     #[test]
     fn a_filter_that_cannot_be_read_is_a_problem() {

@@ -52,7 +52,7 @@ struct WorkerCollector(watch::Receiver<Snapshot>);
 impl Collector for WorkerCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let worker = self.0.borrow().clone();
-        for (name, help, value) in gauges(&worker) {
+        for (name, help, value) in gauges(&worker).into_iter().chain(resources(&worker)) {
             let row = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(value).encode(row)?;
         }
@@ -107,6 +107,28 @@ fn gauges(worker: &Snapshot) -> [Row<f64>; 8] {
     ]
 }
 
+/// What was measured of the machine; a row that is unknown or without a limit is left out.
+fn resources(worker: &Snapshot) -> Vec<Row<f64>> {
+    let mut rows = Vec::new();
+    if let Some(memory) = worker.memory {
+        let help = "Memory in use under the limit that is the closest to being reached";
+        rows.push(("voice_agent_memory_used_bytes", help, memory.used as f64));
+        let help = "That limit, of a control group or the machine";
+        rows.push(("voice_agent_memory_max_bytes", help, memory.limit as f64));
+    }
+    if let Some(descriptors) = worker.descriptors {
+        let (open, max) = (descriptors.used as f64, descriptors.limit as f64);
+        rows.push((
+            "voice_agent_descriptors_open",
+            "Open file descriptors",
+            open,
+        ));
+        let help = "File descriptors at most";
+        rows.push(("voice_agent_descriptors_max", help, max));
+    }
+    rows
+}
+
 fn counters(worker: &Snapshot) -> [Row<u64>; 2] {
     let (reconnects, panics) = (worker.reconnects, worker.job_panics);
     [
@@ -122,6 +144,7 @@ fn counters(worker: &Snapshot) -> [Row<u64>; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::Usage;
 
     #[test]
     fn the_page_tells_what_the_worker_does() {
@@ -133,6 +156,10 @@ mod tests {
             jobs_failed: 2,
             job_panics: 1,
             reconnects: 4,
+            descriptors: Some(Usage {
+                used: 40,
+                limit: 1024,
+            }),
             ..Snapshot::default()
         });
         let page = Metrics::new(receiver).render();
@@ -146,8 +173,11 @@ mod tests {
             "voice_agent_worker_reconnects_total 4",
             "lk_agents_worker_load 0.5",
             "lk_agents_active_job_count 3.0",
+            "voice_agent_descriptors_open 40.0",
+            "voice_agent_descriptors_max 1024.0",
         ] {
             assert!(page.lines().any(|line| line == row), "{row} not in\n{page}");
         }
+        assert!(!page.contains("voice_agent_memory_used_bytes"), "unknown");
     }
 }

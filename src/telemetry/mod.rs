@@ -3,18 +3,21 @@
 mod access;
 mod arrivals;
 mod dispatches;
+mod excess;
 mod http;
 mod intake;
 mod log;
 mod metrics;
 mod page;
 mod pool;
+mod port;
 mod stores;
 mod turns;
 
 pub(crate) use self::access::bearer;
 pub use self::arrivals::ArrivalFigures;
 pub use self::dispatches::{DispatchFigures, DispatchOutcome};
+pub use self::excess::ExcessCollector;
 pub use self::http::{Config as HttpConfig, HttpServer, Views, only_from_here};
 pub use self::intake::IntakeCollector;
 pub use self::log::{Config as LogConfig, Format as LogFormat, init as init_log};

@@ -49,7 +49,12 @@ impl Collector for MemoryCollector {
         let stats = self.0.stats();
         let mut page = Page::new(encoder);
         batches(&mut page, &stats.batches)?;
-        recorder(&mut page, &stats.recorder)
+        recorder(&mut page, &stats.recorder)?;
+        let unremembered = stats.unremembered.iter();
+        let unremembered = unremembered.map(|(why, count)| (vec![("reason", *why)], *count));
+        let help = "Calls with a user of whom nothing is remembered, by reason";
+        let name = "voice_agent_memory_unremembered_calls";
+        page.counters(name, help, unremembered.collect())
     }
 }
 
@@ -158,6 +163,7 @@ fn batches(page: &mut Page<'_>, stats: &BatchStats) -> fmt::Result {
         ("saved", stats.rows_saved),
         ("found", stats.rows_found),
         ("deleted", stats.rows_deleted),
+        ("trimmed", stats.rows_trimmed),
     ];
     let rows = rows.map(|(what, count)| (vec![("what", what)], count));
     let help = "Rows of callers";
@@ -336,6 +342,8 @@ mod tests {
             "voice_agent_memory_operations_total 2",
             "voice_agent_memory_operations_merged_total 2",
             "voice_agent_memory_rows_total{what=\"found\"} 0",
+            "voice_agent_memory_rows_total{what=\"trimmed\"} 0",
+            "voice_agent_memory_unremembered_calls_total{reason=\"starter_template\"} 0",
             "voice_agent_memory_flushes_total 0",
             "voice_agent_memory_extractions_total{what=\"profile\"} 0",
         ];

@@ -1,12 +1,14 @@
 //! Text on its way to speech: sentences out of streamed deltas, what a voice can say of them, and
 //! how much of a sentence was heard. Plain code: no I/O, no clock.
 
+mod cut;
 mod filters;
 mod heard;
 mod html;
 mod sentences;
 mod symbols;
 
+pub use cut::cut_to_chars;
 pub use filters::{SpeechFilter, TextFilter};
 pub use heard::heard_prefix;
 pub use sentences::SentenceSplitter;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Memory, TypedTool, failed, memory_failed, nobody_is_known, said};
+use super::{Memory, TypedTool, failed, memory_failed, nothing_remembered, said};
 use crate::chat::ToolOutput;
 use crate::memory::{Categories, FORGET_TOOL, Selection, key_of};
 use crate::redact::Pii;
@@ -49,7 +49,7 @@ impl TypedTool for Forget {
         let Memory { user, categories } = self.0.clone();
         async move {
             let Some(memories) = user.get() else {
-                return nobody_is_known();
+                return nothing_remembered(&user);
             };
             let Some(selections) = selections(&arguments, &categories) else {
                 return failed(

@@ -106,6 +106,9 @@ impl Memory {
     }
 }
 
+/// Told to the model while no user is there.
+const NO_USER: &str = "it is not known who is calling, so there is no memory in this call";
+
 fn said(text: impl Into<String>) -> ToolOutput {
     ToolOutput {
         text: text.into(),
@@ -120,8 +123,23 @@ fn failed(text: impl Into<String>) -> ToolOutput {
     }
 }
 
-fn nobody_is_known() -> ToolOutput {
-    failed("it is not known who is calling, so there is no memory in this call")
+/// The answer of a tool that saves, in a call without a memory to save to.
+fn cannot_remember(user: &CurrentUser) -> ToolOutput {
+    failed(match user.is_unremembered() {
+        true => "nothing can be remembered of this caller, who cannot be told from other callers",
+        false => NO_USER,
+    })
+}
+
+/// The answer of a tool that reads or deletes, in a call without a memory.
+fn nothing_remembered(user: &CurrentUser) -> ToolOutput {
+    match user.is_unremembered() {
+        true => said(
+            "nothing is remembered of this caller, who cannot be told from other callers, so there is \
+             nothing to recall or to forget",
+        ),
+        false => failed(NO_USER),
+    }
 }
 
 fn memory_failed(error: &CallError) -> ToolOutput {

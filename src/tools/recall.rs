@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Memory, TypedTool, memory_failed, nobody_is_known, said};
+use super::{Memory, TypedTool, memory_failed, nothing_remembered, said};
 use crate::chat::ToolOutput;
 use crate::memory;
 
@@ -46,11 +46,11 @@ impl TypedTool for Recall {
     fn run(&self, arguments: RecallArguments) -> BoxFuture<'static, ToolOutput> {
         let Memory { user, categories } = self.0.clone();
         async move {
-            let Some(user) = user.get() else {
-                return nobody_is_known();
+            let Some(memories) = user.get() else {
+                return nothing_remembered(&user);
             };
             let category = categories.get(arguments.category.as_deref().unwrap_or_default());
-            match user.known(SEARCHED_MAX).await {
+            match memories.known(SEARCHED_MAX).await {
                 Ok(known) => {
                     let mut memories = known.memories;
                     memories.retain(|it| category.as_ref().is_none_or(|only| it.category == *only));

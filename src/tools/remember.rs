@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Memory, TypedTool, failed, memory_failed, nobody_is_known, said};
+use super::{Memory, TypedTool, cannot_remember, failed, memory_failed, said};
 use crate::chat::ToolOutput;
 
 /// Saves a memory of the user.
@@ -38,8 +38,8 @@ impl TypedTool for Remember {
     fn run(&self, arguments: RememberArguments) -> BoxFuture<'static, ToolOutput> {
         let Memory { user, categories } = self.0.clone();
         async move {
-            let Some(user) = user.get() else {
-                return nobody_is_known();
+            let Some(memories) = user.get() else {
+                return cannot_remember(&user);
             };
             let RememberArguments {
                 category,
@@ -53,7 +53,7 @@ impl TypedTool for Remember {
                     return failed(format!("{refusal}; the categories are {names}"));
                 }
             };
-            match user.save(vec![memory]).await.pop() {
+            match memories.save(vec![memory]).await.pop() {
                 Some(Err(error)) => memory_failed(&error),
                 _ => said("saved"),
             }

@@ -9,6 +9,12 @@ use serde_json::Value;
 
 use super::{Tool, failed, said};
 use crate::chat::{ToolCall, ToolOutput, ToolSpec, wire_name};
+use crate::excess::{Excess, Panicked};
+use crate::text::cut_to_chars;
+
+/// Longest output that the model is given, in characters: about 4,000 tokens, which each later
+/// answer of the call is asked with again.
+const OUTPUT_CHARS_MAX: usize = 16_000;
 
 /// Stands for every tool in [`ToolSet::only`].
 const EVERY: &str = "*";
@@ -83,7 +89,8 @@ impl ToolSet {
     ///
     /// Cancel safety: dropping the future drops the tool's.
     pub fn call(&self, call: &ToolCall) -> BoxFuture<'static, ToolOutput> {
-        self.run(call, |tool, arguments| tool.call(arguments))
+        let output = self.run(call, |tool, arguments| tool.call(arguments));
+        output.map(bounded).boxed()
     }
 
     /// The calls of one round, to be run side by side: a future for each, in their order. What is
@@ -162,7 +169,9 @@ impl ToolSet {
             let run = std::panic::AssertUnwindSafe(run).catch_unwind();
             match tokio::time::timeout(timeout, run).await {
                 Ok(Ok(output)) => output,
-                Ok(Err(_)) => {
+                Ok(Err(text)) => {
+                    // The model is told and goes on, so this one needs no apology.
+                    drop(Panicked::caught(text));
                     tracing::error!(tool = name, "a tool panicked");
                     failed("the tool failed for a reason of its own")
                 }
@@ -180,6 +189,17 @@ impl FromIterator<Arc<dyn Tool>> for ToolSet {
     fn from_iter<I: IntoIterator<Item = Arc<dyn Tool>>>(tools: I) -> Self {
         Self::new(tools.into_iter().collect())
     }
+}
+
+/// The output of a tool, whoever made it, as the model is given it.
+fn bounded(mut output: ToolOutput) -> ToolOutput {
+    if cut_to_chars(&mut output.text, OUTPUT_CHARS_MAX) {
+        Excess::ToolOutput.count("the output of a tool");
+        output
+            .text
+            .push_str("\n[the output was longer and is cut here]");
+    }
+    output
 }
 
 /// Whether both ask for the same: the same tool with the same arguments, however they are written.

@@ -254,3 +254,41 @@ async fn a_name_that_is_taken_gets_that_of_its_source() {
     assert_eq!(tools.clone().only(&["*".to_owned()]).specs().len(), 5);
     assert!(tools.only(&[]).specs().is_empty());
 }
+
+#[tokio::test]
+async fn a_long_output_is_cut_whoever_made_it_and_counted() {
+    let config = crate::tools::ClientToolConfig {
+        name: "page".to_owned(),
+        description: "reads the page".to_owned(),
+        ..Default::default()
+    };
+    let front_end: crate::tools::CallFrontEnd = Arc::new(|_, arguments, _| {
+        async move {
+            let text = "ü".repeat(2_000_000);
+            match arguments.contains("fail") {
+                true => Err(text),
+                false => Ok(text),
+            }
+        }
+        .boxed()
+    });
+    let tools = ToolSet::new(vec![Arc::new(crate::tools::ClientTool::new(
+        config, front_end,
+    ))]);
+    let before = Excess::ToolOutput.counted();
+    for (arguments, is_error) in [("{}", false), (r#"{"fail":1}"#, true)] {
+        let output = tools
+            .call(&ToolCall {
+                id: "1".to_owned(),
+                name: "page".to_owned(),
+                arguments: arguments.to_owned(),
+                ..ToolCall::default()
+            })
+            .await;
+        assert_eq!(output.is_error, is_error);
+        let n_chars = output.text.chars().count();
+        assert!((16_000..16_100).contains(&n_chars), "{n_chars} characters");
+        assert!(output.text.ends_with("cut here]"), "the model is told");
+    }
+    assert!(Excess::ToolOutput.counted() >= before + 2);
+}

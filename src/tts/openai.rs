@@ -2,6 +2,8 @@
 //!
 //! async-openai reads a whole answer before it hands out a byte, so the request is made directly.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use reqwest::Method;
@@ -22,6 +24,11 @@ const OPERATION: &str = "speech";
 /// What the service's PCM has. Source: OpenAI, text to speech guide, `pcm`: 24 kHz, 16 bits,
 /// little-endian, without a header.
 pub const SAMPLE_RATE_HZ: u32 = 24_000;
+
+/// What a text may take beside its characters: pauses, and symbols that are read out as words.
+const SPEECH_BASE: Duration = Duration::from_secs(10);
+/// What a character may take; see [`length_max`].
+const SPEECH_PER_CHARACTER: Duration = Duration::from_millis(500);
 
 /// Speaks over the pool.
 #[derive(Clone)]
@@ -142,11 +149,20 @@ impl Tts for OpenAiTts {
             }
         };
         let endpoint = self.endpoint.clone();
+        let length_max = length_max(text, self.config.speed);
         self.pool
             .stream(spec, self.config.idle_timeout, move |lease| {
-                ask(lease, endpoint.clone(), body.clone())
+                ask(lease, endpoint.clone(), body.clone(), length_max)
             })
     }
+}
+
+/// The longest audio that this text can be. Speech has 10 to 15 characters a second, and 4 of scripts
+/// that write a word in one or two; what is beyond half a second for each is noise or repetition.
+fn length_max(text: &str, speed: f32) -> Duration {
+    let n_characters = u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
+    let length = SPEECH_BASE + SPEECH_PER_CHARACTER.saturating_mul(n_characters);
+    length.div_f32(speed.clamp(0.25, 1.0))
 }
 
 /// One attempt.
@@ -154,6 +170,7 @@ async fn ask(
     lease: Lease,
     endpoint: Endpoint,
     body: Bytes,
+    length_max: Duration,
 ) -> Result<Items<AudioFrame>, CallError> {
     let request = lease
         .request(Method::POST, &endpoint, "/audio/speech")
@@ -164,7 +181,7 @@ async fn ask(
     let content_type = content_type
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let decoder = SpeechDecoder::new(content_type, SAMPLE_RATE_HZ)
+    let decoder = SpeechDecoder::new(content_type, SAMPLE_RATE_HZ, length_max)
         .map_err(|error| lease.spec().error(error.kind()).because(error))?;
     Ok(pool::decode(lease, response, decoder))
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::absence::Presence;
 use super::machine::{TurnMachine, Voice};
 use super::open_turn::OpenTurn;
 use super::queue::QueuedSpeech;
@@ -25,19 +26,6 @@ impl TurnMachine {
         self.outputs.extend(dropped);
     }
 
-    pub(super) fn on_user_left(&mut self, now: SessionTime) {
-        self.is_user_there = false;
-        self.drop_prepared();
-        // It was meant for the one who has left.
-        self.waiting_texts.clear();
-        self.outputs
-            .extend(self.queue.take().map(TurnOutput::DropSpeech));
-        if self.agent != Agent::Idle {
-            self.interrupt();
-            self.on_agent_finished(now);
-        }
-    }
-
     pub(super) fn on_stop(&mut self, now: SessionTime) {
         if self.agent != Agent::Idle {
             self.interrupt();
@@ -50,10 +38,12 @@ impl TurnMachine {
         let is_heard_together = self.turn.is_some() && self.is_user_speaking();
         self.overlap.agent_audible(now, is_heard_together);
         self.first_audible_at.get_or_insert(now);
+        self.unheard_text_since = None;
     }
 
     pub(super) fn on_agent_finished(&mut self, now: SessionTime) {
         self.agent = Agent::Idle;
+        self.is_held = false;
         self.overlap.agent_silent();
         if self.turn.is_none()
             && let Voice::Speaking { .. } = self.voice
@@ -62,17 +52,14 @@ impl TurnMachine {
             self.voice = Voice::Speaking { since: now };
             self.open_turn(now);
         }
+        self.unheard_text_since = None;
         self.speak_next();
-        if self.agent == Agent::Idle
-            && let Some(text) = self.waiting_texts.pop_front()
-        {
-            self.on_text(now, text);
-        }
+        self.answer_texts(now);
     }
 
     /// Begins what waits to be said, once the agent is free and the user is done.
     pub(super) fn speak_next(&mut self) {
-        if self.agent != Agent::Idle || !self.is_user_there {
+        if self.agent != Agent::Idle || !self.is_user_there() {
             return;
         }
         let is_user_turn = self.turn.is_some() || self.is_user_speaking();
@@ -137,7 +124,10 @@ impl TurnMachine {
         self.agent = Agent::Busy {
             is_interruptible: true,
         };
-        self.outputs.push(TurnOutput::Resume);
+        match self.presence {
+            Presence::Away => self.is_held = true,
+            Presence::Expected | Presence::There => self.outputs.push(TurnOutput::Resume),
+        }
     }
 
     /// What the user says stops the agent.
@@ -163,6 +153,8 @@ impl TurnMachine {
 
     pub(super) fn interrupt(&mut self) {
         self.agent = Agent::Idle;
+        self.unheard_text_since = None;
+        self.is_held = false;
         self.overlap.agent_silent();
         self.outputs.push(TurnOutput::Interrupt);
     }

@@ -33,6 +33,12 @@ impl Attention {
         }
     }
 
+    /// The user is not there.
+    pub(crate) fn leave(&mut self) {
+        self.quiet_since = None;
+        self.is_away = true;
+    }
+
     /// The user did something.
     pub(crate) fn notice_user(&mut self) {
         self.quiet_since = None;

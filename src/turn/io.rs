@@ -13,10 +13,14 @@ pub struct RequestId(pub u32);
 /// What can happen to a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TurnInput {
-    /// Somebody is there to talk to.
+    /// There is a user to talk to.
     UserJoined,
-    /// Nobody is there any more.
-    UserLeft,
+    /// The user is not there and may come back.
+    UserAway,
+    /// The same user is back.
+    UserReturned,
+    /// The user does not come back; another one may join.
+    UserGone,
     /// The user's voice did something.
     Speech(SpeechEvent),
     /// The sound of the utterance has reached the length that one request may have.
@@ -94,6 +98,10 @@ pub enum TurnOutput {
     Pause,
     /// It was none: go on where the agent was paused.
     Resume,
+    /// The user is away: silence now, but the agent may have to go on from here.
+    Hold,
+    /// The user is back: go on where the agent was held.
+    GoOn,
     /// Stop the agent now.
     Interrupt,
     /// The turn is over: forget its sound and answer it.
@@ -110,6 +118,8 @@ pub enum TurnOutput {
     },
     /// The agent's turn: say this.
     Speak(SpeechId),
-    /// This will not be said: too much waits, or the one it was for has left.
+    /// So many texts are not answered: too much waits.
+    DropTexts(usize),
+    /// This will not be said: too much waits, or the user it was for is gone.
     DropSpeech(SpeechId),
 }

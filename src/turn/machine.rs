@@ -1,14 +1,15 @@
 //! The turn machine: inputs with their times in, decisions out.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::absence::Presence;
 use super::agent_side::Agent;
 use super::away::Attention;
 use super::endpointing::Endpointing;
 use super::open_turn::OpenTurn;
 use super::overlap::Overlap;
 use super::queue::SpeechQueue;
+use super::texts::WaitingTexts;
 use super::{
     Commit, Config, RequestId, SessionTime, Timeline, TurnId, TurnInput, TurnOutput, TurnSource,
 };
@@ -20,9 +21,6 @@ pub(super) enum Voice {
     Speaking { since: SessionTime },
     Paused,
 }
-
-/// Texts that wait for an uninterruptible reply to end; more are refused by dropping the oldest.
-const WAITING_TEXTS_MAX: usize = 8;
 
 /// Decides who speaks.
 pub struct TurnMachine {
@@ -37,11 +35,17 @@ pub struct TurnMachine {
     pub(super) first_audible_at: Option<SessionTime>,
     pub(super) turn: Option<OpenTurn>,
     pub(super) queue: SpeechQueue,
-    pub(super) waiting_texts: VecDeque<String>,
-    pub(super) is_user_there: bool,
-    attention: Attention,
-    n_turns: u32,
-    n_requests: u32,
+    pub(super) waiting_texts: WaitingTexts,
+    /// Whether they wait for the end of what the agent says.
+    pub(super) texts_wait_for_end: bool,
+    /// When the last text was answered, until that answer is heard or over.
+    pub(super) unheard_text_since: Option<SessionTime>,
+    pub(super) presence: Presence,
+    /// Whether the agent is silent in the middle of what it says because the user is away.
+    pub(super) is_held: bool,
+    pub(super) attention: Attention,
+    pub(super) n_turns: u32,
+    pub(super) n_requests: u32,
     pub(super) outputs: Vec<TurnOutput>,
 }
 
@@ -59,8 +63,11 @@ impl TurnMachine {
             first_audible_at: None,
             turn: None,
             queue: SpeechQueue::default(),
-            waiting_texts: VecDeque::new(),
-            is_user_there: false,
+            waiting_texts: WaitingTexts::default(),
+            texts_wait_for_end: false,
+            unheard_text_since: None,
+            presence: Presence::Expected,
+            is_held: false,
             n_turns: 0,
             n_requests: 0,
             outputs: Vec::new(),
@@ -71,20 +78,16 @@ impl TurnMachine {
     /// which they are to be carried out.
     pub fn input(&mut self, now: SessionTime, input: TurnInput) -> Vec<TurnOutput> {
         match input {
-            TurnInput::UserJoined => {
-                self.is_user_there = true;
-                self.attention.notice_user();
-            }
-            TurnInput::UserLeft => self.on_user_left(now),
+            TurnInput::UserJoined => self.on_user_joined(),
+            TurnInput::UserAway => self.on_user_away(),
+            TurnInput::UserReturned => self.on_user_returned(),
+            TurnInput::UserGone => self.on_user_gone(),
             TurnInput::Speech(event) => self.on_speech(now, event),
             TurnInput::UtteranceFull => self.on_utterance_full(),
             TurnInput::Words(words) => self.on_words(words),
             TurnInput::Transcript { request, text } => self.on_transcript(now, request, text),
             TurnInput::TranscriptionFailed { request } => self.on_failure(now, request),
-            TurnInput::UserText(text) => {
-                self.attention.notice_user();
-                self.on_text(now, text);
-            }
+            TurnInput::UserText(text) => self.on_text(text),
             TurnInput::SpeechQueued(speech) => self.on_queued(speech),
             TurnInput::SpeechDropped(id) => self.queue.remove(id),
             TurnInput::StopAgent => self.on_stop(now),
@@ -93,31 +96,39 @@ impl TurnMachine {
             TurnInput::AgentFinished => self.on_agent_finished(now),
             TurnInput::Tick => {}
         }
-        self.interrupt_by_voice(now);
-        self.resume_in_time(now);
-        self.ask_in_time(now);
-        self.cut_in(now);
-        self.end_turn(now);
-        self.speak_next();
-        let is_quiet = self.is_user_there && self.agent == Agent::Idle && !self.is_user_speaking();
+        if self.presence != Presence::Away {
+            self.answer_texts(now);
+            self.interrupt_by_voice(now);
+            self.resume_in_time(now);
+            self.ask_in_time(now);
+            self.cut_in(now);
+            self.end_turn(now);
+            self.speak_next();
+        }
+        let is_quiet =
+            self.is_user_there() && self.agent == Agent::Idle && !self.is_user_speaking();
         self.attention.update(now, is_quiet);
         std::mem::take(&mut self.outputs)
     }
 
     /// When the machine wants a [`TurnInput::Tick`] if nothing else happens before.
     pub fn deadline(&self) -> Option<SessionTime> {
+        if self.presence == Presence::Away {
+            return None;
+        }
         let deadlines = [
             self.voice_interrupts_at(),
             self.resumes_at(),
             self.asks_at(),
             self.cuts_in_at(),
             self.turn_ends_at(),
+            self.texts_answered_at(),
             self.attention.away_at(),
         ];
         deadlines.into_iter().flatten().min()
     }
 
-    /// Whether nobody has said anything for long; until the user does.
+    /// Whether the user is not there, or nothing has been said for long; until the user says something.
     pub fn is_user_away(&self) -> bool {
         self.attention.is_away()
     }
@@ -250,32 +261,6 @@ impl TurnMachine {
         }
     }
 
-    pub(super) fn on_text(&mut self, now: SessionTime, text: String) {
-        if self.is_uninterruptible() {
-            if self.waiting_texts.len() == WAITING_TEXTS_MAX {
-                self.waiting_texts.pop_front();
-            }
-            self.waiting_texts.push_back(text);
-            return;
-        }
-        self.drop_prepared();
-        if self.agent != Agent::Idle {
-            self.interrupt();
-        }
-        let timeline = Timeline {
-            committed: Some(now),
-            ..Timeline::default()
-        };
-        self.commit(Commit {
-            id: TurnId(0),
-            source: TurnSource::Text,
-            transcript: text,
-            is_prepared: false,
-            is_cut_off: false,
-            timeline,
-        });
-    }
-
     /// When the turn is over if the user stays silent; `None` before all words are known.
     fn turn_ends_at(&self) -> Option<SessionTime> {
         let turn = self.turn.as_ref()?;
@@ -341,7 +326,7 @@ impl TurnMachine {
     }
 
     /// Numbers the turn; the agent has it from here on.
-    fn commit(&mut self, commit: Commit) {
+    pub(super) fn commit(&mut self, commit: Commit) {
         self.n_turns += 1;
         self.overlap.forget();
         self.agent = Agent::Busy {
@@ -409,6 +394,7 @@ impl TurnMachine {
         let limits = &self.config.speculation;
         self.turn.as_ref().is_some_and(|turn| {
             limits.enabled
+                && self.presence != Presence::Away
                 && turn.n_pauses <= limits.per_turn_max
                 && turn.voiced <= limits.speech_max
         })

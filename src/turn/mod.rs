@@ -7,6 +7,7 @@
 //!
 //! **Invariant:** knows no rooms, providers or clocks.
 
+mod absence;
 mod agent_side;
 mod away;
 mod config;
@@ -23,7 +24,9 @@ mod queue;
 mod record;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod time;
+mod typed;
 
 pub(crate) use away::Attention;
 pub use config::{Away, Config, Limit, Speculation};
@@ -33,4 +36,6 @@ pub use machine::TurnMachine;
 pub(crate) use queue::SpeechQueue;
 pub use queue::{Priority, QueuedSpeech, SpeechId};
 pub use record::{ReplyOutcome, Timeline, Turn, TurnId, TurnSource};
+pub use texts::TEXT_BYTES_MAX;
+pub(crate) use texts::{TEXTS_APART, WaitingTexts};
 pub use time::SessionTime;

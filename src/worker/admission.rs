@@ -1,10 +1,13 @@
-//! Whether one more job may come in: slots, load, drain. Plain code.
+//! Whether one more job may come in: slots, load, memory, descriptors, drain. Plain code.
 //!
 //! **Invariant:** a slot is taken before the server hears that we accept, so a burst of requests
 //! can never bring in more jobs than there are slots.
 
 use std::collections::HashMap;
 use std::time::Duration;
+
+use super::budget::Budget;
+use crate::host::{DescriptorNeeds, Sample};
 
 /// Why a job is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +18,10 @@ pub(super) enum Refusal {
     NoSlot,
     /// The machine is too busy.
     Overloaded,
+    /// One more call could bring memory to its limit.
+    NoMemory,
+    /// One more call could find no file descriptors.
+    NoDescriptors,
     /// This very job is running here already.
     Duplicate,
 }
@@ -26,6 +33,8 @@ impl Refusal {
             Self::Draining => "draining",
             Self::NoSlot => "every slot is taken",
             Self::Overloaded => "load above the threshold",
+            Self::NoMemory => "memory above the threshold",
+            Self::NoDescriptors => "too few file descriptors left",
             Self::Duplicate => "the job is running here already",
         }
     }
@@ -47,17 +56,19 @@ pub(super) struct Admission {
     load_threshold: f32,
     slots: HashMap<String, Slot>,
     machine_load: f32,
+    budget: Budget,
     is_draining: bool,
 }
 
 impl Admission {
     /// No job yet, no load.
-    pub(super) fn new(slots_max: usize, load_threshold: f32) -> Self {
+    pub(super) fn new(slots_max: usize, load_threshold: f32, memory_threshold: f32) -> Self {
         Self {
             slots_max,
             load_threshold,
             slots: HashMap::new(),
             machine_load: 0.0,
+            budget: Budget::new(memory_threshold),
             is_draining: false,
         }
     }
@@ -122,9 +133,15 @@ impl Admission {
             .min()
     }
 
-    /// Takes note of the machine's load, 0 to 1.
-    pub(super) fn set_machine_load(&mut self, load: f32) {
+    /// Records the machine's load, 0 to 1, and what was measured of it.
+    pub(super) fn measured(&mut self, load: f32, sample: Sample) {
         self.machine_load = load;
+        self.budget.measured(sample, self.slots.len());
+    }
+
+    /// Sets how many file descriptors the process and its calls need.
+    pub(super) fn set_descriptor_needs(&mut self, needs: DescriptorNeeds) {
+        self.budget.set_needs(needs);
     }
 
     /// Refuses every new job from now on.
@@ -147,12 +164,13 @@ impl Admission {
         self.slots.len()
     }
 
-    /// How close to refusing the worker is, 0 to 1: the machine's load as a part of the threshold or
-    /// the part of the slots that is taken, whichever is more.
+    /// How close to refusing the worker is, 0 to 1: the machine's load as a part of the threshold, the
+    /// part of the slots that is taken, or how full memory and descriptors are, whichever is the most.
     pub(super) fn busy(&self) -> f32 {
         let taken = self.slots.len() as f32 / self.slots_max.max(1) as f32;
         let machine = self.machine_load / self.load_threshold;
-        taken.max(machine).min(1.0)
+        let budget = self.budget.busy(self.slots.len());
+        taken.max(machine).max(budget).min(1.0)
     }
 
     fn refusal(&self) -> Option<Refusal> {
@@ -163,7 +181,7 @@ impl Admission {
         } else if self.machine_load > self.load_threshold {
             Some(Refusal::Overloaded)
         } else {
-            None
+            self.budget.refusal(self.slots.len())
         }
     }
 
@@ -186,13 +204,18 @@ impl Admission {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::Usage;
     use proptest::prelude::*;
 
     const LATER: Duration = Duration::from_secs(7);
 
+    fn with(slots_max: usize, load_threshold: f32) -> Admission {
+        Admission::new(slots_max, load_threshold, 0.9)
+    }
+
     #[test]
     fn a_burst_gets_as_many_jobs_as_there_are_slots() {
-        let mut admission = Admission::new(3, 0.7);
+        let mut admission = with(3, 0.7);
         let accepted = (0..10)
             .filter(|n| admission.reserve(0, &n.to_string(), LATER).is_ok())
             .count();
@@ -203,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_slot_that_was_not_assigned_in_time_is_free_again() {
-        let mut admission = Admission::new(1, 0.7);
+        let mut admission = with(1, 0.7);
         admission.reserve(0, "a", LATER).unwrap();
         assert_eq!(admission.next_expiry(), Some(LATER));
         assert!(
@@ -218,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_running_job_never_expires() {
-        let mut admission = Admission::new(1, 0.7);
+        let mut admission = with(1, 0.7);
         admission.reserve(0, "a", LATER).unwrap();
         assert_eq!(admission.assign("a"), Some(LATER));
         assert_eq!(admission.next_expiry(), None);
@@ -229,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_lost_server_takes_only_its_own_promises_along() {
-        let mut admission = Admission::new(2, 0.7);
+        let mut admission = with(2, 0.7);
         admission.reserve(0, "a", LATER).unwrap();
         admission.reserve(1, "b", LATER).unwrap();
         assert_eq!(admission.reserve(1, "c", LATER), Err(Refusal::NoSlot));
@@ -239,20 +262,50 @@ mod tests {
 
     #[test]
     fn load_above_the_threshold_refuses_and_full_threshold_never_does() {
-        let mut admission = Admission::new(9, 0.7);
-        admission.set_machine_load(0.71);
+        let mut admission = with(9, 0.7);
+        admission.measured(0.71, Sample::default());
         assert_eq!(admission.reserve(0, "a", LATER), Err(Refusal::Overloaded));
-        admission.set_machine_load(0.7);
+        admission.measured(0.7, Sample::default());
         assert_eq!(admission.reserve(0, "a", LATER), Ok(()));
 
-        let mut without = Admission::new(9, 1.0);
-        without.set_machine_load(1.0);
+        let mut without = with(9, 1.0);
+        without.measured(1.0, Sample::default());
         assert_eq!(without.reserve(0, "a", LATER), Ok(()));
     }
 
     #[test]
+    fn a_burst_gets_as_many_jobs_as_have_descriptors_and_each_that_ends_makes_room() {
+        let mut admission = with(100, 1.0);
+        admission.set_descriptor_needs(DescriptorNeeds {
+            process: 100,
+            call: 10,
+        });
+        let descriptors = Some(Usage {
+            used: 20,
+            limit: 130,
+        });
+        let sample = Sample {
+            descriptors,
+            ..Sample::default()
+        };
+        admission.measured(0.0, sample);
+        let accepted = (0..10)
+            .filter(|n| admission.reserve(0, &n.to_string(), LATER).is_ok())
+            .count();
+        assert_eq!(accepted, 3);
+        assert_eq!(
+            admission.reserve(0, "x", LATER),
+            Err(Refusal::NoDescriptors)
+        );
+        assert!(!admission.is_available());
+        assert!((admission.busy() - 1.0).abs() < 0.001);
+        admission.release("0");
+        assert_eq!(admission.reserve(0, "x", LATER), Ok(()));
+    }
+
+    #[test]
     fn draining_refuses_new_jobs_and_keeps_the_running() {
-        let mut admission = Admission::new(2, 0.7);
+        let mut admission = with(2, 0.7);
         admission.reserve(0, "a", LATER).unwrap();
         admission.drain();
         assert_eq!(admission.reserve(0, "b", LATER), Err(Refusal::Draining));
@@ -288,7 +341,7 @@ mod tests {
         fn whatever_happens_the_slots_hold(
             slots_max in 1_usize..6, steps in proptest::collection::vec(step(), 0..200)
         ) {
-            let mut admission = Admission::new(slots_max, 0.7);
+            let mut admission = with(slots_max, 0.7);
             for step in steps {
                 match step {
                     Step::Reserve(job, until) => {
@@ -301,7 +354,7 @@ mod tests {
                     Step::Release(job) => admission.release(&job.to_string()),
                     Step::Expire(now) => drop(admission.expire(Duration::from_secs(now))),
                     Step::Forget => drop(admission.forget_reservations(0)),
-                    Step::Load(load) => admission.set_machine_load(load),
+                    Step::Load(load) => admission.measured(load, Sample::default()),
                 }
                 prop_assert!(admission.slots_taken() <= slots_max);
                 prop_assert!((0.0..=1.0).contains(&admission.busy()));

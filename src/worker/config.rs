@@ -22,6 +22,9 @@ pub struct Config {
     pub slots_max: usize,
     /// Jobs are refused while the load of the machine is above this; 1 never refuses.
     pub load_threshold: f32,
+    /// Jobs are refused while a greater part of the memory than this is in use, or would be with the
+    /// job; 1 never refuses.
+    pub memory_threshold: f32,
     /// After the first SIGTERM or SIGINT running jobs may go on for this long; 0: no drain, the
     /// first signal ends them.
     #[serde(rename = "drain_timeout_seconds", with = "seconds")]
@@ -60,6 +63,7 @@ impl Default for Config {
             deployment: String::new(),
             slots_max: 100,
             load_threshold: 0.7,
+            memory_threshold: 0.9,
             drain_timeout: Duration::from_secs(3600),
             termination_grace: Duration::from_secs(10),
             assignment_timeout: Duration::from_millis(7500),
@@ -96,6 +100,10 @@ impl Config {
         check(
             self.load_threshold > 0.0 && self.load_threshold <= 1.0,
             "load_threshold: must be above 0 and at most 1",
+        );
+        check(
+            self.memory_threshold > 0.5 && self.memory_threshold <= 1.0,
+            "memory_threshold: must be above 0.5 and at most 1",
         );
         check(
             !self.reconnect_delay_min.is_zero()
@@ -171,6 +179,7 @@ mod tests {
             agent_name: "with space".to_owned(),
             slots_max: 0,
             load_threshold: f32::NAN,
+            memory_threshold: f32::NAN,
             status_interval: Duration::ZERO,
             ..Config::default()
         };
@@ -181,6 +190,7 @@ mod tests {
                 "worker.agent_name",
                 "worker.slots_max",
                 "worker.load_threshold",
+                "worker.memory_threshold",
                 "worker.status_interval_seconds"
             ]
         );

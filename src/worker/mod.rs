@@ -3,7 +3,8 @@
 //! Begin with [`Worker::run`], the loop: everything that happens is an [`Event`], `state.rs` decides
 //! what to do about it, and this file does it. [`Workers`] is several of them in one process, one per
 //! agent name. `link.rs` keeps the connection, `jobs.rs` the tasks, `dispatcher.rs` takes jobs that are
-//! asked of us and not of the server; `running.rs`, `admission.rs`, `reports.rs`, `load.rs` and `backoff.rs` are plain rules.
+//! asked of us and not of the server; `measuring.rs` measures the machine; `running.rs`, `admission.rs`, `budget.rs`, `reports.rs`, `load.rs` and
+//! `backoff.rs` are plain rules.
 //!
 //! **Invariant:** knows no session: a job is a [`JobHandler`]'s business.
 //! **Invariant:** nothing here outlives [`Worker::run`]: the jobs' tasks end with it.
@@ -11,15 +12,16 @@
 mod address;
 mod admission;
 mod backoff;
+mod budget;
 mod config;
 mod connection;
-mod cpu;
 mod direct;
 mod dispatcher;
 mod job;
 mod jobs;
 mod link;
 mod load;
+mod measuring;
 mod proto;
 mod reports;
 mod running;
@@ -49,19 +51,15 @@ pub use self::snapshot::Snapshot;
 pub use self::stop::{Stop, signals};
 pub use self::token::{Administrator, TokenError, Unauthenticated, guest_token};
 
-use self::cpu::Cpu;
 use self::dispatcher::{ORDERS_MAX, Order};
 use self::jobs::{JobEnd, Jobs};
 use self::link::{Link, LinkEvent};
 use self::load::LoadMeter;
+use self::measuring::{Measurement, Measuring};
 use self::proto::Dispatch;
 use self::state::{Action, State};
+use crate::host::{DescriptorNeeds, Host};
 use crate::redact::Pii;
-
-/// How often the load is measured.
-///
-/// Source: livekit-agents 1.7 `worker.py`.
-const LOAD_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long a worker that is done waits until the server has read the last statuses.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -84,7 +82,7 @@ pub struct Worker {
     state: State,
     jobs: Jobs,
     handler: Arc<dyn JobHandler>,
-    cpu: Option<Cpu>,
+    host: Option<Host>,
     started: Instant,
     snapshot: watch::Sender<Snapshot>,
 }
@@ -96,7 +94,7 @@ enum Event {
     Ordered(Order),
     Stop(Stop),
     Deadline,
-    Measure(Instant),
+    Measured(Measurement),
     StatusDue,
 }
 
@@ -129,7 +127,7 @@ impl Worker {
             state,
             jobs: Jobs::default(),
             handler,
-            cpu: Some(Cpu::new()),
+            host: Some(Host::default()),
             config,
             started: Instant::now(),
             snapshot,
@@ -139,7 +137,14 @@ impl Worker {
     /// Reports the load of the slots only, as if the machine had nothing else to do.
     #[must_use]
     pub fn without_machine_load(mut self) -> Self {
-        self.cpu = None;
+        self.host = None;
+        self
+    }
+
+    /// Counts file descriptors into the admission of jobs, by what the process and its calls need.
+    #[must_use]
+    pub fn with_descriptor_needs(mut self, needs: DescriptorNeeds) -> Self {
+        self.state.set_descriptor_needs(needs);
         self
     }
 
@@ -153,8 +158,7 @@ impl Worker {
     /// Cancel safety: dropping the future cuts the running jobs off without a word to the server.
     pub async fn run(mut self, stops: impl Stream<Item = Stop> + Send) -> WorkerEnd {
         let mut stops = std::pin::pin!(stops.fuse());
-        let mut measure = interval(LOAD_INTERVAL);
-        measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut measuring = Measuring::new(self.host.take());
         let mut status = interval(self.config.status_interval);
         status.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut meter = LoadMeter::default();
@@ -167,7 +171,7 @@ impl Worker {
                 Some(order) = self.orders.1.recv() => Event::Ordered(order),
                 Some(stop) = stops.next() => Event::Stop(stop),
                 () = at(deadline) => Event::Deadline,
-                due = measure.tick() => Event::Measure(due),
+                measurement = measuring.next() => Event::Measured(measurement),
                 _ = status.tick() => Event::StatusDue,
             };
             if matches!(event, Event::Stop(Stop::Now)) && self.snapshot.borrow().active_jobs > 0 {
@@ -203,11 +207,9 @@ impl Worker {
             }
             Event::Stop(Stop::Now) => self.state.stop(now),
             Event::Deadline => self.state.deadline(now),
-            Event::Measure(due) => {
-                let cpu = self.cpu.as_mut().and_then(Cpu::busy);
-                let lag = self.cpu.as_ref().map_or(Duration::ZERO, |_| due.elapsed());
-                meter.sample(cpu, lag);
-                self.state.measured(meter.load())
+            Event::Measured(Measurement { sample, lag }) => {
+                meter.sample(sample.cpu, lag);
+                self.state.measured(meter.load(), sample)
             }
             Event::StatusDue => {
                 self.link.settle();

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::Config;
 use super::admission::{Admission, Refusal};
+use crate::host::{DescriptorNeeds, Sample};
 
 /// See the module.
 pub(super) struct Slots {
@@ -16,9 +18,11 @@ pub(super) struct Slots {
 
 impl Slots {
     /// The slots of a process with one registration.
-    pub(super) fn new(slots_max: usize, load_threshold: f32) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
+        let (load, memory) = (config.load_threshold, config.memory_threshold);
+        let admission = Admission::new(config.slots_max, load, memory);
         Self {
-            admission: Arc::new(Mutex::new(Admission::new(slots_max, load_threshold))),
+            admission: Arc::new(Mutex::new(admission)),
             n_owners: Arc::new(AtomicUsize::new(1)),
             owner: 0,
         }
@@ -67,8 +71,12 @@ impl Slots {
         self.with(|it| it.next_expiry())
     }
 
-    pub(super) fn set_machine_load(&self, load: f32) {
-        self.with(|it| it.set_machine_load(load));
+    pub(super) fn measured(&self, load: f32, sample: Sample) {
+        self.with(|it| it.measured(load, sample));
+    }
+
+    pub(super) fn set_descriptor_needs(&self, needs: DescriptorNeeds) {
+        self.with(|it| it.set_descriptor_needs(needs));
     }
 
     pub(super) fn drain(&self) {

@@ -1,5 +1,7 @@
 //! What the HTTP endpoint and the metrics may know about the worker. Plain data.
 
+use crate::host::Usage;
+
 /// The worker at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
@@ -17,6 +19,10 @@ pub struct Snapshot {
     pub slots_taken: usize,
     /// Jobs held at once at most.
     pub slots_max: usize,
+    /// Bytes of memory, if they are known.
+    pub memory: Option<Usage>,
+    /// File descriptors, if they are known and limited.
+    pub descriptors: Option<Usage>,
     /// Whether new jobs are refused for good.
     pub is_draining: bool,
     /// Jobs that ended well.

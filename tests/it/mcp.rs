@@ -102,7 +102,9 @@ async fn the_tools_of_a_program_are_told_and_called() {
         image.text
     );
     let wrong = house.call("get-sum", json!({"a": "two"})).await;
-    assert!(wrong.is_error && wrong.text.contains('b'), "{}", wrong.text);
+    // The server's own words: which argument it misses, and what it should be.
+    assert!(wrong.is_error, "{}", wrong.text);
+    assert!(wrong.text.contains("expected number"), "{}", wrong.text);
 
     // What it is given of our environment is what it needs and what the settings say.
     let env = house.call("get-env", json!({})).await.text;
@@ -256,7 +258,7 @@ async fn a_server_over_http_shares_connections_and_may_go_and_come() {
     }
     // One for the server's own messages, one or two for ours: not one per call.
     let opened = house.pool.stats().await.connections.opened;
-    assert!((1..=5).contains(&opened), "{opened} connections");
+    assert!((1..=3).contains(&opened), "{opened} connections");
 
     server.kill().await.unwrap();
     let output = house.call("get-sum", json!({"a": 1, "b": 1})).await;

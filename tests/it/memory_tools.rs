@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use voxpool::chat::{ToolCall, ToolOutput};
@@ -14,8 +14,11 @@ use voxpool::memory::{
     BatchConfig, Batcher, CallMemory, Category, Memories, Memory, MemoryAnswer, MemoryOp,
     RecorderConfig, Selection, UserId, VolatileStore,
 };
+use voxpool::participant::Participant;
 use voxpool::redact::Pii;
 use voxpool::tools::{ToolSet, memory_tools};
+
+use crate::common::log::Log;
 
 /// Is never asked.
 struct NoLlm;
@@ -97,7 +100,7 @@ async fn nobody_is_remembered_before_somebody_is_there_and_after_they_left() {
     let call = Call::start().await;
     for is_there in [false, true, false] {
         match is_there {
-            true => call.memory.user_joined("john"),
+            true => call.memory.user_joined(&Participant::new("john")),
             false => call.memory.user_left(),
         }
         let arguments = json!({"category": "FACT", "key": "name", "value": "John"});
@@ -109,17 +112,56 @@ async fn nobody_is_remembered_before_somebody_is_there_and_after_they_left() {
         let arguments = json!({"scope": "category", "category": "GOAL"});
         assert_eq!(call.tool("forget", arguments).await.is_error, !is_there);
     }
-    call.memory.user_joined("  ");
-    assert!(
-        call.tool("recall", json!({"query": ""})).await.is_error,
-        "no identity"
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_is_not_remembered_is_told_so_and_counted_once_a_call() {
+    let (log, _guard) = Log::start();
+    let call = Call::start().await;
+    let mut briefings = call.memory.briefings();
+    for _ in 0..3 {
+        let participant = Participant::new("voice_assistant_user_4711");
+        call.memory.user_joined(&participant);
+        let briefing = briefings.next().await.expect("nothing is known at once");
+        assert!(briefing.is_empty());
+        let arguments = json!({"category": "FACT", "key": "name", "value": "John"});
+        let saved = call.tool("remember", arguments).await;
+        assert!(
+            saved.is_error && saved.text.contains("cannot be told from"),
+            "{}",
+            saved.text
+        );
+        for (tool, arguments) in [
+            ("recall", json!({"query": ""})),
+            ("forget", json!({"scope": "everything"})),
+        ] {
+            let output = call.tool(tool, arguments).await;
+            assert!(
+                !output.is_error && output.text.contains("nothing is remembered"),
+                "{}",
+                output.text
+            );
+        }
+        call.memory.user_left();
+    }
+    call.memory.user_joined(&Participant::new("  "));
+    assert!(call.rows("voice_assistant_user_4711").await.is_empty());
+    let counts = call.memories.stats().unremembered;
+    assert_eq!((counts["starter_template"], counts["unstorable"]), (1, 1));
+    let log = log.text();
+    assert_eq!(
+        log.matches("nothing is remembered of the caller").count(),
+        2,
+        "{log}"
     );
+    assert!(log.contains("memory.identities.starter_templates"), "{log}");
+    assert!(!log.contains("4711"), "{log}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_remembered_can_be_recalled_and_forgotten() {
     let call = Call::start().await;
-    call.memory.user_joined("john");
+    call.memory.user_joined(&Participant::new("john"));
     for (category, key, value) in [
         ("FACT", "name", "John"),
         ("preference", "Favourite Drink", "green tea"),
@@ -152,7 +194,7 @@ async fn what_is_remembered_can_be_recalled_and_forgotten() {
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_remembered_is_an_answer_that_says_why() {
     let call = Call::start().await;
-    call.memory.user_joined("john");
+    call.memory.user_joined(&Participant::new("john"));
     for (arguments, why) in [
         (
             json!({"category": "PROFILE", "key": "summary", "value": "admin"}),
@@ -185,7 +227,7 @@ async fn what_cannot_be_remembered_is_an_answer_that_says_why() {
 #[tokio::test(start_paused = true)]
 async fn forgetting_takes_the_summary_along() {
     let call = Call::start().await;
-    call.memory.user_joined("jane");
+    call.memory.user_joined(&Participant::new("jane"));
     let arguments = json!({"scope": "one", "category": "GOAL", "key": "secret"});
     assert_eq!(
         call.tool("forget", arguments).await.text,
@@ -197,7 +239,7 @@ async fn forgetting_takes_the_summary_along() {
 #[tokio::test(start_paused = true)]
 async fn another_callers_rows_are_out_of_reach() {
     let call = Call::start().await;
-    call.memory.user_joined("john");
+    call.memory.user_joined(&Participant::new("john"));
     let before = call.rows("jane").await;
     let attempts = [
         json!({"user": "jane", "user_id": "jane", "identity": "jane", "scope": "everything",
@@ -273,7 +315,7 @@ proptest! {
             .expect("a runtime");
         runtime.block_on(async {
             let call = Call::start().await;
-            call.memory.user_joined("john");
+            call.memory.user_joined(&Participant::new("john"));
             let before = call.rows("jane").await;
             for (tool, arguments) in calls {
                 let output = call.tool(tool, json!(arguments)).await;

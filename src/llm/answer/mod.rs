@@ -24,6 +24,7 @@ use self::lines::{Found, Lines};
 use self::piece::{Piece, Text, Usage};
 use self::repeats::Repeats;
 use self::think::ThinkFilter;
+pub(crate) use self::tool_calls::{ARGUMENTS_BYTES_MAX, CALLS_MAX};
 use self::tool_calls::{Partial, ToolCalls};
 use super::LlmEvent;
 use crate::chat::{ProviderFields, ToolCall, wire_name};

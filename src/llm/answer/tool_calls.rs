@@ -7,11 +7,12 @@ use serde_json::{Map, Value};
 
 use super::json::is_empty;
 use super::piece::CallDelta;
+use crate::excess::Excess;
 
 /// Calls in one answer at most; more is a model gone astray.
-const CALLS_MAX: usize = 32;
+pub(crate) const CALLS_MAX: usize = 32;
 /// Arguments of one call at most.
-const ARGUMENTS_BYTES_MAX: usize = 256 * 1024;
+pub(crate) const ARGUMENTS_BYTES_MAX: usize = 256 * 1024;
 
 /// Fields of a service's own whose text is streamed.
 const JOINED: [&str; 8] = [
@@ -49,6 +50,13 @@ pub(super) struct Partial {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("more than {CALLS_MAX} tool calls or {ARGUMENTS_BYTES_MAX} bytes of arguments")]
 pub(super) struct TooManyCalls;
+
+impl TooManyCalls {
+    fn counted() -> Self {
+        Excess::ToolCalls.count("the tool calls of an answer");
+        Self
+    }
+}
 
 impl ToolCalls {
     /// Takes what one piece of the answer has of calls.
@@ -114,7 +122,7 @@ impl Partial {
             merge(&mut self.fields, key, value);
         }
         if self.arguments.len() + delta.arguments.len() > ARGUMENTS_BYTES_MAX {
-            return Err(TooManyCalls);
+            return Err(TooManyCalls::counted());
         }
         if !delta.arguments.is_empty() {
             self.arguments += &delta.arguments;

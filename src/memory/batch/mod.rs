@@ -4,7 +4,6 @@
 //! One task asks the store. It runs one batch after the other, which keeps the order of each user's
 //! operations: a read sees what was written before it, by whichever call.
 
-mod bucket;
 mod config;
 mod stats;
 #[cfg(test)]
@@ -22,9 +21,10 @@ pub use self::config::Config;
 pub use self::stats::BatchStats;
 pub(in crate::memory) use self::stats::Counter;
 
-use self::bucket::TokenBucket;
 use self::stats::Counters;
-use super::{MemoryAnswer, MemoryOp, Store};
+use super::retention::{self, Touched};
+use super::{MemoryAnswer, MemoryOp, Store, UserId};
+use crate::bucket::TokenBucket;
 use crate::error::{CallError, ErrorKind, Service};
 
 const OPERATION: &str = "memory.batch";
@@ -50,6 +50,8 @@ struct Shared {
     service: Service,
     config: Config,
     counters: Counters,
+    /// Users whose limits are to be held.
+    touched: Touched,
     closing: CancellationToken,
     is_done: SetOnce<()>,
 }
@@ -70,6 +72,7 @@ impl Batcher {
             service,
             config,
             counters: Counters::default(),
+            touched: Touched::default(),
             closing: CancellationToken::new(),
             is_done: SetOnce::new(),
         });
@@ -103,16 +106,39 @@ impl Batcher {
         &self,
         ops: Vec<MemoryOp>,
     ) -> Vec<Result<MemoryAnswer, CallError>> {
+        self.submit(ops).await
+    }
+
+    /// Queues operations at once and returns what waits for their answers. Otherwise as
+    /// [`Self::batch_memory_operations`], which queues when it is first polled.
+    pub(super) fn submit(
+        &self,
+        ops: Vec<MemoryOp>,
+    ) -> impl Future<Output = Vec<Result<MemoryAnswer, CallError>>> + Send + use<'_> {
         let deadline = Instant::now() + self.shared.config.timeout;
         let waiting = self.enqueue(ops);
-        let mut results = Vec::with_capacity(waiting.len());
-        for answer in waiting {
-            results.push(match answer {
-                Ok(answer) => self.answer(answer, deadline).await,
-                Err(kind) => Err(self.shared.error(kind)),
-            });
+        async move {
+            let mut results = Vec::with_capacity(waiting.len());
+            for answer in waiting {
+                results.push(match answer {
+                    Ok(answer) => self.answer(answer, deadline).await,
+                    Err(kind) => Err(self.shared.error(kind)),
+                });
+            }
+            results
         }
-        results
+    }
+
+    /// Holds the limits of rows and of age for as long as it is polled; `has_age` if memories have
+    /// one.
+    pub(super) async fn hold_limits(&self, has_age: bool) {
+        let Shared {
+            store,
+            touched,
+            counters,
+            ..
+        } = &*self.shared;
+        retention::hold(&**store, touched, &counters.rows_trimmed, has_age).await;
     }
 
     /// Runs one operation, as [`Self::batch_memory_operations`] does.
@@ -187,7 +213,8 @@ impl Batcher {
 /// Gathers batches and runs them, until nobody can queue any more.
 async fn serve(mut queue: mpsc::Receiver<Queued>, shared: Arc<Shared>) {
     let rate = shared.config.batches_per_second_max;
-    let mut bucket = TokenBucket::new(rate, Instant::now());
+    let burst = (rate / 10).max(1);
+    let mut bucket = TokenBucket::new(f64::from(rate.max(1)), burst, Instant::now());
     loop {
         let batch = gather(&mut queue, &mut bucket, &shared).await;
         if batch.is_empty() {
@@ -235,6 +262,14 @@ async fn gather(
     batch
 }
 
+/// Whose memories an operation adds to.
+fn saved_of(op: &MemoryOp) -> Option<&UserId> {
+    match op {
+        MemoryOp::Save(user, _) => Some(user),
+        MemoryOp::Get(..) | MemoryOp::Delete(..) => None,
+    }
+}
+
 /// Gives a batch to the store and the answers to those who wait.
 async fn run(batch: Vec<Queued>, shared: &Shared) {
     let n_queued = batch.len();
@@ -250,6 +285,8 @@ async fn run(batch: Vec<Queued>, shared: &Shared) {
     counters.batches.add(1);
     counters.operations.add(n_ops);
     counters.merged.add(if n_ops > 1 { n_ops } else { 0 });
+    let saved = batch.iter().filter_map(|queued| saved_of(&queued.op));
+    shared.touched.add(saved.cloned());
     let (ops, answers): (Vec<_>, Vec<_>) = batch
         .into_iter()
         .map(|queued| (queued.op, queued.answer))

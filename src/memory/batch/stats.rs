@@ -26,6 +26,8 @@ pub struct BatchStats {
     pub rows_found: u64,
     /// Rows that were deleted.
     pub rows_deleted: u64,
+    /// Rows that went because a user had too many or they were too old.
+    pub rows_trimmed: u64,
     /// Operations that failed at the store, each by itself or with its whole batch.
     pub failed: u64,
     /// Operations refused because the queue was full or closed.
@@ -42,6 +44,7 @@ pub(super) struct Counters {
     pub(super) rows_saved: Counter,
     pub(super) rows_found: Counter,
     pub(super) rows_deleted: Counter,
+    pub(super) rows_trimmed: Counter,
     pub(super) failed: Counter,
     pub(super) refused: Counter,
     pub(super) abandoned: Counter,
@@ -69,6 +72,7 @@ impl Counters {
             rows_saved: self.rows_saved.get(),
             rows_found: self.rows_found.get(),
             rows_deleted: self.rows_deleted.get(),
+            rows_trimmed: self.rows_trimmed.get(),
             failed: self.failed.get(),
             refused: self.refused.get(),
             abandoned: self.abandoned.get(),

@@ -13,9 +13,10 @@ use std::collections::hash_map::{Entry, HashMap};
 
 use futures::future::BoxFuture;
 
-use super::op::{Category, Memory, MemoryAnswer, MemoryOp, UserId};
+use super::op::{Category, Memory, MemoryAnswer, MemoryOp};
 use super::refused::{Refused, copy};
 use super::rows::{Found, Limits, Row, RowKey, Wanted};
+use super::user::UserId;
 use crate::error::{CallError, Service};
 use crate::redact::Pii;
 

@@ -7,6 +7,7 @@
 //! statement is a transaction of its own, which keeps its parts on one server connection.
 
 mod database;
+mod limits;
 mod migrate;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,9 +22,9 @@ use super::bulk::{self, Table};
 use super::config::Config;
 use super::refused::Refused;
 use super::rows::{Found, Row, RowKey, Wanted};
-use super::{MemoryAnswer, MemoryOp, OpenError, Store};
+use super::{MemoryAnswer, MemoryOp, OpenError, Store, UserId};
 use crate::error::{CallError, Service};
-use crate::pool::{Backend, ConnectionPool, ConnectionStats};
+use crate::pool::{Backend, CallSpec, ConnectionPool, ConnectionStats};
 
 const SCHEMA_ADVICE: &str = "the table voxpool_memories is missing or not as this version needs \
      it: let the worker make it (memory.postgres.migrate = true), or run the files of \
@@ -53,6 +54,7 @@ WHERE memories.user_id = wanted.user_id
     AND (wanted.key IS NULL OR memories.key = wanted.key)
 RETURNING memories.user_id, memories.category, memories.key";
 
+/// Leaves out rows that are older than `$5` days; 0: none.
 const GET: &str = "
 SELECT wanted.place - 1, found.category, found.key, found.value
 FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
@@ -62,6 +64,7 @@ CROSS JOIN LATERAL (
     WHERE memories.user_id = wanted.user_id
         AND (wanted.category IS NULL OR memories.category = wanted.category)
         AND (wanted.key IS NULL OR memories.key = wanted.key)
+        AND ($5 = 0 OR memories.saved_at >= now() - make_interval(days => $5))
     ORDER BY saved DESC LIMIT wanted.count_max
 ) AS found
 ORDER BY wanted.place, found.saved DESC";
@@ -124,6 +127,18 @@ impl PostgresStore {
         + 'static,
     ) -> Result<T, CallError> {
         let spec = self.0.config.spec(Service::Postgres, operation);
+        self.call_as(spec, statement).await
+    }
+
+    async fn call_as<T: Send + 'static>(
+        &self,
+        spec: CallSpec,
+        statement: impl for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, sqlx::Result<T>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Result<T, CallError> {
+        let operation = spec.operation;
         let (inner, statement) = (Arc::clone(&self.0), Arc::new(statement));
         let attempt = move |_| {
             let (inner, statement) = (Arc::clone(&inner), Arc::clone(&statement));
@@ -155,6 +170,11 @@ fn is_without_table(error: &CallError) -> bool {
     let cause = error.cause.as_ref();
     let refused = cause.and_then(|cause| cause.downcast_ref::<Refused>());
     refused.is_some_and(|refused| matches!(refused.code(), "42P01" | "3F000"))
+}
+
+/// As `make_interval` takes them.
+fn days(days: u32) -> i32 {
+    i32::try_from(days).unwrap_or(i32::MAX)
 }
 
 /// The columns of what is wanted.
@@ -244,6 +264,7 @@ impl Table for PostgresStore {
         async move {
             self.ready().await?;
             let is_named = self.0.names_statements();
+            let keep_days = days(self.0.config.keep_days);
             let found = self.call("memory.get", move |connection| {
                 let columns = Arc::clone(&columns);
                 async move {
@@ -253,6 +274,7 @@ impl Table for PostgresStore {
                         .bind(&columns.categories)
                         .bind(&columns.keys)
                         .bind(&columns.counts_max)
+                        .bind(keep_days)
                         .fetch_all(connection)
                         .await
                 }
@@ -271,6 +293,18 @@ impl Store for PostgresStore {
 
     fn prewarm(&self) -> BoxFuture<'_, Result<(), CallError>> {
         self.probe()
+    }
+
+    fn trim(&self, users: Vec<UserId>) -> BoxFuture<'_, Result<u64, CallError>> {
+        self.trim_rows(users).boxed()
+    }
+
+    fn users(
+        &self,
+        after: Option<UserId>,
+        n_max: u32,
+    ) -> BoxFuture<'_, Result<Vec<UserId>, CallError>> {
+        self.users_after(after, n_max).boxed()
     }
 }
 

@@ -81,6 +81,12 @@ impl Backlog {
         n_gone
     }
 
+    /// Drops all that waits of such users.
+    pub(super) fn drop_of(&mut self, is_one: impl Fn(&UserId) -> bool) {
+        self.waiting.retain(|turn| !is_one(&turn.user));
+        self.unsummarised.take_if(|(last, _)| is_one(&last.user));
+    }
+
     /// The call is over.
     pub(super) fn close(&mut self) {
         self.is_open = false;

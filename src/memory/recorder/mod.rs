@@ -10,6 +10,7 @@
 
 mod backlog;
 mod config;
+mod failures;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -33,7 +34,9 @@ pub use self::turns::Turns;
 use self::stats::Counters;
 use self::work::Worker;
 use super::categories::Categories;
-use super::memories::{Forgets, Memories};
+use super::forgets::Forgets;
+use super::memories::Memories;
+use super::users::CallUsers;
 use crate::llm::StructuredLlm;
 
 /// Pause between two tries, at the end of a call, to save what the store did not take.
@@ -99,8 +102,13 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn start(memories: Memories, forgets: Forgets, ending: CancellationToken) -> Self {
-        let turns = Turns::new(Arc::clone(&memories.recording), forgets.clone());
+    pub(super) fn start(
+        memories: Memories,
+        users: CallUsers,
+        forgets: Forgets,
+        ending: CancellationToken,
+    ) -> Self {
+        let turns = Turns::new(Arc::clone(&memories.recording), users, forgets.clone());
         let worker = Worker::new(memories.clone(), forgets, ending);
         let task = tokio::spawn(record(worker, turns.clone()));
         Self {

@@ -7,9 +7,9 @@ use tokio::sync::Notify;
 
 use super::backlog::{Backlog, Waiting, Work};
 use super::{FORGET_TOOL, Recording};
-use crate::memory::UserId;
 use crate::memory::extraction::Said;
-use crate::memory::memories::Forgets;
+use crate::memory::forgets::Forgets;
+use crate::memory::users::CallUsers;
 use crate::turn::Turn;
 
 /// Where a session hands over the turns of its call. Clones are the same.
@@ -18,6 +18,7 @@ pub struct Turns(Arc<Shared>);
 
 struct Shared {
     recording: Arc<Recording>,
+    users: CallUsers,
     forgets: Forgets,
     state: Mutex<State>,
     /// There is a turn, or the end of the call.
@@ -30,7 +31,7 @@ struct State {
 }
 
 impl Turns {
-    pub(super) fn new(recording: Arc<Recording>, forgets: Forgets) -> Self {
+    pub(super) fn new(recording: Arc<Recording>, users: CallUsers, forgets: Forgets) -> Self {
         let config = &recording.config;
         let state = State {
             backlog: Backlog::new(config.queue_max, config.profile_every_turns),
@@ -38,20 +39,22 @@ impl Turns {
         };
         Self(Arc::new(Shared {
             recording,
+            users,
             forgets,
             state: Mutex::new(state),
             news: Notify::new(),
         }))
     }
 
-    /// Keeps a turn if somebody said something in it, and did not ask to forget. When
+    /// Keeps a turn if a user who is remembered said something in it, and did not ask to forget. When
     /// `memory.recorder.queue_max` are waiting, the oldest goes and is counted. Never waits.
     pub fn push(&self, turn: Turn) {
-        let Some(user) = turn.user.as_ref().and_then(|it| UserId::new(it.expose())) else {
+        let Some(user) = turn.user.as_ref().and_then(|it| self.0.users.of(it)) else {
             return;
         };
         let calls = turn.tool_calls.expose();
-        let forgot = calls.iter().any(|call| call.name == FORGET_TOOL);
+        let asked_to_forget = calls.iter().any(|call| call.name == FORGET_TOOL);
+        let forgot = asked_to_forget || self.0.forgets.has_entirely(&user);
         if turn.transcript.expose().trim().is_empty() || forgot {
             return;
         }
@@ -90,6 +93,9 @@ impl Turns {
 
     fn take(&self) -> Poll<Option<Work>> {
         let mut state = self.state();
+        // The model is not asked about words that their user wants forgotten.
+        let forgets = &self.0.forgets;
+        state.backlog.drop_of(|user| forgets.has_entirely(user));
         let work = state.backlog.next();
         state.n_at_work = work.as_ref().map_or(0, |work| work.exchanges.len());
         if work.is_none() && state.backlog.is_open() {

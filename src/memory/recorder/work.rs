@@ -7,11 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Recording;
 use super::backlog::Work;
-use crate::error::{CallError, ErrorKind};
+use super::failures::{Away, is_away, may_pass};
 use crate::llm::StructuredRequest;
 use crate::memory::extraction::{self, Said};
-use crate::memory::memories::{self, Forgets, Known, Memories, UserMemories};
-use crate::memory::refused::Refused;
+use crate::memory::forgets::Forgets;
+use crate::memory::memories::{self, Known, Memories, UserMemories};
 use crate::memory::{Memory, UserId, profile};
 
 /// Memories that a store did not take and that are tried again with the next ones.
@@ -51,10 +51,15 @@ impl Worker {
     ///
     /// Cancel safety: what was found and is not saved stays with the worker, and is counted at its end.
     pub(super) async fn run(&self, work: &Work) -> Vec<Said> {
+        self.drop_forgotten();
+        if work.n_forgets != self.forgets.count() {
+            // Nothing that the model makes of it would be saved.
+            return Vec::new();
+        }
         if work.is_profile_due {
             self.keep_unsummarised(work.clone());
         }
-        let user = self.memories.of(work.user.clone());
+        let user = self.memories_of(&work.user);
         self.save_unsaved().await;
         let read = user.known(self.recording().config.known_max).await;
         // Without it the model may write down again what is known, which does no harm.
@@ -179,7 +184,12 @@ impl Worker {
             } else {
                 1
             };
-            let results = user.save(batch.memories[..n_together].to_vec()).await;
+            let memories = batch.memories[..n_together].to_vec();
+            let saving = user.save_unless_forgotten(memories, batch.n_forgets);
+            let Some(results) = saving.await else {
+                batch.memories.clear();
+                return;
+            };
             for (memory, result) in batch.memories.drain(..n_together).zip(results) {
                 match result {
                     Ok(()) => counters.saved.add(1),
@@ -200,16 +210,17 @@ impl Worker {
         let n_forgets = self.forgets.count();
         for user in users {
             let batch = self.take_unsaved(&user, n_forgets);
-            self.save_batch(&self.memories.of(user), batch).await;
+            self.save_batch(&self.memories_of(&user), batch).await;
         }
     }
 
     /// The same, and then writes the summaries that wait.
     pub(super) async fn save_rest(&self) {
+        self.drop_forgotten();
         self.save_unsaved().await;
         let waiting = self.unsummarised().clone();
         for work in waiting {
-            let user = self.memories.of(work.user.clone());
+            let user = self.memories_of(&work.user);
             match user.known(self.recording().config.known_max).await {
                 Ok(known) if !self.is_saving(&work.user) => {
                     // The model is asked once more and not until the end of the flush.
@@ -221,6 +232,19 @@ impl Worker {
                 Ok(_) | Err(_) => {}
             }
         }
+    }
+
+    /// The memories of a user, in a call that counts what is forgotten.
+    fn memories_of(&self, user: &UserId) -> UserMemories {
+        self.memories.of(user.clone()).in_call(&self.forgets)
+    }
+
+    /// Drops what waits and was said before something was forgotten: it will not be saved, and the
+    /// model is not asked about it.
+    fn drop_forgotten(&self) {
+        let n_forgets = self.forgets.count();
+        self.unsaved().retain(|(_, n, _)| *n == n_forgets);
+        self.unsummarised().retain(|it| it.n_forgets == n_forgets);
     }
 
     /// Whether something of a user still waits to be saved.
@@ -324,27 +348,5 @@ impl Drop for Unsettled<'_> {
         for memory in self.memories.drain(..) {
             self.worker.keep_unsaved(&self.user, self.n_forgets, memory);
         }
-    }
-}
-
-/// The model does not answer at the moment, whatever it is asked.
-struct Away;
-
-/// Whether a failure of the model is one that has nothing to do with what it was asked. An answer
-/// that cannot be read may have.
-fn is_away(kind: ErrorKind) -> bool {
-    kind.is_overload() || matches!(kind, ErrorKind::CircuitOpen | ErrorKind::Saturated)
-}
-
-/// Whether the same row may be taken later: the store is away, or refuses everybody until somebody
-/// has mended its password or its tables.
-fn may_pass(error: &CallError) -> bool {
-    match error.kind {
-        ErrorKind::CircuitOpen
-        | ErrorKind::Saturated
-        | ErrorKind::Unauthorized
-        | ErrorKind::SchemaMissing => true,
-        ErrorKind::Rejected => Refused::is_databases_fault(error),
-        kind => kind.is_retryable(),
     }
 }

@@ -5,67 +5,34 @@
 //! JSON text: one prepared statement fits every number of rows.
 
 mod errors;
+mod file;
+mod limits;
+mod statements;
 
-use std::fs::OpenOptions;
-use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use sqlx::migrate::Migrator;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{ConnectOptions, SqliteConnection};
+use sqlx::SqliteConnection;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tokio::sync::OnceCell;
-use tokio::time::{Instant, sleep};
 
-use self::errors::{call_error, is_busy, open_advice};
+use self::errors::{call_error, open_advice};
+use self::file::{connect_options, migrate_in_turn, pool_options};
+use self::statements::{DELETE, GET, SAVE};
 use super::bulk::{self, Table};
 use super::config::Config;
 use super::connections::Connections;
 use super::refused::Refused;
 use super::rows::{Found, Row, RowKey, Wanted};
-use super::{MemoryAnswer, MemoryOp, OpenError, Store};
+use super::{MemoryAnswer, MemoryOp, OpenError, Store, UserId};
 use crate::error::{CallError, ErrorKind, Service};
-use crate::pool::{Backend, ConnectionPool, ConnectionStats};
+use crate::pool::{Backend, CallSpec, ConnectionPool, ConnectionStats};
 
 /// Keeps nothing on disk.
 const IN_MEMORY: &str = ":memory:";
 /// Connections that only read. A read takes well under a millisecond.
 const READERS: u32 = 2;
-/// How long a statement waits while another process writes to the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-/// The pause before a file that was refused at once is tried again.
-const BUSY_PAUSE: Duration = Duration::from_millis(10);
-
-/// `REPLACE` gives the row a new number, in the order of the array.
-const SAVE: &str = "
-INSERT OR REPLACE INTO voxpool_memories (user_id, category, key, value)
-SELECT value ->> 'user_id', value ->> 'category', value ->> 'key', value ->> 'value'
-FROM json_each(?1) ORDER BY json_each.key";
-
-const DELETE: &str = "
-DELETE FROM voxpool_memories WHERE saved IN (
-    SELECT memories.saved FROM json_each(?1) AS wanted
-    JOIN voxpool_memories AS memories ON memories.user_id = wanted.value ->> 'user_id'
-        AND memories.category = coalesce(wanted.value ->> 'category', memories.category)
-        AND memories.key = coalesce(wanted.value ->> 'key', memories.key)
-) RETURNING user_id, category, key";
-
-const GET: &str = "
-SELECT place, category, key, value FROM (
-    SELECT wanted.key AS place, memories.category, memories.key, memories.value,
-        wanted.value ->> 'count_max' AS count_max,
-        row_number() OVER (PARTITION BY wanted.key ORDER BY memories.saved DESC) AS nth
-    FROM json_each(?1) AS wanted
-    JOIN voxpool_memories AS memories ON memories.user_id = wanted.value ->> 'user_id'
-        AND memories.category = coalesce(wanted.value ->> 'category', memories.category)
-        AND memories.key = coalesce(wanted.value ->> 'key', memories.key)
-) WHERE nth <= count_max ORDER BY place, nth";
-
 /// Memories in a SQLite database. Clones are the same store.
 #[derive(Clone)]
 pub struct SqliteStore(Arc<Inner>);
@@ -125,6 +92,19 @@ impl SqliteStore {
         + 'static,
     ) -> Result<T, CallError> {
         let spec = self.0.config.spec(Service::Sqlite, operation);
+        self.call_as(spec, access, statement).await
+    }
+
+    async fn call_as<T: Send + 'static>(
+        &self,
+        spec: CallSpec,
+        access: Access,
+        statement: impl for<'c> Fn(&'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<T>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Result<T, CallError> {
+        let operation = spec.operation;
         let (inner, statement) = (Arc::clone(&self.0), Arc::new(statement));
         let attempt = move |_| {
             let (inner, statement) = (Arc::clone(&inner), Arc::clone(&statement));
@@ -187,86 +167,6 @@ impl Inner {
     }
 }
 
-fn connect_options(path: &str) -> Result<SqliteConnectOptions, OpenError> {
-    if path == IN_MEMORY {
-        let options = SqliteConnectOptions::from_str("sqlite::memory:");
-        let options = options.expect("the address of a database in memory is well-formed");
-        return Ok(options.disable_statement_logging());
-    }
-    let parent = Path::new(path).parent().filter(|it| *it != Path::new(""));
-    if parent.is_some_and(|parent| !parent.is_dir()) {
-        return Err(OpenError::Sqlite {
-            path: path.to_owned(),
-            why: "its folder is not there".to_owned(),
-        });
-    }
-    make_private(Path::new(path));
-    Ok(SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Normal)
-        .busy_timeout(BUSY_TIMEOUT)
-        .disable_statement_logging())
-}
-
-/// Makes the file, if there is none, readable to nobody else: it will hold what callers said. When
-/// that fails, opening it says why.
-fn make_private(path: &Path) {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    drop(options.open(path));
-}
-
-/// Connections stay open: they cost a file handle, and one in memory is the database itself.
-fn pool_options(max: u32, connections: &Connections) -> SqlitePoolOptions {
-    let (opened, reused) = (connections.clone(), connections.clone());
-    SqlitePoolOptions::new()
-        .max_connections(max)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false)
-        .after_connect(move |_, _| {
-            opened.opened();
-            Box::pin(std::future::ready(Ok(())))
-        })
-        .before_acquire(move |_, _| {
-            reused.reused();
-            Box::pin(std::future::ready(Ok(true)))
-        })
-}
-
-/// Makes or updates the table; processes that start together take turns. Of those that switch a new
-/// file to its log at once, SQLite refuses some without waiting, whatever the busy timeout: they
-/// would wait for each other. These try again.
-///
-/// Source: <https://sqlite.org/c3ref/busy_handler.html>
-async fn migrate_in_turn(writer: &SqlitePool) -> sqlx::Result<()> {
-    let deadline = Instant::now() + BUSY_TIMEOUT;
-    loop {
-        match migrate(writer).await {
-            Err(error) if is_busy(&error) && Instant::now() < deadline => sleep(BUSY_PAUSE).await,
-            result => return result,
-        }
-    }
-}
-
-async fn migrate(writer: &SqlitePool) -> sqlx::Result<()> {
-    let mut migrator: Migrator = sqlx::migrate!("src/memory/migrations/sqlite");
-    migrator.dangerous_set_table_name("voxpool_migrations");
-    migrator.set_ignore_missing(true);
-    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-    let migrated = migrator.run_direct(None, &mut *transaction, false).await;
-    migrated.map_err(|error| match error {
-        sqlx::migrate::MigrateError::Execute(error)
-        | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => error,
-        error => sqlx::Error::Migrate(Box::new(error)),
-    })?;
-    transaction.commit().await
-}
-
 /// As `json_each` takes it.
 fn json<T: serde::Serialize>(rows: &[T]) -> Arc<str> {
     serde_json::to_string(rows)
@@ -304,9 +204,10 @@ impl Table for SqliteStore {
 
     fn get(&self, wanted: Vec<Wanted>) -> BoxFuture<'_, Result<Vec<Found>, CallError>> {
         let wanted = json(&wanted);
+        let keep_days = i64::from(self.0.config.keep_days);
         let found = self.call("memory.get", Access::Read, move |connection| {
             let query = sqlx::query_as::<_, (i64, String, String, String)>(GET);
-            let query = query.bind(wanted.to_string());
+            let query = query.bind(wanted.to_string()).bind(keep_days);
             async move { query.fetch_all(connection).await }.boxed()
         });
         async move { Ok(found.await?.into_iter().map(Found::from_columns).collect()) }.boxed()
@@ -320,6 +221,22 @@ impl Store for SqliteStore {
 
     fn prewarm(&self) -> BoxFuture<'_, Result<(), CallError>> {
         self.probe()
+    }
+
+    fn trim(&self, users: Vec<UserId>) -> BoxFuture<'_, Result<u64, CallError>> {
+        self.trim_rows(users).boxed()
+    }
+
+    fn users(
+        &self,
+        after: Option<UserId>,
+        n_max: u32,
+    ) -> BoxFuture<'_, Result<Vec<UserId>, CallError>> {
+        self.users_after(after, n_max).boxed()
+    }
+
+    fn scrub(&self) -> BoxFuture<'_, Result<(), CallError>> {
+        self.scrub_log().boxed()
     }
 }
 

@@ -4,8 +4,8 @@ use crate::error::{CallError, ErrorKind, Service};
 use crate::memory::refused::{Refused, from_sqlstate};
 use crate::pool::Refusal;
 
-const SCHEMA_ADVICE: &str = "the project lacks voxpool's table or functions: run \
-     config/supabase.sql in its SQL editor";
+const SCHEMA_ADVICE: &str = "the project lacks voxpool's table or functions of this \
+     version: run config/supabase.sql in its SQL editor";
 
 const KEY_ADVICE: &str = "the key is not one of this project, or has expired: see \
      SUPABASE_SERVICE_ROLE_KEY";

@@ -9,6 +9,7 @@
 //! the table's policies to compare: a mistake here then reaches no other caller's rows.
 
 mod errors;
+mod limits;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use self::errors::explained;
 use super::bulk::{self, Table};
 use super::config::{Config, SupabaseConfig};
 use super::rows::{Found, Row, RowKey, Wanted};
-use super::{MemoryAnswer, MemoryOp, OpenError, Store};
+use super::{MemoryAnswer, MemoryOp, OpenError, Store, UserId};
 use crate::error::{CallError, Service};
 use crate::pool::{ConnectionPool, Endpoint, EndpointError, SupabaseClient, SupabaseProject};
 
@@ -69,6 +70,14 @@ pub struct SupabaseStore(Arc<Inner>);
 struct Inner {
     client: SupabaseClient,
     config: Config,
+}
+
+/// Rows to read, and the age that they may have. A function of an earlier version reads on without it.
+#[derive(Serialize)]
+struct Read {
+    #[serde(flatten)]
+    wanted: Wanted,
+    keep_days: u32,
 }
 
 /// What one request asks for.
@@ -179,16 +188,25 @@ impl SupabaseStore {
         user: Option<&str>,
         body: Vec<u8>,
     ) -> Result<R, CallError> {
-        let mut headers = HeaderMap::new();
-        if let Some(user) = user {
-            let user = HeaderValue::try_from(STANDARD.encode(user));
-            let user = user.expect("base64 can be a header");
-            headers.insert(HeaderName::from_static(USER_HEADER), user);
-        }
         let client = &self.0.client;
-        let answer = client.rpc(function.operation, function.name, headers, body.into());
+        let answer = client.rpc(
+            function.operation,
+            function.name,
+            headers(user),
+            body.into(),
+        );
         answer.await
     }
+}
+
+fn headers(user: Option<&str>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if let Some(user) = user {
+        let user = HeaderValue::try_from(STANDARD.encode(user));
+        let user = user.expect("base64 can be a header");
+        headers.insert(HeaderName::from_static(USER_HEADER), user);
+    }
+    headers
 }
 
 impl Table for SupabaseStore {
@@ -214,8 +232,11 @@ impl Table for SupabaseStore {
     }
 
     fn get(&self, wanted: Vec<Wanted>) -> BoxFuture<'_, Result<Vec<Found>, CallError>> {
+        let keep_days = self.0.config.keep_days;
+        let read = |wanted| Read { wanted, keep_days };
+        let reads = wanted.into_iter().map(read).collect();
         async move {
-            let parts = self.parts(wanted, |wanted| &wanted.user_id);
+            let parts = self.parts(reads, |read: &Read| &read.wanted.user_id);
             let found: Vec<Vec<Found>> = self.ask(&GET, &parts).await?;
             let found = found.into_iter().zip(&parts).flat_map(|(found, part)| {
                 let of_the_whole = |row: Found| Found {
@@ -237,5 +258,17 @@ impl Store for SupabaseStore {
 
     fn prewarm(&self) -> BoxFuture<'_, Result<(), CallError>> {
         self.ready().boxed()
+    }
+
+    fn trim(&self, users: Vec<UserId>) -> BoxFuture<'_, Result<u64, CallError>> {
+        self.trim_rows(users).boxed()
+    }
+
+    fn users(
+        &self,
+        after: Option<UserId>,
+        n_max: u32,
+    ) -> BoxFuture<'_, Result<Vec<UserId>, CallError>> {
+        self.users_after(after, n_max).boxed()
     }
 }

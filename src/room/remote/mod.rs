@@ -16,6 +16,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use livekit::prelude::ParticipantIdentity;
 use livekit::{Room, SendByteOptions};
 use livekit_protocol::agent::agent_session_event as pb_event;
 use livekit_protocol::agent::agent_session_message::Message;
@@ -29,8 +30,8 @@ use tokio::sync::mpsc;
 
 use self::encode::{Clocks, agent_state, set_time, usage, user_state};
 use self::history::History;
-use self::runs::Runs;
-use super::link::Link;
+use self::runs::{RunLimit, RunPermit, Runs};
+use super::link::{Link, UserNumber};
 use super::{AgentCard, AgentState, SessionEvent, Usage, UserState};
 
 /// Source: livekit-agents 1.8.9, `TOPIC_SESSION_MESSAGES`.
@@ -43,42 +44,79 @@ const NOTES_MAX: usize = 256;
 pub(super) enum Note {
     /// What happened, and when.
     Event(SystemTime, SessionEvent),
-    Request(SessionRequest),
+    /// A request of this participant.
+    Request(ParticipantIdentity, SessionRequest),
+    /// The front end of this participant wants to see the turn of a text.
+    Run {
+        from: ParticipantIdentity,
+        request_id: String,
+        text: String,
+        /// Or why it will not be answered.
+        admitted: Result<RunPermit, &'static str>,
+    },
 }
+
+/// A note, and the user whom it concerns.
+pub(super) type NumberedNote = (UserNumber, Note);
 
 /// Where notes are left.
 #[derive(Clone)]
-pub(super) struct Notes(mpsc::Sender<Note>);
+pub(super) struct Notes {
+    notes: mpsc::Sender<NumberedNote>,
+    runs: RunLimit,
+}
 
 impl Notes {
-    pub(super) fn new() -> (Self, mpsc::Receiver<Note>) {
+    pub(super) fn new() -> (Self, mpsc::Receiver<NumberedNote>) {
         let (notes, notes_out) = mpsc::channel(NOTES_MAX);
-        (Self(notes), notes_out)
+        let runs = RunLimit::default();
+        (Self { notes, runs }, notes_out)
     }
 
-    pub(super) fn event(&self, event: SessionEvent) {
-        self.leave(Note::Event(SystemTime::now(), event));
+    pub(super) fn event(&self, user: UserNumber, event: SessionEvent) {
+        self.leave(user, Note::Event(SystemTime::now(), event));
     }
 
-    pub(super) fn leave(&self, note: Note) {
-        if self.0.try_send(note).is_err() {
+    /// Returns whether the room takes it.
+    pub(super) fn leave(&self, user: UserNumber, note: Note) -> bool {
+        let is_left = self.notes.try_send((user, note)).is_ok();
+        if !is_left {
             tracing::debug!("a session event was dropped: the room takes none");
         }
+        is_left
+    }
+
+    /// A front end gives a text to the agent. Returns whether the agent is to answer it.
+    pub(super) fn begin_run(
+        &self,
+        user: UserNumber,
+        from: ParticipantIdentity,
+        request_id: String,
+        text: &str,
+    ) -> bool {
+        let admitted = self.runs.admit(text);
+        let is_admitted = admitted.is_ok();
+        let run = Note::Run {
+            from,
+            request_id,
+            text: text.to_owned(),
+            admitted,
+        };
+        self.leave(user, run) && is_admitted
     }
 }
 
 /// Reads a front end's message: a request or nothing of interest.
-pub(super) fn decode(bytes: &[u8]) -> Option<SessionRequest> {
-    match AgentSessionMessage::decode(bytes) {
-        Ok(message) => match message.message {
-            Some(Message::Request(request)) => Some(request),
-            _ => None,
-        },
-        Err(error) => {
-            tracing::warn!(%error, "a front end's message could not be read: it is no AgentSessionMessage");
-            None
-        }
-    }
+///
+/// # Errors
+/// It is no message of a session.
+pub(super) fn decode(bytes: &[u8]) -> Result<Option<SessionRequest>, &'static str> {
+    let message = AgentSessionMessage::decode(bytes);
+    let message = message.map_err(|_| "it is no AgentSessionMessage")?;
+    Ok(match message.message {
+        Some(Message::Request(request)) => Some(request),
+        _ => None,
+    })
 }
 
 /// Answers and tells until nobody is left who could leave notes.
@@ -86,23 +124,42 @@ pub(super) async fn serve(
     room: &Room,
     link: Arc<Link>,
     card: AgentCard,
-    mut notes: mpsc::Receiver<Note>,
+    mut notes: mpsc::Receiver<NumberedNote>,
 ) {
     let participant = room.local_participant();
     let mut remote = RemoteSession::new(card, SystemTime::now());
     let mut has_failed = false;
-    while let Some(note) = notes.recv().await {
+    while let Some((number, note)) = notes.recv().await {
+        if !remote.belongs_to(number) {
+            continue;
+        }
+        let mut asked_by = None;
         let messages = match note {
             Note::Event(at, event) => remote.on_event(at, event),
-            Note::Request(request) => {
+            Note::Request(from, request) => {
+                asked_by = Some(from);
                 if matches!(request.request, Some(Request::GetRtcStats(_))) {
                     remote.rtc_stats = rtc_stats::read(room).await;
                 }
-                let answer = remote.on_request(SystemTime::now(), request);
+                vec![remote.on_request(SystemTime::now(), request)]
+            }
+            Note::Run {
+                from,
+                request_id,
+                text,
+                admitted,
+            } => {
+                asked_by = Some(from);
+                let answer = remote.on_run(SystemTime::now(), request_id, &text, admitted);
                 answer.into_iter().collect()
             }
         };
-        let Some(user) = link.get().user else {
+        let linked = link.get();
+        // The user may have changed since the note was left.
+        let is_theirs = |user: &ParticipantIdentity| {
+            linked.number == number && asked_by.as_ref().is_none_or(|from| from == user)
+        };
+        let Some(user) = linked.user.as_ref().filter(|user| is_theirs(user)) else {
             continue;
         };
         for message in messages {
@@ -120,6 +177,8 @@ pub(super) async fn serve(
 
 /// What a front end can know of the session. Plain code: time is handed in.
 struct RemoteSession {
+    /// Whom all of it concerns.
+    user: UserNumber,
     card: AgentCard,
     started: SystemTime,
     agent_state: AgentState,
@@ -134,6 +193,7 @@ struct RemoteSession {
 impl RemoteSession {
     fn new(card: AgentCard, started: SystemTime) -> Self {
         Self {
+            user: UserNumber::default(),
             card,
             started,
             agent_state: AgentState::Initializing,
@@ -145,14 +205,28 @@ impl RemoteSession {
         }
     }
 
+    /// Whether a note that concerns this user is taken. With the first of a new user nothing is left of
+    /// the one before.
+    fn belongs_to(&mut self, user: UserNumber) -> bool {
+        if self.user < user {
+            let card = std::mem::take(&mut self.card);
+            *self = Self {
+                user,
+                agent_state: self.agent_state,
+                ..Self::new(card, self.started)
+            };
+        }
+        self.user == user
+    }
+
     /// Takes note of what happened and returns what is to be told.
     fn on_event(&mut self, now: SystemTime, event: SessionEvent) -> Vec<AgentSessionMessage> {
-        let mut answers = Vec::new();
+        let mut answers = self.runs.expire(now);
         let event = match event {
             SessionEvent::AgentStateChanged(new) => {
                 let old = std::mem::replace(&mut self.agent_state, new);
                 if new == AgentState::Listening {
-                    answers = self.runs.finish();
+                    answers.extend(self.runs.finish());
                 }
                 pb_event::Event::AgentStateChanged(pb_event::AgentStateChanged {
                     old_state: agent_state(old),
@@ -215,22 +289,29 @@ impl RemoteSession {
         messages
     }
 
-    /// Answers; nothing when the answer comes later.
-    fn on_request(
-        &mut self,
-        now: SystemTime,
-        request: SessionRequest,
-    ) -> Option<AgentSessionMessage> {
-        let id = request.request_id;
+    fn on_request(&mut self, now: SystemTime, request: SessionRequest) -> AgentSessionMessage {
         let answer = match request.request {
-            Some(Request::RunInput(input)) => {
-                let refused = self.runs.begin(&id, &input.text)?;
-                Err(refused)
-            }
             Some(request) => self.answer(now, &request),
             None => Err("this request is not known to this version of the agent".to_owned()),
         };
-        Some(response(id, answer))
+        response(request.request_id, answer)
+    }
+
+    /// Answers a run that is refused; the answer to another comes with its turn.
+    fn on_run(
+        &mut self,
+        now: SystemTime,
+        request_id: String,
+        text: &str,
+        admitted: Result<RunPermit, &'static str>,
+    ) -> Option<AgentSessionMessage> {
+        match admitted {
+            Ok(permit) => {
+                self.runs.begin(now, request_id, text, permit);
+                None
+            }
+            Err(why) => Some(response(request_id, Err(why.to_owned()))),
+        }
     }
 
     fn answer(&self, now: SystemTime, request: &Request) -> Result<Response, String> {
@@ -241,7 +322,7 @@ impl RemoteSession {
             }),
             Request::GetAgentInfo(_) => Response::GetAgentInfo(pb::GetAgentInfoResponse {
                 id: self.card.id.clone(),
-                instructions: Some(self.card.instructions.clone()),
+                instructions: self.card.instructions.clone(),
                 tools: self.card.tools.clone(),
                 chat_ctx: self.history.items(),
             }),

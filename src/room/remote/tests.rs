@@ -14,14 +14,37 @@ fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(1_500)
 }
 
-fn remote() -> RemoteSession {
+/// A session with the limit of its runs.
+struct Remote {
+    session: RemoteSession,
+    runs: RunLimit,
+}
+
+impl std::ops::Deref for Remote {
+    type Target = RemoteSession;
+
+    fn deref(&self) -> &RemoteSession {
+        &self.session
+    }
+}
+
+impl std::ops::DerefMut for Remote {
+    fn deref_mut(&mut self) -> &mut RemoteSession {
+        &mut self.session
+    }
+}
+
+fn remote() -> Remote {
     let card = AgentCard {
         id: "front-desk".to_owned(),
-        instructions: "be kind".to_owned(),
+        instructions: Some("be kind".to_owned()),
         tools: vec!["look".to_owned()],
         ..AgentCard::default()
     };
-    RemoteSession::new(card, now())
+    Remote {
+        session: RemoteSession::new(card, now()),
+        runs: RunLimit::default(),
+    }
 }
 
 fn request(id: &str, request: Option<Request>) -> SessionRequest {
@@ -31,11 +54,9 @@ fn request(id: &str, request: Option<Request>) -> SessionRequest {
     }
 }
 
-fn run(remote: &mut RemoteSession, id: &str, text: &str) -> Option<AgentSessionMessage> {
-    let input = ask::RunInput {
-        text: text.to_owned(),
-    };
-    remote.on_request(now(), request(id, Some(Request::RunInput(input))))
+fn run(remote: &mut Remote, id: &str, text: &str) -> Option<AgentSessionMessage> {
+    let admitted = remote.runs.admit(text);
+    remote.on_run(now(), id.to_owned(), text, admitted)
 }
 
 fn answered(message: AgentSessionMessage) -> SessionResponse {
@@ -45,14 +66,14 @@ fn answered(message: AgentSessionMessage) -> SessionResponse {
     }
 }
 
-fn asked(remote: &mut RemoteSession, question: Request) -> Response {
+fn asked(remote: &mut Remote, question: Request) -> Response {
     let answer = remote.on_request(now(), request("1", Some(question)));
-    let answer = answered(answer.expect("an answer at once"));
+    let answer = answered(answer);
     assert_eq!((answer.request_id.as_str(), &answer.error), ("1", &None));
     answer.response.expect("an answer")
 }
 
-fn add(remote: &mut RemoteSession, item: ChatItem) -> Vec<AgentSessionMessage> {
+fn add(remote: &mut Remote, item: ChatItem) -> Vec<AgentSessionMessage> {
     let added = SessionEvent::ConversationItemAdded {
         item,
         timeline: Box::default(),
@@ -72,8 +93,34 @@ fn agent(text: &str) -> ChatItem {
     }
 }
 
-fn state(remote: &mut RemoteSession, state: AgentState) -> Vec<AgentSessionMessage> {
+fn state(remote: &mut Remote, state: AgentState) -> Vec<AgentSessionMessage> {
     remote.on_event(now(), SessionEvent::AgentStateChanged(state))
+}
+
+#[test]
+fn of_one_user_nothing_is_left_for_the_next() {
+    let link = super::super::link::Link::default();
+    let first = link.number();
+    link.next_user();
+    let next = link.number();
+    let mut remote = remote();
+    assert!(remote.belongs_to(first));
+    state(&mut remote, AgentState::Speaking);
+    remote.on_event(now(), SessionEvent::UserStateChanged(UserState::Away));
+    add(&mut remote, user("my PIN is 4711"));
+    assert!(run(&mut remote, "run", "my PIN is 4711").is_none());
+
+    assert!(remote.belongs_to(next));
+    assert!(!remote.belongs_to(first), "a note that comes late");
+    let Response::GetChatHistory(history) =
+        asked(&mut remote, Request::GetChatHistory(ask::GetChatHistory {}))
+    else {
+        panic!("another answer")
+    };
+    assert!(history.items.is_empty());
+    add(&mut remote, user("my PIN is 4711"));
+    let told = state(&mut remote, AgentState::Listening);
+    assert_eq!(told.len(), 1, "the run of the first is answered");
 }
 
 #[test]
@@ -155,12 +202,94 @@ fn a_run_is_answered_with_its_turn_when_the_turn_is_over() {
 }
 
 #[test]
+fn runs_whose_texts_are_answered_together_are_all_answered() {
+    let mut remote = remote();
+    for (id, text) in [("r1", "one"), ("r2", "two"), ("r3", "one"), ("r4", "on")] {
+        assert!(run(&mut remote, id, text).is_none());
+    }
+    add(&mut remote, user("typed\none\ntwo"));
+    add(&mut remote, agent("Both."));
+    let told = state(&mut remote, AgentState::Listening);
+    let ids = told[1..].iter().cloned().map(|it| answered(it).request_id);
+    assert_eq!(ids.collect::<Vec<_>>(), ["r1", "r2"]);
+}
+
+#[test]
+fn a_run_gives_its_permit_back_when_it_is_over_or_too_old() {
+    let mut remote = remote();
+    for n in 0..8 {
+        assert!(run(&mut remote, &n.to_string(), "hi").is_none());
+    }
+    assert!(run(&mut remote, "9", "hi").is_some());
+    add(&mut remote, user("hi"));
+    state(&mut remote, AgentState::Listening);
+    assert!(run(&mut remote, "9", "hi").is_none(), "one is over");
+    let later = now() + Duration::from_secs(301);
+    let told = remote.on_event(later, SessionEvent::UserStateChanged(UserState::Speaking));
+    assert_eq!(told.len(), 1 + 8, "the event, and eight that are too old");
+    assert!(answered(told[8].clone()).error.is_some());
+    assert!(run(&mut remote, "10", "hi").is_none());
+}
+
+#[test]
+fn a_run_that_is_refused_is_not_for_the_session() {
+    let (notes, mut left) = Notes::new();
+    let user = UserNumber::default();
+    let begin = |text: &str| {
+        let from = ParticipantIdentity::from("user".to_owned());
+        notes.begin_run(user, from, "r".to_owned(), text)
+    };
+    let long = "x".repeat(8 * 1024 + 1);
+    assert!(!begin(" "));
+    assert!(!begin(&long));
+    for _ in 0..8 {
+        assert!(begin("hi"));
+    }
+    assert!(!begin("hi"));
+    let mut n_refused = 0;
+    while let Ok((_, Note::Run { admitted, .. })) = left.try_recv() {
+        n_refused += usize::from(admitted.is_err());
+    }
+    assert_eq!(n_refused, 3, "each is answered");
+    // The permits of what was taken from the queue are back.
+    for _ in 0..NOTES_MAX {
+        notes.event(user, SessionEvent::AgentStateChanged(AgentState::Listening));
+    }
+    assert!(!begin("hi"), "its answer could not be told");
+}
+
+#[test]
+fn the_history_is_bounded_in_bytes_and_its_oldest_items_leave_whole() {
+    let mut remote = remote();
+    let text = |n: usize| format!("{n:04}{}", "x".repeat(8 * 1024 - 4));
+    (0..200).for_each(|n| drop(add(&mut remote, user(&text(n)))));
+    let Response::GetChatHistory(history) =
+        asked(&mut remote, Request::GetChatHistory(ask::GetChatHistory {}))
+    else {
+        panic!("another answer")
+    };
+    let n_bytes = history.encoded_len();
+    assert!((1_000_000..1_100_000).contains(&n_bytes), "{n_bytes}");
+    let Some(Item::Message(oldest)) = &history.items[0].item else {
+        panic!("no message")
+    };
+    assert_eq!(oldest.id, format!("item_{:06}", 201 - history.items.len()));
+    add(&mut remote, user(&"y".repeat(2 * 1024 * 1024)));
+    let Response::GetChatHistory(history) =
+        asked(&mut remote, Request::GetChatHistory(ask::GetChatHistory {}))
+    else {
+        panic!("another answer")
+    };
+    assert!(history.items.is_empty());
+}
+
+#[test]
 fn what_cannot_be_done_is_said() {
     let mut remote = remote();
     let empty = answered(run(&mut remote, "r", " ").expect("at once"));
     assert!(empty.error.expect("an error").contains("empty"));
     let unknown = remote.on_request(now(), request("u", None));
-    let unknown = answered(unknown.expect("at once"));
+    let unknown = answered(unknown);
     assert_eq!(unknown.request_id, "u");
     assert!(unknown.error.expect("an error").contains("not known"));
     for n in 0..8 {
@@ -170,13 +299,13 @@ fn what_cannot_be_done_is_said() {
     assert!(refused.error.expect("an error").contains("too many"));
     let simulation = Request::FinalizeSimulation(ask::FinalizeSimulation::default());
     let refused = remote.on_request(now(), request("s", Some(simulation)));
-    assert!(answered(refused.expect("at once")).error.is_some());
+    assert!(answered(refused).error.is_some());
 }
 
 proptest! {
     #[test]
     fn no_bytes_of_a_front_end_do_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        if let Some(request) = decode(&bytes) {
+        if let Ok(Some(request)) = decode(&bytes) {
             remote().on_request(now(), request);
         }
     }

@@ -11,6 +11,7 @@ use super::protocol::RATE_HZ;
 use super::voice::at_session_rate;
 use crate::audio::earcon;
 use crate::error::CallError;
+use crate::excess::contained;
 use crate::session::apology::{Stage, apology};
 use crate::session::writing::Source;
 use crate::session::{Agent, report};
@@ -49,9 +50,9 @@ async fn spoken(agent: Agent, stage: Stage, error: CallError, is_last: bool) -> 
         let samples = sound.try_concat().await.ok()?;
         (!samples.is_empty()).then_some(Recorded { text, samples })
     };
-    match tokio::time::timeout(VOICE_WITHIN, voiced).await {
-        Ok(Some(recorded)) => recorded,
-        Ok(None) | Err(_) => Recorded {
+    match tokio::time::timeout(VOICE_WITHIN, contained(voiced)).await {
+        Ok(Ok(Some(recorded))) => recorded,
+        Ok(Ok(None) | Err(_)) | Err(_) => Recorded {
             text: String::new(),
             samples: earcon::trouble(RATE_HZ).samples,
         },

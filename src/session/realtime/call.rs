@@ -16,10 +16,10 @@ use super::protocol::{self, ClientEvent};
 use super::voice::{self, Voice};
 use super::{Config, Connected, RealtimeModel, greeting};
 use crate::chat::{ToolCall, ToolOutput};
-use crate::error::CallError;
+use crate::error::{CallError, ErrorKind, Service};
+use crate::excess::Panicked;
 use crate::memory::Briefing;
 use crate::room::{AudioOutput, RoomEvent, RoomOutput};
-use crate::session::briefing::BRIEFING_WITHIN;
 use crate::session::handle::Command;
 use crate::session::speech::Speech;
 use crate::session::{Agent, GreetingMode, Links, SessionEnd};
@@ -146,6 +146,18 @@ impl Call {
         self.act();
     }
 
+    /// A bug stopped the handling of an event. The connection may be in the middle of anything, so the
+    /// next one takes over with what is known, and the user hears of it.
+    pub(super) fn on_bug(&mut self, bug: Panicked) {
+        let error = CallError::new(Service::OpenAi, protocol::OPERATION, ErrorKind::Internal);
+        self.line = Line::Opening(self.model.connect(Duration::ZERO));
+        (self.spare, self.voice) = (None, None);
+        self.player.clear();
+        self.tools.clear();
+        self.dialogue.on_bug(self.moment(), error.because(bug));
+        self.act();
+    }
+
     fn on_room(&mut self, at: Moment, event: RoomEvent) {
         match event {
             RoomEvent::Frame(frame) => {
@@ -162,33 +174,15 @@ impl Call {
                     self.dialogue.typed(at, text.to_owned());
                 }
             }
-            RoomEvent::UserJoined(identity) => {
-                let last = self.dialogue.user.replace(identity);
-                if last.is_some() && last != self.dialogue.user {
-                    self.dialogue.forget();
-                    // The connection knows what the other one said.
-                    self.line = Line::Opening(self.model.connect(Duration::ZERO));
-                }
-                self.dialogue.is_here();
-                let is_briefed = self.links.briefings.is_some();
-                let is_generated = self.agent.greeting.mode == GreetingMode::Generate;
-                self.greet_by = (is_briefed && is_generated).then(|| at.now + BRIEFING_WITHIN);
-                self.greet(at);
-            }
-            RoomEvent::UserLeft { is_final: true } => self.end = Some(SessionEnd::UserLeft),
-            RoomEvent::UserLeft { is_final: false } => {
-                self.dialogue.user_left(at);
-                self.greet_by = None;
-                self.forget_user();
-            }
+            RoomEvent::User(change) => self.on_user(at, change),
             RoomEvent::Disconnected => self.end = Some(SessionEnd::RoomClosed),
         }
     }
 
     /// Lets the agent speak first, once there is somebody to hear it and a way to say it.
-    fn greet(&mut self, at: Moment) {
+    pub(super) fn greet(&mut self, at: Moment) {
         let is_waiting = self.greet_by.is_some_and(|by| at.now < by);
-        if self.has_greeted || self.dialogue.user.is_none() || is_waiting {
+        if self.has_greeted || !self.dialogue.is_user_there() || is_waiting {
             return;
         }
         let is_interruptible = self.agent.greeting.is_interruptible;
@@ -242,7 +236,7 @@ impl Call {
     }
 
     fn on_briefing(&mut self, at: Moment, briefing: &Briefing) {
-        self.forget_user();
+        self.forget_briefing();
         self.greet_by = None;
         if !briefing.is_empty() {
             self.is_known = true;
@@ -252,7 +246,7 @@ impl Call {
         self.greet(at);
     }
 
-    fn forget_user(&mut self) {
+    pub(super) fn forget_briefing(&mut self) {
         self.is_known = false;
         self.instructions.clone_from(&self.agent.instructions);
     }
@@ -281,7 +275,7 @@ impl Call {
         }
     }
 
-    fn act(&mut self) {
+    pub(super) fn act(&mut self) {
         for action in self.dialogue.take_actions() {
             match action {
                 Action::Send(event) => self.send(&event),
@@ -299,6 +293,7 @@ impl Call {
                     self.tools.push(run.boxed());
                 }
                 Action::CancelTools => self.tools.clear(),
+                Action::DropTexts(n) => self.links.drop_texts(n),
                 Action::Show(state) => self.room.set_agent_state(state),
                 Action::UserWords(segment, text, is_final) => {
                     self.room.user_transcript(segment, &text, is_final);

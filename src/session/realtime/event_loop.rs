@@ -1,5 +1,6 @@
 //! The loop of a speech-to-speech session: one `select!` over one closed enum of events.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +15,11 @@ use super::call::{Call, Event};
 use super::dialogue::{Dialogue, Limits};
 use super::line::{Line, Pending, pending};
 use super::microphone::Microphone;
-use super::player::Player;
+use super::player::{AHEAD_MAX, Player};
 use super::voice::voiced;
 use super::{Connected, RealtimeModel, greeting};
 use crate::error::CallError;
+use crate::excess::Panicked;
 use crate::room::{AgentState, AudioOutput, RoomEvent, RoomOutput};
 use crate::session::handle::{COMMANDS_MAX, Command, SessionHandle, SpeechIds};
 use crate::session::speech::Speech;
@@ -74,8 +76,11 @@ impl RealtimeSession {
         let (session, first) = (&self.settings.session, &self.model.services[0].config);
         Limits {
             items_max: session.chat_items_max,
+            bytes_max: session.chat_bytes_max,
             tool_rounds_max: session.tool_rounds_max,
             errors_max: session.errors_max,
+            reply_max: session.reply_max.min(AHEAD_MAX),
+            reply_characters_max: session.reply_characters_max,
             silence_max: first.answer_timeout,
             tries_max: u32::try_from(self.model.services.len()).unwrap_or(u32::MAX),
             connection_age_max: first.socket_age_max,
@@ -144,7 +149,11 @@ impl RealtimeSession {
                     Event::Step
                 }
             };
-            call.on_event(event);
+            // A bug costs the answer that is being given, not the call.
+            let handled = AssertUnwindSafe(|| call.on_event(event));
+            if let Err(text) = catch_unwind(handled) {
+                call.on_bug(Panicked::caught(text));
+            }
             if let Some(end) = call.end.take() {
                 call.close();
                 return end;

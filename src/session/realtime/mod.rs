@@ -22,6 +22,7 @@ mod protocol;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod user;
 mod voice;
 
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -12,8 +13,9 @@ use crate::room::AudioOutput;
 
 /// What is queued for playing at a time: 40 ms.
 const CHUNK_SAMPLES: usize = RATE_HZ as usize / 25;
-/// What may wait: five minutes, longer than any answer. More is dropped.
-const WAITING_SAMPLES_MAX: usize = RATE_HZ as usize * 300;
+/// Audio that may wait: five minutes, 14 MB. An answer is bounded by it, and more is dropped.
+pub(super) const AHEAD_MAX: Duration = Duration::from_secs(300);
+const WAITING_SAMPLES_MAX: usize = RATE_HZ as usize * AHEAD_MAX.as_secs() as usize;
 /// What the voice of `[tts]` may be ahead: 30 s.
 const VOICE_AHEAD_SAMPLES: usize = RATE_HZ as usize * 30;
 
@@ -22,6 +24,7 @@ pub(super) struct Player {
     output: Arc<dyn AudioOutput>,
     waiting: VecDeque<i16>,
     playing: Option<BoxFuture<'static, ()>>,
+    is_held: bool,
 }
 
 impl Player {
@@ -30,6 +33,7 @@ impl Player {
             output,
             waiting: VecDeque::new(),
             playing: None,
+            is_held: false,
         }
     }
 
@@ -42,6 +46,11 @@ impl Player {
     /// Whether the voice of `[tts]` may go on.
     pub(super) fn has_room(&self) -> bool {
         self.waiting.len() < VOICE_AHEAD_SAMPLES
+    }
+
+    /// Plays nothing more for now, or goes on. Up to 200 ms that the output has already are played.
+    pub(super) fn hold(&mut self, is_held: bool) {
+        self.is_held = is_held;
     }
 
     /// Drops all that was not heard.
@@ -57,6 +66,7 @@ impl Player {
     pub(super) async fn play(&mut self) -> std::convert::Infallible {
         loop {
             match &mut self.playing {
+                _ if self.is_held => std::future::pending().await,
                 Some(playing) => {
                     playing.await;
                     self.playing = None;

@@ -18,6 +18,9 @@ const CHAR: Duration = Duration::from_millis(60);
 /// than this was heard.
 pub(super) const GRAIN: Duration = Duration::from_millis(1);
 
+/// Items of one answer: services make one, or one beside each tool call.
+const ITEMS_MAX: usize = 256;
+
 /// A stretch of the model's speech: an item of the service.
 pub(super) struct Speech {
     pub(super) item: String,
@@ -68,6 +71,8 @@ impl Speech {
 /// See the module.
 pub(super) struct OpenTurn {
     pub(super) id: TurnId,
+    /// The user it was begun by or for, also if another one is there when it ends.
+    user: Option<Pii<String>>,
     pub(super) source: TurnSource,
     pub(super) segment: SegmentId,
     /// The item of what the user said, until its words are known.
@@ -103,9 +108,15 @@ pub(super) struct OpenTurn {
 }
 
 impl OpenTurn {
-    pub(super) fn new(id: TurnId, source: TurnSource, segment: SegmentId) -> Self {
+    pub(super) fn new(
+        id: TurnId,
+        user: Option<Pii<String>>,
+        source: TurnSource,
+        segment: SegmentId,
+    ) -> Self {
         Self {
             id,
+            user,
             source,
             segment,
             user_item: None,
@@ -163,6 +174,17 @@ impl OpenTurn {
         speech.is_read = is_read;
     }
 
+    /// Whether the service's part of the answer is longer than one may be.
+    pub(super) fn is_beyond(&self, length_max: Duration, characters_max: usize) -> bool {
+        let theirs = || self.speeches.iter().filter(|speech| !speech.is_ours);
+        let length: Duration = theirs().map(|speech| speech.length).sum();
+        // Bytes where most scripts have as many characters: this runs for each piece of audio.
+        let n_bytes: usize = theirs().map(|speech| speech.text.len()).sum();
+        let has_words = n_bytes > characters_max
+            && theirs().map(|it| it.text.chars().count()).sum::<usize>() > characters_max;
+        length > length_max || has_words || self.speeches.len() > ITEMS_MAX
+    }
+
     /// Nothing more comes of the items so far.
     pub(super) fn complete(&mut self) {
         for speech in &mut self.speeches {
@@ -194,16 +216,11 @@ impl OpenTurn {
     }
 
     /// The record of the exchange.
-    pub(super) fn record(
-        self,
-        user: Option<Pii<String>>,
-        outcome: ReplyOutcome,
-        position: Duration,
-    ) -> Turn {
+    pub(super) fn record(self, outcome: ReplyOutcome, position: Duration) -> Turn {
         let heard = self.heard_text(position);
         Turn {
             id: self.id,
-            user,
+            user: self.user,
             source: self.source,
             transcript: Pii::new(self.transcript),
             reply: Pii::new(join(self.speeches.iter().map(|it| it.text.as_str()))),

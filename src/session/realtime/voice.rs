@@ -10,7 +10,8 @@ use super::dialogue::Voiced;
 use super::protocol::RATE_HZ;
 use crate::audio::AudioFrame;
 use crate::audio::resample::Resampler;
-use crate::error::CallError;
+use crate::error::{CallError, ErrorKind, Service};
+use crate::excess::contained;
 use crate::session::apology::Stage;
 use crate::session::handle::Words;
 use crate::session::writing::{at_rate, next};
@@ -57,7 +58,13 @@ pub(super) fn speak(
 /// Cancel safety: nothing is lost.
 pub(super) async fn voiced(voice: &mut Voice) -> Voiced {
     match voice {
-        Some(spoken) => spoken.next().await.unwrap_or(Voiced::End),
+        Some(spoken) => match contained(spoken.next()).await {
+            Ok(voiced) => voiced.unwrap_or(Voiced::End),
+            Err(bug) => {
+                let error = CallError::new(Service::OpenAi, "speech", ErrorKind::Internal);
+                Voiced::Failed(error.because(bug))
+            }
+        },
         None => std::future::pending().await,
     }
 }
@@ -125,7 +132,6 @@ pub(super) fn at_session_rate(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{ErrorKind, Service};
 
     /// 10 ms a sentence; says nothing to `Nothing.` and fails at `Fail.`
     struct Fake;
@@ -138,6 +144,7 @@ mod tests {
         fn speak(&self, text: String) -> BoxStream<'static, Result<AudioFrame, CallError>> {
             match text.as_str() {
                 "Nothing." => stream::pending().boxed(),
+                "Panic." => stream::once(async { panic!("my PIN is 4711") }).boxed(),
                 "Fail." => {
                     let kind = ErrorKind::Unavailable;
                     stream::iter([Err(CallError::new(Service::OpenAi, "speech", kind))]).boxed()
@@ -205,7 +212,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_voice_that_fails_or_is_silent_for_too_long_ends_there() {
-        for (text, failure) in [("Fail.", "unavailable"), ("Nothing.", "timeout")] {
+        for (text, failure) in [
+            ("Fail.", "unavailable"),
+            ("Nothing.", "timeout"),
+            ("Panic.", "internal"),
+        ] {
             let lines = spoken(Words::Text(text.to_owned())).await;
             assert_eq!(lines.last().map(String::as_str), Some(failure), "{lines:?}");
         }

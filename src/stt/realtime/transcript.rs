@@ -3,8 +3,15 @@
 //! Each commit makes one item of the sound since the last. Items finish in any order; the utterance
 //! is their words in the order of the sound.
 
+use super::OPERATION;
 use super::protocol::Event;
-use crate::error::CallError;
+use crate::error::{CallError, ErrorKind, Service};
+use crate::excess::Excess;
+
+/// Most that the service may say of one utterance: items, and bytes of their words and names. A service
+/// makes an item for each commit, and an utterance has a handful.
+const ITEMS_MAX: usize = 256;
+const BYTES_MAX: usize = 64 * 1024;
 
 /// See the module.
 #[derive(Default)]
@@ -44,8 +51,26 @@ impl Transcript {
     /// Takes the next event.
     ///
     /// # Errors
-    /// When the service refused a request.
+    /// When the service refused a request, or says more than an utterance can have.
     pub(super) fn on_event(&mut self, event: Event) -> Result<Change, CallError> {
+        let change = self.take(event)?;
+        let n_bytes: usize = self
+            .items
+            .iter()
+            .map(|it| it.id.len() + it.text.len())
+            .sum();
+        if self.items.len() > ITEMS_MAX || n_bytes > BYTES_MAX {
+            Excess::Transcript.count("what is said of one utterance");
+            return Err(CallError::new(
+                Service::OpenAi,
+                OPERATION,
+                ErrorKind::Malformed,
+            ));
+        }
+        Ok(change)
+    }
+
+    fn take(&mut self, event: Event) -> Result<Change, CallError> {
         match event {
             Event::Item(id) => {
                 self.item(id);
@@ -222,6 +247,22 @@ mod tests {
             committed a
             completed a hello");
         assert_eq!(seen, ["hello", "= hello", "settled"]);
+    }
+
+    #[test]
+    fn words_and_items_without_end_are_refused() {
+        let before = Excess::Transcript.counted();
+        let endless = |event: fn(usize) -> Event| {
+            let mut transcript = Transcript::default();
+            (0..100_000).find(|n| transcript.on_event(event(*n)).is_err())
+        };
+        let words = endless(|_| Event::Delta {
+            item: "a".to_owned(),
+            text: "and ".to_owned(),
+        });
+        let items = endless(|n| Event::Item(n.to_string()));
+        assert_eq!((words, items), (Some(BYTES_MAX / 4 - 1), Some(ITEMS_MAX)));
+        assert!(Excess::Transcript.counted() >= before + 2);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use super::config::ServerConfig;
 use super::http::PooledClient;
+use super::listing;
 use crate::pool::ConnectionPool;
 
 /// What becomes of what a server's program writes to its standard error.
@@ -86,7 +87,7 @@ async fn connect(
         false => client.serve(address(config, pool)?).await,
     };
     let service = service.map_err(|error| reason(&error))?;
-    let tools = service.list_all_tools().await;
+    let tools = listing::list(config, &service).await;
     Ok(Connection {
         tools: tools.map_err(|_| "it does not tell its tools".to_owned())?,
         service,

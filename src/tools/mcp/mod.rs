@@ -1,7 +1,7 @@
 //! Tools of other servers, over the Model Context Protocol.
 //!
 //! Each server of the configuration is connected once per process, and all calls share the
-//! connection: `server.rs` keeps it, `connect.rs` opens it (over the pool's HTTP client: `http.rs`), `tool.rs` is one of its tools as the
+//! connection: `server.rs` keeps it, `connect.rs` opens it (over the pool's HTTP client: `http.rs`), `listing.rs` bounds what it lends, `tool.rs` is one of its tools as the
 //! agent calls it.
 //!
 //! **Invariant:** a server that fails costs its own tools and nothing else: the model is told when it
@@ -10,6 +10,7 @@
 mod config;
 mod connect;
 mod http;
+mod listing;
 mod server;
 mod tool;
 

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::ServerConfig;
 use super::connect::{self, Connection, Stderr};
+use super::listing;
 use super::tool::McpTool;
 use crate::chat::ToolOutput;
 use crate::error::{CallError, ErrorKind, Service};
@@ -154,7 +155,8 @@ impl Server {
 
     /// Asks for the tools again.
     async fn ask_again(&self, peer: &Peer<RoleClient>) -> bool {
-        let tools = timeout(self.config.connect_timeout, peer.list_all_tools()).await;
+        let tools = listing::list(&self.config, peer);
+        let tools = timeout(self.config.connect_timeout, tools).await;
         let Ok(Ok(tools)) = tools else {
             return false;
         };
@@ -168,8 +170,7 @@ impl Server {
         true
     }
 
-    fn learn(&self, mut tools: Vec<rmcp::model::Tool>, peer: &Peer<RoleClient>) {
-        tools.retain(|tool| self.config.allows(&tool.name));
+    fn learn(&self, tools: Vec<rmcp::model::Tool>, peer: &Peer<RoleClient>) {
         for name in &self.config.allowed_tools {
             if !tools.iter().any(|tool| tool.name == *name) {
                 let server = self.name();

@@ -15,9 +15,6 @@ use crate::tools::{Tool, failed};
 /// What a call may take beyond the server's own timeout, so that it is that one which ends it.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Longest output that the model is given, in characters.
-const OUTPUT_CHARS_MAX: usize = 16_000;
-
 pub(super) struct McpTool {
     pub(super) server: Arc<Server>,
     pub(super) tool: rmcp::model::Tool,
@@ -67,7 +64,7 @@ pub(super) fn output(result: CallToolResult) -> ToolOutput {
         _ => texts.join("\n"),
     };
     ToolOutput {
-        text: text.chars().take(OUTPUT_CHARS_MAX).collect(),
+        text,
         is_error: result.is_error == Some(true),
     }
 }

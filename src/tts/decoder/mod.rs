@@ -4,6 +4,7 @@
 //! ignore `response_format` or `stream_format` and send what they have.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -13,6 +14,7 @@ use super::pcm::PcmDecoder;
 use super::wav;
 use crate::audio::AudioFrame;
 use crate::error::ErrorKind;
+use crate::excess::Excess;
 use crate::pool::{Decode, Fault, SseDecoder, refusal_in_stream};
 
 /// Bytes that tell a WAV file from raw sound.
@@ -23,6 +25,8 @@ pub(super) struct SpeechDecoder {
     form: Form,
     /// Rate the frames must have.
     sample_rate_hz: u32,
+    /// Samples that the answer may still have.
+    n_samples_left: usize,
     has_sound: bool,
     is_complete: bool,
 }
@@ -71,8 +75,13 @@ impl NotPlayable {
 }
 
 impl SpeechDecoder {
-    /// Chooses by the answer's content type; none counts as raw sound.
-    pub(super) fn new(content_type: &str, sample_rate_hz: u32) -> Result<Self, NotPlayable> {
+    /// Chooses by the answer's content type; none counts as raw sound. Audio longer than `length_max`
+    /// is a fault.
+    pub(super) fn new(
+        content_type: &str,
+        sample_rate_hz: u32,
+        length_max: Duration,
+    ) -> Result<Self, NotPlayable> {
         let mut parts = content_type.split(';').map(str::trim);
         let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
         let form = match kind.as_str() {
@@ -101,6 +110,7 @@ impl SpeechDecoder {
         let decoder = Self {
             form,
             sample_rate_hz,
+            n_samples_left: (length_max.as_secs_f64() * f64::from(sample_rate_hz)) as usize,
             has_sound: false,
             is_complete: false,
         };
@@ -145,15 +155,21 @@ impl SpeechDecoder {
         Ok(Some(sound))
     }
 
-    fn play(&mut self, samples: Vec<i16>, frames: &mut VecDeque<AudioFrame>) {
+    fn play(&mut self, samples: Vec<i16>, frames: &mut VecDeque<AudioFrame>) -> Result<(), Fault> {
         if samples.is_empty() {
-            return;
+            return Ok(());
         }
+        let Some(n_left) = self.n_samples_left.checked_sub(samples.len()) else {
+            Excess::Speech.count("the length of a sentence's audio");
+            return Err(Fault::malformed("the audio is longer than the text can be"));
+        };
+        self.n_samples_left = n_left;
         self.has_sound = true;
         frames.push_back(AudioFrame {
             samples,
             sample_rate_hz: self.sample_rate_hz,
         });
+        Ok(())
     }
 
     fn take_event(&mut self, data: &str) -> Result<Vec<i16>, Fault> {
@@ -222,13 +238,12 @@ impl Decode for SpeechDecoder {
             Form::Events { sse, .. } => {
                 for event in sse.push(&bytes).map_err(Fault::malformed)? {
                     let samples = self.take_event(&event.data)?;
-                    self.play(samples, frames);
+                    self.play(samples, frames)?;
                 }
                 Vec::new()
             }
         };
-        self.play(samples, frames);
-        Ok(())
+        self.play(samples, frames)
     }
 
     fn finish(&mut self, frames: &mut VecDeque<AudioFrame>) -> Result<(), Fault> {
@@ -239,7 +254,7 @@ impl Decode for SpeechDecoder {
             && let Some(event) = sse.finish().map_err(Fault::malformed)?
         {
             let samples = self.take_event(&event.data)?;
-            self.play(samples, frames);
+            self.play(samples, frames)?;
         }
         match &self.form {
             _ if !self.has_sound => Err(Fault::malformed("the answer has no sound")),

@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+const LONG: Duration = Duration::from_secs(60);
+
 const SAMPLES: [i16; 5] = [1, -2, 300, i16::MIN, i16::MAX];
 
 fn pcm(samples: &[i16]) -> Vec<u8> {
@@ -41,7 +43,7 @@ fn events(samples: &[i16], is_done: bool) -> Vec<u8> {
 }
 
 fn decode(content_type: &str, chunks: &[&[u8]]) -> (Vec<i16>, Option<ErrorKind>) {
-    let mut decoder = match SpeechDecoder::new(content_type, 24_000) {
+    let mut decoder = match SpeechDecoder::new(content_type, 24_000, LONG) {
         Ok(decoder) => decoder,
         Err(error) => return (Vec::new(), Some(error.kind())),
     };
@@ -203,7 +205,9 @@ fn an_answer_without_sound_is_an_error() {
 
 #[test]
 fn compressed_sound_is_refused_by_name() {
-    let error = SpeechDecoder::new("audio/mpeg", 24_000).err().unwrap();
+    let error = SpeechDecoder::new("audio/mpeg", 24_000, LONG)
+        .err()
+        .unwrap();
     assert_eq!(error, NotPlayable::Compressed("audio/mpeg".to_owned()));
     assert_eq!(error.kind(), ErrorKind::Rejected);
 }
@@ -211,7 +215,9 @@ fn compressed_sound_is_refused_by_name() {
 #[test]
 fn an_answer_that_is_no_sound_is_malformed_and_not_repeated() {
     for content_type in ["application/json", "text/html", "what the caller said"] {
-        let error = SpeechDecoder::new(content_type, 24_000).err().unwrap();
+        let error = SpeechDecoder::new(content_type, 24_000, LONG)
+            .err()
+            .unwrap();
         assert_eq!(error.kind(), ErrorKind::Malformed);
         assert!(!error.to_string().contains("caller"), "{error}");
     }

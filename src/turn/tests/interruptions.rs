@@ -232,8 +232,48 @@ fn typed_text_waits_for_an_uninterruptible_reply() {
          1000 text one
          1100 text two
          2000 done
-         2000 > commit 1 'one'
-         3000 done
-         3000 > commit 2 'two'",
+         2000 > commit 1 'one / two'",
     );
+}
+
+#[test]
+fn texts_that_come_while_an_answer_is_made_are_answered_together_a_second_later() {
+    check(
+        "1000 text one
+         1000 > commit 1 'one'
+         1200 text two
+         1999 text three
+         2000 > interrupt
+         2000 > commit 2 'two / three'
+         2100 audible
+         2200 text four
+         2200 > interrupt
+         2200 > commit 3 'four'
+         2300 done
+         2400 text five
+         2400 > commit 4 'five'
+         2500 text six
+         2600 done
+         2600 > commit 5 'six'",
+    );
+}
+
+#[test]
+fn a_flood_of_texts_is_a_request_a_second_and_the_oldest_of_too_much_leave() {
+    let long = "x".repeat(5_000);
+    check(&format!(
+        "1000 text one
+         1000 > commit 1 'one'
+         1100 text {long}
+         1200 text {long}
+         1200 > drop 1 texts
+         1300 text {long}
+         1300 > drop 1 texts
+         2000 > interrupt
+         2000 > commit 2 '{long}'
+         2100 text two
+         2900 text three
+         3000 > interrupt
+         3000 > commit 3 'two / three'"
+    ));
 }

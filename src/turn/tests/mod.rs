@@ -16,6 +16,7 @@ mod overlaps;
 mod pausing;
 mod reported;
 mod speeches;
+mod users;
 
 use super::*;
 use crate::audio::speech::SpeechEvent;
@@ -66,8 +67,11 @@ fn describe(output: &TurnOutput) -> String {
         TurnOutput::DropPrepared => "drop prepared".to_owned(),
         TurnOutput::Pause => "pause".to_owned(),
         TurnOutput::Resume => "resume".to_owned(),
+        TurnOutput::Hold => "hold".to_owned(),
+        TurnOutput::GoOn => "go on".to_owned(),
         TurnOutput::Interrupt => "interrupt".to_owned(),
         TurnOutput::Speak(id) => format!("speak {}", id.0),
+        TurnOutput::DropTexts(n) => format!("drop {n} texts"),
         TurnOutput::DropSpeech(id) => format!("drop speech {}", id.0),
         TurnOutput::Discard => "discard".to_owned(),
         TurnOutput::Overlap {
@@ -80,7 +84,8 @@ fn describe(output: &TurnOutput) -> String {
         }
         TurnOutput::Commit(commit) => {
             let prepared = if commit.is_prepared { " prepared" } else { "" };
-            format!("commit {} '{}'{prepared}", commit.id.0, commit.transcript)
+            let transcript = commit.transcript.replace('\n', " / ");
+            format!("commit {} '{transcript}'{prepared}", commit.id.0)
         }
     }
 }
@@ -120,7 +125,9 @@ fn parse(words: &[&str]) -> TurnInput {
         "audible" => TurnInput::AgentAudible,
         "silent" => TurnInput::AgentSilent { silence: ms(1) },
         "joined" => TurnInput::UserJoined,
-        "left" => TurnInput::UserLeft,
+        "away" => TurnInput::UserAway,
+        "returned" => TurnInput::UserReturned,
+        "gone" => TurnInput::UserGone,
         "done" => TurnInput::AgentFinished,
         "tick" => TurnInput::Tick,
         other => panic!("unknown word {other}"),

@@ -105,21 +105,6 @@ fn a_program_can_stop_what_a_user_cannot_and_take_back_what_waits() {
 }
 
 #[test]
-fn nothing_is_said_to_nobody_and_what_waits_is_not_for_the_next_one() {
-    check(
-        "500 left
-         600 queue 1 normal
-         700 joined
-         700 > speak 1
-         800 queue 2 normal
-         900 left
-         900 > drop speech 2
-         900 > interrupt
-         1000 joined",
-    );
-}
-
-#[test]
 fn the_queue_is_bounded_and_drops_what_matters_least() {
     let mut script = String::from("100 queue 99 high\n100 > speak 99\n");
     for id in 1..=16 {

@@ -17,6 +17,7 @@ use super::reports::Reports;
 use super::running::Running;
 use super::slots::Slots;
 use super::snapshot::Snapshot;
+use crate::host::{DescriptorNeeds, Sample};
 use crate::redact::Pii;
 
 /// Highest load reported while we take jobs: the server passes over workers at 0.7 and above, whatever
@@ -66,6 +67,7 @@ pub(super) struct State {
     is_ending: bool,
     counts: Counts,
     trouble: Option<String>,
+    measured: Sample,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,7 +81,7 @@ struct Counts {
 impl State {
     /// A worker that has not met its server yet.
     pub(super) fn new(config: Config) -> Self {
-        let slots = Slots::new(config.slots_max, config.load_threshold);
+        let slots = Slots::new(&config);
         Self::on(slots, config)
     }
 
@@ -101,6 +103,7 @@ impl State {
             is_ending: false,
             counts: Counts::default(),
             trouble: None,
+            measured: Sample::default(),
         }
     }
 
@@ -286,9 +289,15 @@ impl State {
         actions
     }
 
-    /// The machine's load was measured.
-    pub(super) fn measured(&mut self, machine_load: f32) -> Vec<Action> {
-        self.admission.set_machine_load(machine_load);
+    /// Sets how many file descriptors the process and its calls need.
+    pub(super) fn set_descriptor_needs(&mut self, needs: DescriptorNeeds) {
+        self.admission.set_descriptor_needs(needs);
+    }
+
+    /// The machine was measured, which gives this load.
+    pub(super) fn measured(&mut self, machine_load: f32, sample: Sample) -> Vec<Action> {
+        self.admission.measured(machine_load, sample);
+        self.measured = sample;
         self.report_if_changed().into_iter().collect()
     }
 
@@ -325,6 +334,8 @@ impl State {
             active_jobs: self.running.len(),
             slots_taken: self.admission.slots_taken(),
             slots_max: self.config.slots_max,
+            memory: self.measured.memory,
+            descriptors: self.measured.descriptors,
             is_draining: self.admission.is_draining(),
             jobs_succeeded: self.counts.succeeded,
             jobs_failed: self.counts.failed,

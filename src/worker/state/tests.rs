@@ -382,7 +382,7 @@ fn an_available_worker_can_be_picked_however_busy_it_is() {
         load_threshold: 1.0,
         ..Config::default()
     });
-    state.measured(1.0);
+    state.measured(1.0, Sample::default());
     let Action::Send(Outgoing::Status(report)) = state.report() else {
         panic!("not a report");
     };
@@ -467,7 +467,7 @@ proptest! {
                     .filter(|action| !matches!(action, Action::Send(Outgoing::Job(_))))
                     .collect(),
                 Step::Pong(ping) => state.message(now, Incoming::Pong(ping)),
-                Step::Measure(load) => state.measured(load),
+                Step::Measure(load) => state.measured(load, Sample::default()),
                 Step::Drain => state.drain(now),
                 Step::Stop => state.stop(now),
             };

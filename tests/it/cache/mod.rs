@@ -77,13 +77,16 @@ impl Worker {
         self.stats().await.shared.unwrap()
     }
 
-    /// What the pool says of Redis.
+    /// What the pool says of Redis, which has been asked.
     async fn service(&self) -> ServiceStats {
+        self.service_if_asked().await.expect("Redis was asked")
+    }
+
+    /// The same, while it may not have been asked yet: a task that is to ask it may not have run.
+    async fn service_if_asked(&self) -> Option<ServiceStats> {
         let stats = self.pool.stats().await;
         let mut services = stats.services.into_iter();
-        services
-            .find(|service| service.service == Service::Redis)
-            .expect("Redis was asked")
+        services.find(|service| service.service == Service::Redis)
     }
 }
 

@@ -22,7 +22,7 @@ use crate::common::eventually;
 use crate::common::livekit::{API_KEY, API_SECRET};
 
 /// Sound louder than this is somebody's voice; the silence between is digital.
-const LOUD: i16 = 200;
+pub(crate) const LOUD: i16 = 200;
 
 /// One text stream of the topic `lk.transcription`, as it stands.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +41,8 @@ struct Seen {
     /// When the agent's loud sound was last heard, and how many frames of it.
     last_loud: Option<Instant>,
     n_loud: usize,
+    /// When the agent was first heard since [`Caller::forget_heard`].
+    first_loud: Option<Instant>,
 }
 
 pub(crate) struct Caller {
@@ -59,12 +61,23 @@ pub(crate) fn token(identity: &str, room: &str) -> String {
 
 /// A token of a participant with these attributes.
 pub(crate) fn token_with(identity: &str, room: &str, attributes: &[(&str, &str)]) -> String {
+    token_of(identity, room, attributes, false)
+}
+
+/// The same of one who can write its attributes itself, if so.
+pub(crate) fn token_of(
+    identity: &str,
+    room: &str,
+    attributes: &[(&str, &str)],
+    can_update_own_metadata: bool,
+) -> String {
     AccessToken::with_api_key(API_KEY, API_SECRET)
         .with_identity(identity)
         .with_attributes(attributes.iter().copied())
         .with_grants(VideoGrants {
             room_join: true,
             room: room.to_owned(),
+            can_update_own_metadata: Some(can_update_own_metadata),
             ..VideoGrants::default()
         })
         .to_jwt()
@@ -77,8 +90,12 @@ impl Caller {
     }
 
     pub(crate) async fn join_as(identity: &str, url: &str, room: &str) -> Self {
-        let token = token(identity, room);
-        let (room, mut events) = Room::connect(url, &token, RoomOptions::default())
+        Self::join_with(identity, url, &token(identity, room)).await
+    }
+
+    /// Joins with a token of this identity.
+    pub(crate) async fn join_with(identity: &str, url: &str, token: &str) -> Self {
+        let (room, mut events) = Room::connect(url, token, RoomOptions::default())
             .await
             .expect("the caller joins");
         let seen = Arc::<Mutex<Seen>>::default();
@@ -128,6 +145,10 @@ impl Caller {
             .capture_frame(&frame)
             .await
             .expect("the microphone takes it");
+    }
+
+    pub(crate) fn microphone(&self) -> &NativeAudioSource {
+        &self.microphone
     }
 
     pub(crate) async fn type_text(&self, text: &str) {
@@ -193,6 +214,20 @@ impl Caller {
         .await
     }
 
+    /// From now on the agent counts as unheard.
+    pub(crate) fn forget_heard(&self) {
+        let mut seen = self.seen.lock().expect("no panic while reading");
+        seen.first_loud = None;
+    }
+
+    /// Waits for the agent's voice; returns when it was first heard since [`Caller::forget_heard`].
+    pub(crate) async fn first_heard(&self) -> Instant {
+        eventually("the agent is heard", async || {
+            self.seen.lock().expect("no panic while reading").first_loud
+        })
+        .await
+    }
+
     pub(crate) fn n_loud(&self) -> usize {
         self.seen.lock().expect("no panic while reading").n_loud
     }
@@ -238,6 +273,7 @@ fn watch(seen: &Arc<Mutex<Seen>>, event: RoomEvent, readers: &mut JoinSet<()>) {
                         let mut seen = seen.lock().expect("no panic while reading");
                         seen.last_loud = Some(Instant::now());
                         seen.n_loud += 1;
+                        seen.first_loud = seen.first_loud.or(seen.last_loud);
                     }
                 }
             });

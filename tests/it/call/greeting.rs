@@ -14,10 +14,9 @@ use voxpool::audio::AudioFrame;
 use voxpool::audio::detector::VoiceDetector;
 use voxpool::cache::{self, Cache};
 use voxpool::error::Service;
-use voxpool::intake::CallIntake;
 use voxpool::pool::BreakerState;
 use voxpool::redact::Pii;
-use voxpool::room::{AgentCard, AudioOutput, FrontEnd, Voice, join};
+use voxpool::room::{AgentCard, AudioOutput, FrontEnd, Participation, Voice, join};
 use voxpool::session::{
     Agent, Greeting, GreetingCache, GreetingMode, Links, MadeWith, Session, Settings,
 };
@@ -225,7 +224,7 @@ async fn a_cached_greeting_is_there_before_the_track_is() {
             Vec::new(),
             &FrontEnd::default(),
             AgentCard::default(),
-            CallIntake::default(),
+            Participation::default(),
         )
         .await
         .expect("the agent joins");

@@ -13,6 +13,7 @@ use voxpool::memory::{
 use voxpool::pool::{BreakerState, ConnectionPool, EndpointConfig};
 use voxpool::redact::Pii;
 
+use super::caller::token_of;
 use super::{Caller, House};
 use crate::common::eventually;
 use crate::common::left::{closes, leaves_nothing};
@@ -37,7 +38,11 @@ pub(super) fn memories(store: Arc<dyn Store>, base_url: &str, pool: &ConnectionP
         config.extraction_timeout,
     );
     let batcher = Batcher::new(store, Service::Sqlite, BatchConfig::default());
-    Memories::new(batcher, Arc::new(llm.expect("a model")), config)
+    let rules = Config {
+        key_attribute: "user.id".to_owned(),
+        ..Config::default()
+    };
+    Memories::new(batcher, Arc::new(llm.expect("a model")), config).with_rules(&rules)
 }
 
 impl House {
@@ -161,6 +166,81 @@ async fn the_model_remembers_recalls_and_forgets_by_its_tools() {
         rows(&memories, "john").await.is_empty(),
         "also after the end of the call"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_identity_of_a_starter_template_leaves_nothing_and_recalls_nothing() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let settings = Config {
+        sqlite_path: directory.path().join("memory.db").display().to_string(),
+        ..Config::default()
+    };
+    let opened = open(&settings, &SupabaseConfig::default(), &pool());
+    let store = opened.expect("the settings are right").expect("a store");
+    let house = House::remembering(Arc::clone(&store)).await;
+    let (url, memories) = (house.server.url(), house.memories());
+    let at_rest = house.at_rest().await;
+    for room in ["one-caller", "another-caller"] {
+        let caller = Caller::join_as("voice_assistant_user_4711", &url, room).await;
+        caller.reads(true, "Welcome").await;
+        caller.type_text("what is my name").await;
+        caller.reads(true, "I do not know that yet").await;
+        caller.type_text("my name is John").await;
+        caller.reads(true, "Nice to meet you").await;
+        caller.type_text("remember that i like green tea").await;
+        caller.reads(true, "green tea").await;
+        caller.hang_up().await;
+        house.is_back_to(at_rest, "the end of a call").await;
+    }
+    house.close().await;
+    let users = store.users(None, 10).await.expect("the store answers");
+    assert!(users.is_empty(), "a row of a caller is in the store");
+    let stats = memories.stats();
+    assert_eq!(stats.unremembered["starter_template"], 2);
+    assert_eq!((stats.recorder.turns, stats.batches.operations), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_of_the_token_is_remembered_whatever_the_identity_and_a_claimed_one_is_not() {
+    let house = House::remembering(Arc::<VolatileStore>::default()).await;
+    let (url, memories) = (house.server.url(), house.memories());
+    let at_rest = house.at_rest().await;
+    let account = [("user.id", "42")];
+    let join = async |identity: &str, room: &str, can_write| {
+        let token = token_of(identity, room, &account, can_write);
+        let caller = Caller::join_with(identity, &url, &token).await;
+        caller.reads(true, "Welcome").await;
+        caller
+    };
+    let john = join("voice_assistant_user_1", "account-1", false).await;
+    john.type_text("remember that i like green tea").await;
+    john.reads(true, "I remember that you like green tea").await;
+    john.hang_up().await;
+    house.is_back_to(at_rest, "the end of a call").await;
+
+    let claims = join("mallory", "account-2", true).await;
+    claims.type_text("what do i like").await;
+    claims.reads(true, "I do not know that yet").await;
+    claims.hang_up().await;
+
+    let john = join("voice_assistant_user_2", "account-3", false).await;
+    john.type_text("what do i like").await;
+    john.reads(true, "You like green tea").await;
+    john.type_text("forget everything about me").await;
+    john.reads(true, "forgotten").await;
+    john.type_text("my name is John").await;
+    john.reads(true, "Nice to meet you").await;
+    john.hang_up().await;
+    house.is_back_to(at_rest, "the end of a call").await;
+    house.close().await;
+    let user = UserId::of_attribute("user.id", "42").expect("a value");
+    let left = MemoryOp::Get(user, Selection::All, 100);
+    let left = memories.batch_memory_operations(vec![left]).await.remove(0);
+    assert_eq!(
+        left.expect("the store answers"),
+        MemoryAnswer::Found(Vec::new())
+    );
+    assert_eq!(memories.stats().unremembered["own_attributes"], 1);
 }
 
 /// Nothing works.

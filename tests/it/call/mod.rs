@@ -6,10 +6,13 @@ pub(crate) mod caller;
 mod endings;
 mod greeting;
 mod interim;
+mod limits;
 mod memory;
 mod official;
 mod official_app;
+mod official_data;
 mod official_session;
+mod official_user;
 mod official_words;
 mod realtime;
 mod realtime_calls;
@@ -52,6 +55,13 @@ fn speaker(
         ..EndpointConfig::default()
     };
     RealtimeModel::new(pool, &shared, config, "").expect("a model")
+}
+
+/// The default settings, but for callers who hang up and are done.
+fn settings() -> Settings {
+    let mut settings = Settings::default();
+    settings.session.return_within = Duration::ZERO;
+    settings
 }
 
 /// Everything of a call but the caller.
@@ -149,12 +159,16 @@ impl House {
         let mut profile = Profile {
             name: String::new(),
             agent,
-            settings: Settings::default(),
-            rpc_tools: voxpool::agent::Config::default().rpc_tools,
+            settings: settings(),
+            rpc_tools: ["getConnectionPoolStats", "cleanupConnectionPool"]
+                .map(str::to_owned)
+                .to_vec(),
+            rpc_callers: Vec::new(),
             tools: vec!["*".to_owned()],
             client_tools: Vec::new(),
             send_dtmf: false,
             session_methods: Vec::new(),
+            show_instructions: false,
             realtime: options()
                 .realtime
                 .map(|config| speaker(&pool, &services, &config)),

@@ -144,6 +144,36 @@ async fn an_app_reaches_the_agent_in_speech_to_speech_too() {
     is_asked_by_an_app(in_speech).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listed_app_may_call_methods_and_another_participant_may_not() {
+    let change = |profile: &mut Profile| {
+        profile.session_methods = vec![SessionMethod::Say];
+        profile.rpc_callers = vec!["parcel-*".to_owned()];
+    };
+    let greeting = Greeting::default();
+    let house = House::build(None, greeting, None, Options::default, change).await;
+    let url = house.server.url();
+    let mut caller = OfficialCaller::start(&url, "listed");
+    caller.reads(true, "How can I help").await;
+    let text = json!({"text": "Your parcel is here."});
+    let mut answers = Vec::new();
+    for identity in ["eve", "parcel-app"] {
+        let mut other = OfficialCaller::start_as(&url, "listed", identity, &[]);
+        let joined = other.until("it is there", |event| event["event"] == "joined");
+        joined.await;
+        answers.push(other.call("say", &text).await);
+        answers.push(other.call("cleanupConnectionPool", &json!({})).await);
+        other.hang_up().await;
+    }
+    assert!(answers[0].contains("agent.rpc_callers"), "{answers:?}");
+    assert!(answers[1].contains("agent.rpc_callers"), "{answers:?}");
+    assert_eq!(answers[2], r#"{"end":null}"#);
+    assert!(answers[3].contains("is_done"), "{answers:?}");
+    caller.reads(true, "Your parcel is here").await;
+    caller.hang_up().await;
+    house.close().await;
+}
+
 /// A call of either kind in which an app asks for everything.
 async fn is_asked_by_an_app(options: fn() -> Options) {
     let methods = [

@@ -11,6 +11,10 @@ Reads commands from standard input, a line each:
   call METHOD [PAYLOAD]  calls a method of the agent's participant
   serve METHOD ANSWER  answers METHOD from now on and tells when it is called
   press KEY    presses a key of a telephone
+  flood N  opens N streams on lk.chat with 8 KB of attributes each, texts and bytes in turn, and ends none
+  open ID  opens a text stream on lk.chat
+  write ID TEXT  goes on with it
+  end ID  ends it; each of these four is followed by {"event": "done"}
   ask ID NAME JSON  sends the request NAME with these fields on lk.agent.session; NAME "-" sends one without a body
 
 Writes events to standard output, a JSON object each:
@@ -36,6 +40,7 @@ from livekit.protocol.agent_pb.agent_session import AgentSessionMessage
 
 RATE = 24_000
 LOUD = 200
+writers: dict[str, rtc.TextStreamWriter | rtc.ByteStreamWriter] = {}
 
 
 def tell(event: str, **details: object) -> None:
@@ -115,6 +120,28 @@ async def send_recording(room: rtc.Room, track: str, path: str) -> None:
     await writer.aclose()
 
 
+async def flood(room: rtc.Room, n_streams: int) -> None:
+    """Opens streams and ends none: a writer that is forgotten would end its stream."""
+    attributes = {"a": 8_000 * "x"}
+    for n in range(len(writers), len(writers) + n_streams):
+        own = room.local_participant
+        if n % 2:
+            writer = await own.stream_text(topic="lk.chat", attributes=attributes)
+        else:
+            writer = await own.stream_bytes(str(n), topic="lk.chat", attributes=attributes)
+        writers[str(n)] = writer
+
+
+async def stream(room: rtc.Room, command: str, argument: str) -> None:
+    stream_id, _, text = argument.partition(" ")
+    if command == "open":
+        writers[stream_id] = await room.local_participant.stream_text(topic="lk.chat", stream_id=stream_id)
+    elif command == "write":
+        await writers[stream_id].write(text)
+    else:
+        await writers[stream_id].aclose()
+
+
 async def obey(room: rtc.Room, microphone: rtc.AudioSource, line: str) -> None:
     command, _, argument = line.strip().partition(" ")
     if command == "say":
@@ -126,6 +153,12 @@ async def obey(room: rtc.Room, microphone: rtc.AudioSource, line: str) -> None:
             await microphone.capture_frame(rtc.AudioFrame(chunk, RATE, 1, frame))
     elif command == "type":
         await room.local_participant.send_text(argument, topic="lk.chat")
+    elif command == "flood":
+        await flood(room, int(argument))
+        tell("done")
+    elif command in ("open", "write", "end"):
+        await stream(room, command, argument)
+        tell("done")
     elif command == "ask":
         await ask(room, argument)
     elif command == "serve":

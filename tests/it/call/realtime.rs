@@ -13,12 +13,12 @@ use tokio_tungstenite::tungstenite::Message;
 use voxpool::agent::{AgentJobs, Profile, Services};
 use voxpool::pool::EndpointConfig;
 use voxpool::session::realtime::{Config, RealtimeModel};
-use voxpool::session::{Agent, Greeting, Settings};
+use voxpool::session::{Agent, Greeting};
 use voxpool::tools::ToolSet;
 use voxpool::worker::{Stop, WorkerEnd};
 
-use super::House;
 use super::caller::Caller;
+use super::{House, settings};
 use crate::common::eventually;
 use crate::common::livekit::LiveKit;
 use crate::common::running::{RunningWorker, quick};
@@ -126,12 +126,14 @@ async fn a_model_that_speaks_is_heard_and_told_how_much_of_it_was_heard() {
     let profile = Profile {
         name: String::new(),
         agent,
-        settings: Settings::default(),
+        settings: settings(),
         rpc_tools: Vec::new(),
+        rpc_callers: Vec::new(),
         tools: vec!["*".to_owned()],
         client_tools: Vec::new(),
         send_dtmf: false,
         session_methods: Vec::new(),
+        show_instructions: false,
         realtime: Some(model),
     };
     let jobs = AgentJobs::new(profile, services);

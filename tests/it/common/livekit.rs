@@ -148,6 +148,14 @@ impl LiveKit {
             .expect("a room is deleted");
     }
 
+    /// Sends one participant away, as an operator would.
+    pub(crate) async fn remove_participant(&self, room: &str, identity: &str) {
+        RoomClient::with_api_key(&self.http_url(), API_KEY, API_SECRET)
+            .remove_participant(room, identity)
+            .await
+            .expect("a participant is removed");
+    }
+
     /// Sends the agent `agent_name` into a room, which is made if need be.
     pub(crate) async fn dispatch(
         &self,

@@ -2,10 +2,12 @@
 
 mod contract;
 pub(crate) mod faults;
+mod forget;
 pub(crate) mod killed;
 mod merged;
 mod model;
 mod place;
+mod retention;
 mod tls;
 
 use voxpool::error::CallError;

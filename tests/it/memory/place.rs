@@ -122,8 +122,15 @@ impl Place {
 
     /// A store on a pool of its own, as another worker would have.
     pub(super) async fn open(&self) -> Opened {
+        self.open_with(|_| {}).await
+    }
+
+    /// The same with other settings.
+    pub(super) async fn open_with(&self, change: impl FnOnce(&mut Config)) -> Opened {
         let pool = ConnectionPool::new(pool::Config::default()).expect("a pool");
-        let store = open(&self.config().await, &self.supabase_config(), &pool);
+        let mut config = self.config().await;
+        change(&mut config);
+        let store = open(&config, &self.supabase_config(), &pool);
         let store = store
             .expect("the settings are right")
             .expect("there is one");
@@ -158,6 +165,44 @@ impl Place {
                 let check = "ALTER TABLE voxpool_memories ADD CHECK (value NOT LIKE 'poison%')";
                 shared().await.execute(database, check).await;
             }
+        }
+    }
+
+    /// Makes what is saved under a key so many days older.
+    pub(super) async fn age(&self, key: &str, days: u32) {
+        let change =
+            |to: String| format!("UPDATE voxpool_memories SET saved_at = {to} WHERE key = '{key}'");
+        match self {
+            Self::Sqlite(directory) => {
+                let path = format!("sqlite://{}", file(directory));
+                let mut file = SqliteConnection::connect(&path).await.expect("a file");
+                let older = change(format!("datetime(saved_at, '-{days} days')"));
+                file.execute(AssertSqlSafe(older)).await.expect("a row");
+            }
+            Self::InMemory => unreachable!("nobody else gets at it"),
+            Self::Postgres { database }
+            | Self::Pooled { database, .. }
+            | Self::Supabase { database, .. } => {
+                let older = change(format!("saved_at - interval '{days} days'"));
+                shared().await.execute(database, &older).await;
+            }
+        }
+    }
+
+    /// The environment of a program that uses this place.
+    pub(super) async fn variables(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Sqlite(directory) => vec![("VOXPOOL__MEMORY__SQLITE_PATH", file(directory))],
+            Self::InMemory => vec![("VOXPOOL__MEMORY__SQLITE_PATH", ":memory:".to_owned())],
+            Self::Postgres { database } => vec![("DATABASE_URL", shared().await.url(database))],
+            Self::Pooled { database, bouncer } => vec![
+                ("DATABASE_URL", bouncer.url(database)),
+                ("VOXPOOL__MEMORY__POSTGRES__POOLER", "true".to_owned()),
+            ],
+            Self::Supabase { api, key, .. } => vec![
+                ("SUPABASE_URL", api.url()),
+                ("SUPABASE_SERVICE_ROLE_KEY", (*key).to_owned()),
+            ],
         }
     }
 
@@ -201,7 +246,7 @@ impl Opened {
     }
 }
 
-fn file(directory: &TempDir) -> String {
+pub(super) fn file(directory: &TempDir) -> String {
     let path = directory.path().join("memory.db");
     path.to_str()
         .expect("a path of plain characters")

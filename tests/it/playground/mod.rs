@@ -241,6 +241,33 @@ async fn a_conversation_in_a_browser_is_seen_heard_and_measured() {
     services.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_loaded_anew_goes_on_with_its_call() {
+    let server = LiveKit::start().await;
+    let services = stand_in().await;
+    let (livekit, openai) = (server.url(), services.base_url());
+    let client = tool(CLIENT).display().to_string();
+    let more = [
+        ("VOXPOOL__PLAYGROUND__LIVEKIT_CLIENT", client.as_str()),
+        ("OPENAI_BASE_URL", openai.as_str()),
+        // A browser on a busy machine is slow.
+        ("VOXPOOL__SESSION__RETURN_WITHIN_SECONDS", "60"),
+    ];
+    let program = Program::start("dev", &livekit, &more).await;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let script = Command::new("node")
+        .arg(root.join("tests/it/playground/reload.mjs"))
+        .arg(format!("{}/playground", program.http))
+        .arg(tool("node_modules"))
+        .kill_on_drop(true)
+        .output();
+    let script = tokio::time::timeout(SCRIPT_WITHIN, script).await;
+    let output = script.expect("the script ends").expect("node is there");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    services.stop().await;
+}
+
 /// Reads the page with the strict parser of Prometheus' official Python client.
 fn is_valid(page: &str) {
     let directory = tempfile::tempdir().unwrap();

@@ -24,13 +24,6 @@ impl Call {
         let requests = self.llm.requests.lock().unwrap();
         requests.last().unwrap().instructions.clone()
     }
-
-    /// Somebody joins, and the session has seen it.
-    async fn joins(&self, identity: &str) {
-        let identity = Pii::new(identity.to_owned());
-        self.user.send(RoomEvent::UserJoined(identity)).await;
-        self.user.be_silent(ms(10)).await;
-    }
 }
 
 fn generated(briefings: mpsc::Receiver<Briefing>) -> Setup {
@@ -48,7 +41,7 @@ fn started(turn: &Turn) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_known_is_told_to_the_model_until_somebody_else_is_there() {
+async fn what_is_known_is_told_to_the_model_until_another_user_is_there() {
     let (briefings_in, briefings) = mpsc::channel(4);
     let setup = Setup {
         briefings: Some(briefings),
@@ -68,22 +61,17 @@ async fn what_is_known_is_told_to_the_model_until_somebody_else_is_there() {
         "{told}"
     );
 
-    call.user
-        .send(RoomEvent::UserLeft { is_final: false })
-        .await;
-    call.joins("user").await;
-    briefings_in.send(note("John")).await.unwrap();
+    call.changes(UserChange::Away).await;
+    let user = Pii::new("user".to_owned());
+    call.changes(UserChange::Returned(user)).await;
     call.say("three", ms(3000)).await;
     call.turn().await;
     assert!(call.last_instructions().contains("name: John"));
     assert_eq!(call.last_context().len(), 5, "the same user goes on");
 
-    call.user
-        .send(RoomEvent::UserLeft { is_final: false })
-        .await;
-    call.joins("somebody else").await;
+    call.is_followed_by("another").await;
     call.say("four", ms(3000)).await;
-    assert_eq!(call.turn().await.user.unwrap().expose(), "somebody else");
+    assert_eq!(call.turn().await.user.unwrap().expose(), "another");
     assert_eq!(call.last_instructions(), "Be kind.");
     assert_eq!(call.last_context(), ["user: four"]);
     call.hang_up().await;
@@ -183,7 +171,7 @@ async fn a_greeting_that_knows_the_user_is_not_the_greeting_of_another_one() {
         let asked = llm.requests.lock().unwrap();
         told.push(asked.iter().any(|it| it.instructions.contains("name: ")));
     }
-    // Everybody's is made once: nobody's, Ann's, Bob's.
-    assert_eq!(told, [false, true, true, false]);
-    assert_eq!(cache.stats().await.entries, 3);
+    // The one that is for all is cached, and none that forgetting would have to find.
+    assert_eq!(told, [false, true, true, true]);
+    assert_eq!(cache.stats().await.entries, 1);
 }

@@ -1,6 +1,7 @@
 //! What is heard when a service fails.
 
 use voxpool::error::ErrorKind;
+use voxpool::excess::Panicked;
 use voxpool::pool::{self, ConnectionPool};
 
 use super::*;
@@ -109,4 +110,47 @@ async fn without_a_voice_the_user_hears_a_sound_and_after_three_failures_the_ses
     let end = call.session.await.unwrap();
     assert!(matches!(end, SessionEnd::Failed(_)), "{end:?}");
     nothing_is_left_running().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bug_in_the_model_is_apologised_for_and_the_call_goes_on() {
+    let before = Panicked::counted();
+    let mut call = Setup::default()
+        .answer("hello", Answer::Panics("It is true. And now for the"))
+        .start()
+        .await;
+    call.say("hello", ms(8000)).await;
+    let broken = call.turn().await;
+    let ReplyOutcome::Failed(error) = &broken.outcome else {
+        panic!("{:?}", broken.outcome);
+    };
+    assert_eq!(error.kind, ErrorKind::Internal);
+    assert!(!format!("{error:?}").contains("4711"), "{error:?}");
+    assert_eq!(
+        broken.heard.expose(),
+        "It is true.",
+        "what came before it is heard"
+    );
+    assert!(call.turn().await.heard.expose().starts_with("I'm sorry"));
+    assert!(Panicked::counted() > before);
+    call.say("are you there", ms(3000)).await;
+    assert_eq!(call.turn().await.heard.expose(), "I see.");
+    call.hang_up().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bug_in_the_voice_is_heard_as_a_sound_and_the_call_goes_on() {
+    let before = Panicked::counted();
+    let mut call = Setup::default().start().await;
+    *call.tts.is_panicking.lock().unwrap() = true;
+    call.say("hello", ms(2500)).await;
+    assert!(matches!(call.turn().await.outcome, ReplyOutcome::Failed(_)));
+    let earcon = call.turn().await;
+    assert!(matches!(earcon.outcome, ReplyOutcome::Finished));
+    assert_eq!(*call.output.n_samples.lock().unwrap(), 9600);
+    assert!(Panicked::counted() > before);
+    *call.tts.is_panicking.lock().unwrap() = false;
+    call.say("are you there", ms(3000)).await;
+    assert_eq!(call.turn().await.heard.expose(), "I see.");
+    call.hang_up().await;
 }

@@ -19,11 +19,11 @@ use voxpool::audio::vad::{Judged, Vad, WINDOW_SAMPLES};
 use voxpool::chat::{ChatContext, ChatItem, ToolCall, ToolOutput, ToolSpec};
 use voxpool::error::{CallError, ErrorKind, Service};
 use voxpool::llm::{ChatRequest, Llm, LlmEvent};
+use voxpool::participant::Participant;
 use voxpool::pool::{CallSpec, ConnectionPool, Endpoint, EndpointConfig};
-use voxpool::redact::Pii;
 use voxpool::room::{
     AgentState, AudioOutput, PlayoutClock, RoomEvent, RoomOutput, SegmentId, SessionEvent,
-    UserState,
+    UserChange, UserState,
 };
 use voxpool::session::{SpeculationEnd, TurnObserver};
 use voxpool::stt::Stt;
@@ -107,6 +107,10 @@ pub(super) enum Answer {
     SaysAndCalls(&'static str, (&'static str, &'static str)),
     Fails(ErrorKind),
     BreaksOffAfter(&'static str),
+    /// The same words again and again, each after this time.
+    Repeats(&'static str, Duration),
+    /// A bug of ours, after these words.
+    Panics(&'static str),
     /// Nothing for so long, asked through this pool with the limits that the program has by default.
     Stalls(ConnectionPool, Duration),
 }
@@ -164,7 +168,7 @@ impl FakeLlm {
                 events
             }
             Some(Answer::Fails(kind)) => vec![Err(error(kind))],
-            Some(Answer::Stalls(..)) => Vec::new(),
+            Some(Answer::Stalls(..) | Answer::Repeats(..) | Answer::Panics(_)) => Vec::new(),
             Some(Answer::BreaksOffAfter(text)) => {
                 let mut events = words(text);
                 events.push(Err(error(ErrorKind::Malformed)));
@@ -188,6 +192,27 @@ fn stalled(
     })
 }
 
+fn repeated(
+    words: &'static str,
+    each: Duration,
+) -> BoxStream<'static, Result<LlmEvent, CallError>> {
+    let said = stream::repeat_with(move || Ok(LlmEvent::Text(words.to_owned())));
+    let paced = said.then(move |event| async move {
+        tokio::time::sleep(each).await;
+        event
+    });
+    paced.boxed()
+}
+
+fn panicking(words: &'static str) -> BoxStream<'static, Result<LlmEvent, CallError>> {
+    let said = stream::once(async move {
+        tokio::time::sleep(SERVICE_DELAY).await;
+        Ok(LlmEvent::Text(words.to_owned()))
+    });
+    let bug = stream::once(async { panic!("my PIN is 4711") });
+    said.chain(bug).boxed()
+}
+
 impl Llm for FakeLlm {
     fn chat(&self, request: ChatRequest) -> BoxStream<'static, Result<LlmEvent, CallError>> {
         let asked = match request.context.items.last() {
@@ -198,6 +223,11 @@ impl Llm for FakeLlm {
         self.requests.lock().unwrap().push(request.context);
         if let Some(Answer::Stalls(pool, stall)) = self.answers.get(&*asked) {
             return stalled(pool, *stall);
+        }
+        match self.answers.get(&*asked) {
+            Some(Answer::Repeats(words, each)) => return repeated(words, *each),
+            Some(Answer::Panics(words)) => return panicking(words),
+            _ => {}
         }
         let guard = CountIfCancelled {
             n_cancelled: Arc::clone(&self.n_cancelled),
@@ -360,6 +390,10 @@ impl RoomOutput for FakeRoom {
             _ => {}
         }
     }
+
+    fn forget_user(&self) {
+        self.add("forgotten".to_owned());
+    }
 }
 
 /// What became of work that was begun at pauses, in order.
@@ -425,8 +459,8 @@ impl FakeUser {
     /// Somebody who is there from now on.
     pub(super) async fn joins(vocabulary: Vocabulary, room: mpsc::Sender<RoomEvent>) -> Self {
         let user = Self { vocabulary, room };
-        let identity = Pii::new("user".to_owned());
-        user.send(RoomEvent::UserJoined(identity)).await;
+        let joined = UserChange::Joined(Participant::new("user"));
+        user.send(RoomEvent::User(joined)).await;
         user
     }
 

@@ -261,7 +261,7 @@ async fn an_old_greeting_is_made_anew() {
 impl Call {
     /// Ends the call; what other calls still do goes on.
     async fn hang_up_beside_others(self) {
-        self.user.send(RoomEvent::UserLeft { is_final: true }).await;
+        self.user.send(RoomEvent::User(UserChange::Left)).await;
         let end = self.session.await.unwrap();
         assert!(matches!(end, SessionEnd::UserLeft), "{end:?}");
     }

@@ -17,14 +17,16 @@ mod realtime;
 mod scripted;
 mod speeches;
 mod tools;
+mod users;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use voxpool::memory::Briefing;
+use voxpool::participant::Participant;
 use voxpool::redact::Pii;
-use voxpool::room::RoomEvent;
+use voxpool::room::{RoomEvent, UserChange};
 use voxpool::session::{SessionEnd, Settings};
 use voxpool::turn::ReplyOutcome;
 

@@ -2,6 +2,7 @@
 //! is the protocol. Sound is shown in `call/realtime.rs`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use offline_openai::{Fixed, Server, ServerHandle};
@@ -9,13 +10,15 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use voxpool::error::ErrorKind;
+use voxpool::excess::Panicked;
+use voxpool::participant::Participant;
 use voxpool::pool::{self, BreakerConfig, ConnectionPool, EndpointConfig};
 use voxpool::redact::Pii;
-use voxpool::room::RoomEvent;
+use voxpool::room::{RoomEvent, UserChange};
 use voxpool::session::realtime::{Config, Fallback, RealtimeModel, RealtimeSession};
 use voxpool::session::{Agent, Greeting, Links, SessionEnd, Settings};
-use voxpool::tools::ToolSet;
-use voxpool::turn::Turn;
+use voxpool::tools::{Tool, ToolSet, ToolSource};
+use voxpool::turn::{ReplyOutcome, Turn};
 
 use super::fakes::*;
 use crate::common::{eventually, within};
@@ -49,6 +52,11 @@ impl Call {
     }
 
     fn on(pool: ConnectionPool, base_url: &str, config: Config) -> Self {
+        let tools = ToolSet::new(vec![Arc::new(SlowTool::default())]);
+        Self::with_tools(pool, base_url, config, tools)
+    }
+
+    fn with_tools(pool: ConnectionPool, base_url: &str, config: Config, tools: ToolSet) -> Self {
         let shared = EndpointConfig {
             base_url: base_url.to_owned(),
             ..EndpointConfig::default()
@@ -65,7 +73,7 @@ impl Call {
             }),
             llm: Arc::new(FakeLlm::default()),
             tts: Arc::new(FakeTts::default()),
-            tools: ToolSet::new(vec![Arc::new(SlowTool::default())]),
+            tools,
         };
         let room = FakeRoom::default();
         let (user, events) = mpsc::channel(8);
@@ -95,9 +103,10 @@ impl Call {
     }
 
     async fn joins(&self) {
-        let identity = Pii::new("caller".to_owned());
         self.user
-            .send(RoomEvent::UserJoined(identity))
+            .send(RoomEvent::User(UserChange::Joined(Participant::new(
+                "caller",
+            ))))
             .await
             .unwrap();
     }
@@ -122,7 +131,7 @@ impl Call {
     }
 
     async fn leaves(self) -> SessionEnd {
-        let left = RoomEvent::UserLeft { is_final: true };
+        let left = RoomEvent::User(UserChange::Left);
         self.user.send(left).await.unwrap();
         within("the session ends", self.end).await.unwrap()
     }
@@ -188,6 +197,47 @@ async fn another_server_greets_answers_and_has_tools_run() {
     assert!(matches!(call.leaves().await, SessionEnd::UserLeft));
 }
 
+/// Has a bug as often as it is told to.
+struct BrokenSource(Arc<AtomicBool>);
+
+impl ToolSource for BrokenSource {
+    fn name(&self) -> &str {
+        "broken"
+    }
+
+    fn tools(&self) -> Vec<Arc<dyn Tool>> {
+        assert!(!self.0.swap(false, Ordering::SeqCst), "my PIN is 4711");
+        Vec::new()
+    }
+}
+
+#[tokio::test]
+async fn a_bug_in_the_middle_of_an_answer_is_apologised_for_and_the_call_goes_on() {
+    let before = Panicked::counted();
+    let server = Aimock::with(FIXTURES).await.unwrap();
+    let is_broken = Arc::<AtomicBool>::default();
+    let tools = ToolSet::new(vec![Arc::new(SlowTool::default())])
+        .and_from(Arc::new(BrokenSource(Arc::clone(&is_broken))));
+    let pool = ConnectionPool::new(pool_config()).unwrap();
+    let mut call = Call::with_tools(pool, &server.base_url, Config::default(), tools);
+    call.joins().await;
+    call.recorded().await;
+    is_broken.store(true, Ordering::SeqCst);
+    call.types("look around").await;
+    let broken = call.recorded().await;
+    let ReplyOutcome::Failed(error) = &broken.outcome else {
+        panic!("{:?}", broken.outcome);
+    };
+    assert_eq!(error.kind, ErrorKind::Internal);
+    assert!(!format!("{error:?}").contains("4711"), "{error:?}");
+    let apology = call.recorded().await;
+    assert!(apology.heard.expose().starts_with("I'm sorry"));
+    assert!(Panicked::counted() > before);
+    call.types("hello").await;
+    call.shows("agent: Hi there, who are you?").await;
+    assert!(matches!(call.leaves().await, SessionEnd::UserLeft));
+}
+
 #[tokio::test]
 async fn an_old_connection_is_replaced_and_the_new_one_knows_the_conversation() {
     let server = Aimock::with(FIXTURES).await.unwrap();
@@ -214,6 +264,79 @@ async fn an_old_connection_is_replaced_and_the_new_one_knows_the_conversation() 
     ];
     let expected = expected.map(|(role, text)| (role.to_owned(), text.to_owned()));
     assert_eq!(asked, expected);
+    call.leaves().await;
+}
+
+impl Call {
+    async fn changes(&self, change: UserChange) {
+        self.user.send(RoomEvent::User(change)).await.unwrap();
+    }
+
+    /// The user does not come back, and this is the next.
+    async fn is_followed_by(&self, identity: &str) {
+        self.changes(UserChange::Away).await;
+        self.changes(UserChange::Gone).await;
+        let user = Participant::new(identity);
+        self.changes(UserChange::Joined(user)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_next_user_is_greeted_and_the_model_knows_nothing_of_the_first() {
+    let server = Aimock::with(FIXTURES).await.unwrap();
+    let mut call = Call::start(&server.base_url, Config::default());
+    call.joins().await;
+    call.recorded().await;
+    call.types("my PIN is 4711, hello").await;
+    let turn = call.recorded().await;
+    assert_eq!(turn.user.unwrap().expose(), "caller");
+    call.is_followed_by("another").await;
+    let greeting = call.recorded().await;
+    assert_eq!(greeting.heard.expose(), "Welcome.");
+    assert_eq!(greeting.user.unwrap().expose(), "another");
+    call.types("hello").await;
+    let turn = call.recorded().await;
+    assert_eq!(turn.user.unwrap().expose(), "another");
+    let asked = last_request(&server).await;
+    assert!(
+        !asked.iter().any(|(_, text)| text.contains("4711")),
+        "{asked:?}"
+    );
+    call.shows("forgotten").await;
+    call.leaves().await;
+}
+
+#[tokio::test]
+async fn sound_that_waits_for_a_connection_is_not_sent_as_the_next_users() {
+    use futures::StreamExt;
+    use tokio_tungstenite::tungstenite::Message;
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}", listener.local_addr().unwrap());
+    let call = Call::start(&base_url, Config::default());
+    call.joins().await;
+    // The first connection never opens, and what is said waits.
+    let first = within("a connection", listener.accept()).await.unwrap();
+    let loud = voxpool::audio::AudioFrame {
+        samples: vec![9000; 16_000],
+        sample_rate_hz: 16_000,
+    };
+    call.user.send(RoomEvent::Frame(loud)).await.unwrap();
+    call.is_followed_by("another").await;
+    let (second, _) = within("another connection", listener.accept())
+        .await
+        .unwrap();
+    let mut socket = tokio_tungstenite::accept_async(second).await.unwrap();
+    call.types("that is all").await;
+    let mut told = String::new();
+    while !told.contains("that is all") {
+        let message = within("the service is told", socket.next()).await;
+        if let Message::Text(text) = message.unwrap().unwrap() {
+            told.push_str(&text);
+        }
+    }
+    assert!(!told.contains("input_audio_buffer.append"), "{told}");
+    drop(first);
     call.leaves().await;
 }
 

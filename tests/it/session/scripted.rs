@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use voxpool::chat::{ChatContext, ChatItem};
 use voxpool::error::ErrorKind;
 use voxpool::memory::Briefing;
-use voxpool::room::RoomEvent;
+use voxpool::room::{RoomEvent, UserChange};
 use voxpool::session::{
     Agent, Greeting, GreetingCache, GreetingMode, Links, Session, SessionEnd, SessionHandle,
     Settings,
@@ -124,6 +124,7 @@ impl Setup {
             })),
             observer: Some(Arc::new(speculations.clone())),
             briefings: briefings.map(StreamExt::boxed),
+            ..Links::default()
         };
         let session = Session::prepare(
             self.settings,
@@ -169,7 +170,7 @@ impl Call {
 
     /// Ends the call by the user's leaving, and makes sure that nothing is left of it.
     pub(super) async fn hang_up(self) -> Vec<String> {
-        self.user.send(RoomEvent::UserLeft { is_final: true }).await;
+        self.user.send(RoomEvent::User(UserChange::Left)).await;
         let end = self.session.await.unwrap();
         assert!(matches!(end, SessionEnd::UserLeft), "{end:?}");
         nothing_is_left_running().await;

@@ -141,7 +141,9 @@ fn voxpool(command: &mut Command, port: u16) {
         .env("VOXPOOL__AGENT__GREETING__TEXT", GREETING)
         // The peer remembers nobody, and refuses nobody under load either.
         .env("VOXPOOL__MEMORY__STORE", "none")
-        .env("VOXPOOL__WORKER__LOAD_THRESHOLD", "1");
+        .env("VOXPOOL__WORKER__LOAD_THRESHOLD", "1")
+        // The peer ends a call when its caller hangs up; none of these callers comes back.
+        .env("VOXPOOL__SESSION__RETURN_WITHIN_SECONDS", "0");
 }
 
 fn livekit_agents(command: &mut Command, port: u16) {

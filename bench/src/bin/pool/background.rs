@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use voxpool::error::Service;
 use voxpool::memory::{BatchConfig, Batcher, CallMemory, Config, Memories, RecorderConfig};
+use voxpool::participant::Participant;
 use voxpool::redact::Pii;
 use voxpool::turn::{ReplyOutcome, Timeline, Turn, TurnId, TurnSource};
 
@@ -53,7 +54,7 @@ pub(crate) async fn background(
     let batcher = Batcher::new(store, Service::Sqlite, batch);
     let memories = Memories::new(batcher, Arc::new(llm), recorder);
     let call = CallMemory::new(memories.clone());
-    call.user_joined("john");
+    call.user_joined(&Participant::new("john"));
 
     let recorder = call.record();
     let began = Instant::now();

@@ -3,15 +3,20 @@
 //! A channel is created in str0m only once SCTP starts, because an id may be given back and taken
 //! again before that. Messages wait here until str0m takes them; what it took counts as buffered
 //! until the peer acknowledged it. The driver moves the bytes, see `Channels::flush`.
+//!
+//! Messages of LiveKit's two channels for data packets go through a [`Guard`] before the program
+//! gets them: all participants of a room can write there.
 
 use std::{
     collections::VecDeque,
     sync::{
         Arc, Weak,
-        atomic::{AtomicI32, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering},
     },
+    time::Instant,
 };
 
+use data_guard::Guard;
 use parking_lot::Mutex;
 use str0m::{
     Rtc,
@@ -41,6 +46,11 @@ const QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What may wait until the program listens.
 const EARLY_MESSAGES_MAX: usize = 256;
 
+/// LiveKit's channels for data packets of participants.
+///
+/// Source: `livekit` 0.10.0, `RELIABLE_DC_LABEL` and `LOSSY_DC_LABEL`.
+const GUARDED_LABELS: [&str; 2] = ["_reliable", "_lossy"];
+
 struct Message {
     data: Vec<u8>,
     binary: bool,
@@ -64,7 +74,7 @@ struct Inner {
 struct Flushed {
     /// Messages that str0m took.
     taken: usize,
-    /// Bytes acknowledged since the last time.
+    /// Bytes acknowledged, or given up, since the last time.
     sent: u64,
 }
 
@@ -77,6 +87,8 @@ pub(crate) struct Channel {
     /// The largest message that both sides take, in bytes; shared by all channels.
     message_bytes_max: Arc<AtomicU32>,
     inner: Mutex<Inner>,
+    /// Whether the log says that early messages are dropped.
+    is_early_full: AtomicBool,
     on_state: Slot<OnStateChange>,
     on_message: Slot<OnMessage>,
     on_sent: Slot<OnBufferedAmountChange>,
@@ -107,6 +119,7 @@ impl Channel {
             id: AtomicI32::new(id),
             message_bytes_max,
             inner: Mutex::new(inner),
+            is_early_full: AtomicBool::new(false),
             on_state: Slot::default(),
             on_message: Slot::default(),
             on_sent: Slot::default(),
@@ -199,11 +212,17 @@ impl Channel {
             return;
         }
         let mut inner = self.inner.lock();
+        if self.on_message.is_set() {
+            // It was set meanwhile, and its setter saw no early message to ask for.
+            drop(inner);
+            return self.tell_message(data, binary);
+        }
         if inner.early.len() < EARLY_MESSAGES_MAX {
             inner.early.push_back(Message { data, binary });
-        } else {
+        } else if !self.is_early_full.swap(true, Ordering::Relaxed) {
             log::warn!(
-                "data channel {}: nobody listens, a message is dropped",
+                "data channel {}: no callback takes its messages; more than {EARLY_MESSAGES_MAX} \
+                 are dropped",
                 self.label
             );
         }
@@ -268,7 +287,7 @@ impl Channel {
         let Some(mut channel) = rtc.channel(id) else {
             return nothing;
         };
-        let mut taken = 0;
+        let (mut taken, mut dropped) = (0, 0);
         while let Some(message) = inner.pending.front() {
             match channel.write(message.binary, &message.data) {
                 Ok(true) => {
@@ -283,8 +302,10 @@ impl Channel {
                 Ok(false) => break,
                 Err(error) => {
                     log::warn!("data channel {}: {error}", self.label);
-                    let dropped = inner.pending.pop_front().map_or(0, |m| m.data.len());
-                    inner.pending_bytes -= dropped;
+                    let bytes = inner.pending.pop_front().map_or(0, |m| m.data.len());
+                    inner.pending_bytes -= bytes;
+                    // The program waits for its bytes to leave, in whatever way.
+                    dropped += bytes;
                 }
             }
         }
@@ -293,7 +314,7 @@ impl Channel {
         inner.in_flight_bytes -= sent;
         Flushed {
             taken,
-            sent: sent as u64,
+            sent: (sent + dropped) as u64,
         }
     }
 }
@@ -301,6 +322,10 @@ impl Channel {
 /// All channels of one connection.
 pub(crate) struct Channels {
     all: Vec<Arc<Channel>>,
+    /// Made with the first message, because time is an argument.
+    guard: Option<Guard>,
+    /// The channel that the guard's last message came by.
+    guarded: Weak<Channel>,
     started: bool,
     message_bytes_max: Arc<AtomicU32>,
 }
@@ -310,6 +335,8 @@ impl Default for Channels {
         let message_bytes_max = Arc::new(AtomicU32::new(MESSAGE_BYTES_MAX));
         Self {
             all: vec![],
+            guard: None,
+            guarded: Weak::new(),
             started: false,
             message_bytes_max,
         }
@@ -436,18 +463,52 @@ impl Channels {
         Channel::new(connection.clone(), label, init, limit)
     }
 
-    pub(crate) fn message(&self, id: ChannelId, data: Vec<u8>, binary: bool) -> Option<Notice> {
-        let channel = self.find(id)?.clone();
+    /// str0m says that a message came. The program gets what the guard makes of it.
+    pub(crate) fn message(
+        &mut self,
+        now: Instant,
+        id: ChannelId,
+        data: Vec<u8>,
+        binary: bool,
+    ) -> Vec<Notice> {
+        let Some(channel) = self.find(id).cloned() else {
+            return vec![];
+        };
         {
             let mut inner = channel.inner.lock();
             inner.received.0 += 1;
             inner.received.1 += data.len() as u64;
         }
-        Some(Notice::Message {
-            channel,
-            data,
-            binary,
-        })
+        if !GUARDED_LABELS.contains(&channel.label()) {
+            return vec![Notice::Message {
+                channel,
+                data,
+                binary,
+            }];
+        }
+        let guard = self.guard.get_or_insert_with(|| Guard::new(now));
+        let passed = guard.receive(now, data, binary);
+        self.guarded = Arc::downgrade(&channel);
+        passed
+            .into_iter()
+            .map(|data| guarded(&channel, data))
+            .collect()
+    }
+
+    /// Ends data streams that were silent for too long. Returns when to look again, if at all.
+    pub(crate) fn end_idle_streams(
+        &mut self,
+        now: Instant,
+        notices: &mut Vec<Notice>,
+    ) -> Option<Instant> {
+        let guard = self.guard.as_mut()?;
+        if guard.deadline().is_some_and(|at| at <= now) {
+            let ended = guard.end_idle_streams(now);
+            if let Some(channel) = self.guarded.upgrade() {
+                notices.extend(ended.into_iter().map(|data| guarded(&channel, data)));
+            }
+        }
+        guard.deadline()
     }
 
     /// str0m says that a channel is gone.
@@ -507,5 +568,14 @@ impl Channels {
             }
         }
         wrote
+    }
+}
+
+/// A message that the guard hands on.
+fn guarded(channel: &Arc<Channel>, data: Vec<u8>) -> Notice {
+    Notice::Message {
+        channel: channel.clone(),
+        data,
+        binary: true,
     }
 }

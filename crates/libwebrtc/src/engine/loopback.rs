@@ -12,7 +12,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use data_guard::limits;
+use livekit_protocol::{
+    DataPacket,
+    data_packet::Value,
+    data_stream::{ByteHeader, CompressionType, Header, header::ContentHeader},
+};
 use parking_lot::Mutex;
+use prost::Message;
 use str0m::{Candidate, net::Protocol};
 
 use super::{
@@ -339,6 +346,64 @@ fn messages_arrive_whole_and_in_order_over_a_lossy_network() {
     assert_eq!(*heard.lock(), sizes);
     assert_eq!(*told.lock(), sizes.iter().sum::<usize>() as u64);
     assert_eq!(ours.buffered_amount(), 0);
+}
+
+#[test]
+fn a_flood_of_streams_leaves_few_and_those_end_when_they_stay_silent() {
+    let mut network = Network::new(Duration::from_millis(10), 0);
+    let ours = channel(&network, 0, "_reliable");
+    let heard: Arc<Mutex<Vec<DataPacket>>> = Arc::default();
+    let log = heard.clone();
+    network.sides[1]
+        .connection
+        .callbacks
+        .data_channel
+        .set(Some(Box::new(move |theirs| {
+            let log = log.clone();
+            theirs.on_message(Some(Box::new(move |message| {
+                log.lock().push(DataPacket::decode(message.data).unwrap());
+            })));
+        })));
+    network.negotiate(0);
+    network.run_until_connected();
+    network.run(Duration::from_secs(2));
+    for n in 0..6_000 {
+        let header = Header {
+            stream_id: n.to_string(),
+            compression: CompressionType::DeflateRaw.into(),
+            content_header: Some(ContentHeader::ByteHeader(ByteHeader::default())),
+            ..Header::default()
+        };
+        let packet = DataPacket {
+            participant_sid: "PA_mallory".to_owned(),
+            value: Some(Value::StreamHeader(header)),
+            ..DataPacket::default()
+        };
+        ours.send(&packet.encode_to_vec(), true).unwrap();
+    }
+    network.run(Duration::from_secs(5));
+    let (mut opened, mut ended) = (0, 0);
+    for packet in std::mem::take(&mut *heard.lock()) {
+        match packet.value {
+            Some(Value::StreamHeader(header)) => {
+                assert_eq!(header.compression, 0, "the client would make an inflater");
+                opened += 1;
+            }
+            Some(Value::StreamTrailer(_)) => ended += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((1_000..3_000).contains(&opened), "{opened}");
+    assert_eq!(opened - ended, limits::STREAMS_PER_SENDER_MAX);
+
+    network.run(limits::STREAM_IDLE_MAX);
+    let heard = heard.lock();
+    assert_eq!(heard.len(), limits::STREAMS_PER_SENDER_MAX);
+    assert!(
+        heard
+            .iter()
+            .all(|packet| matches!(packet.value, Some(Value::StreamTrailer(_))))
+    );
 }
 
 #[test]

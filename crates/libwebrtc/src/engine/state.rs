@@ -156,6 +156,10 @@ impl State {
         let Some(candidate) = session::remote_candidate(line) else {
             return;
         };
+        // Each description repeats them.
+        if self.remote_candidates.contains(&candidate) {
+            return;
+        }
         if self.remote_candidates.len() == REMOTE_CANDIDATES_MAX {
             log::debug!("the peer has too many candidates: one is not used");
             return;

@@ -143,7 +143,8 @@ impl Connection {
         {
             deadline = now; // what was written leaves with the next timeout
         }
-        let soonest = [state.check_path(now), self.probe(&mut state, now)];
+        let idle = channels.end_idle_streams(now, notices);
+        let soonest = [idle, state.check_path(now), self.probe(&mut state, now)];
         for at in soonest.into_iter().flatten() {
             deadline = deadline.min(at);
         }
@@ -269,7 +270,7 @@ impl Connection {
                 media::receive(rtc, routes, transceivers, negotiation.own.numbers, &packet);
             }
             Event::ChannelData(data) => {
-                notices.extend(channels.message(data.id, data.data, data.binary));
+                notices.extend(channels.message(now, data.id, data.data, data.binary));
             }
             Event::ChannelOpen(id, label) => {
                 notices.push(channels.opened(&self.weak(), rtc, id, label));

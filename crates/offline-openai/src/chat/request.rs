@@ -231,7 +231,27 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn any_damage_to_a_request_is_read_or_refused(
+            text in ".{0,20}",
+            role in "user|assistant|tool|system|odd",
+            content in prop_oneof![Just("null"), Just("\"a\""), Just("[{\"type\":\"text\",\"text\":\"b\"}]"), Just("7")],
+            cut in 0usize..40,
+            damage in proptest::collection::vec((0usize..400, any::<u8>()), 0..3),
+        ) {
+            let text = serde_json::json!(text);
+            let request = format!(
+                r#"{{"model":{text},"messages":[{{"role":"{role}","content":{content},"tool_call_id":{text},
+                    "tool_calls":[{{"id":{text},"function":{{"name":{text},"arguments":{text}}}}}]}}],
+                    "tools":[{{"function":{{"name":"f","parameters":{{}}}}}}],"tool_choice":"auto"}}"#
+            );
+            let is_valid = role != "odd" && content != "7";
+            prop_assert!(!is_valid || ChatRequest::read(request.as_bytes()).is_ok(), "{}", request);
+            let mut bytes = request.into_bytes();
+            for (place, byte) in damage {
+                let place = place % bytes.len();
+                bytes[place] = byte;
+            }
+            bytes.truncate(bytes.len() - cut);
             ChatRequest::read(&bytes).ok();
         }
     }

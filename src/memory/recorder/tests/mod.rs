@@ -19,6 +19,7 @@ use crate::memory::{
     Batcher, CallMemory, Category, Memory, MemoryAnswer, MemoryOp, Selection, Store, UserId,
     VolatileStore,
 };
+use crate::participant::Participant;
 use crate::redact::Pii;
 use crate::turn::{ReplyOutcome, Timeline, Turn, TurnId, TurnSource};
 
@@ -151,8 +152,17 @@ impl House {
         }
     }
 
+    /// A call in which these users were there.
     fn call(&self) -> CallMemory {
-        CallMemory::new(self.memories.clone())
+        let call = CallMemory::new(self.memories.clone());
+        for name in ["a", "b", " "] {
+            call.user_joined(&Participant::new(name));
+        }
+        for n in 0..10 {
+            call.user_joined(&Participant::new(format!("user{n}")));
+        }
+        call.user_left();
+        call
     }
 
     fn stats(&self) -> RecorderStats {

@@ -246,13 +246,14 @@ async fn of_what_waits_for_a_model_that_is_away_the_oldest_goes() {
 async fn what_was_forgotten_while_the_model_was_away_is_not_written_down() {
     let house = House::open(Config::default());
     let call = house.call();
-    call.user_joined("a");
+    call.user_joined(&Participant::new("a"));
     let recorder = call.record();
     house.llm.fails(Some(ErrorKind::Unavailable));
     recorder.turns().push(turn("a", "name John"));
     tokio::time::sleep(secs(2)).await;
     let user = call.user().get().unwrap();
-    user.forget(vec![Selection::All]).await.unwrap();
+    let facts = Selection::Category(Category::new("FACT"));
+    user.forget(vec![facts]).await.unwrap();
     house.llm.fails(None);
     recorder.turns().push(turn("a", "home London"));
     tokio::time::sleep(secs(3)).await;

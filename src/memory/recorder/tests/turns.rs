@@ -50,14 +50,15 @@ async fn memories_are_of_the_one_who_spoke() {
 async fn what_the_user_wants_forgotten_is_not_written_down_again() {
     let house = House::open(Config::default());
     let call = house.call();
-    call.user_joined("a");
+    call.user_joined(&Participant::new("a"));
     let recorder = call.record();
     // The model still looks at this one …
     recorder.turns().push(turn("a", "name John"));
     tokio::time::sleep(Duration::from_millis(500)).await;
     // … when the tool forgets, in a turn that says the thing once more.
     let user = call.user().get().unwrap();
-    user.forget(vec![Selection::All]).await.unwrap();
+    let facts = Selection::Category(Category::new("FACT"));
+    user.forget(vec![facts]).await.unwrap();
     let mut asks = turn("a", "name John");
     asks.tool_calls = Pii::new(vec![ToolCall {
         id: String::new(),
@@ -70,6 +71,72 @@ async fn what_the_user_wants_forgotten_is_not_written_down_again() {
     recorder.turns().push(turn("a", "home London"));
     tokio::time::sleep(secs(3)).await;
     assert_eq!(house.rows("a").await, ["home=London"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_that_is_forgotten_stays_forgotten_to_the_end_of_the_call() {
+    for side_by_side in [true, false] {
+        let house = House::open(Config {
+            side_by_side,
+            ..Config::default()
+        });
+        let call = house.call();
+        call.user_joined(&Participant::new("a"));
+        let recorder = call.record();
+        recorder.turns().push(turn("a", "home London"));
+        tokio::time::sleep(secs(3)).await;
+        // One is looked at, others wait, and what was found before waits for the store.
+        house.store.fails(Some(failure(ErrorKind::Unavailable)));
+        recorder.turns().push(turn("a", "pet Rex"));
+        tokio::time::sleep(secs(3)).await;
+        recorder.turns().push(turn("a", "name John"));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        recorder.turns().push(turn("a", "drink tea"));
+        house.store.fails(None);
+        let user = call.user().get().unwrap();
+        let forgotten = user.forget(vec![Selection::All]).await;
+        assert_eq!(forgotten.unwrap(), 1);
+        let n_asked = house.llm.inputs.lock().unwrap().len();
+        recorder.turns().push(turn("a", "my name was John"));
+        recorder.finish().await;
+        assert!(
+            house.rows("a").await.is_empty(),
+            "{:?}",
+            house.rows("a").await
+        );
+        let inputs = house.llm.inputs.lock().unwrap();
+        assert_eq!(inputs.len(), n_asked, "the model is not asked about it");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_found_before_something_was_forgotten_is_never_queued_behind_the_deletion() {
+    let house = House::open(Config::default());
+    let call = house.call();
+    call.user_joined(&Participant::new("a"));
+    let user = call.user().get().unwrap();
+    let found = || vec![crate::memory::memories::profile("John.".to_owned())];
+    assert!(user.save_unless_forgotten(found(), 0).await.is_some());
+    user.forget(vec![Selection::All]).await.unwrap();
+    assert!(user.save_unless_forgotten(found(), 0).await.is_none());
+    assert!(house.rows("a").await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_who_is_not_remembered_is_not_recorded() {
+    let house = House::open(Config::default());
+    let call = house.call();
+    let recorder = call.record();
+    call.user_joined(&Participant::new("voice_assistant_user_4711"));
+    for user in ["voice_assistant_user_4711", "never there"] {
+        recorder.turns().push(turn(user, "name John"));
+    }
+    recorder.finish().await;
+    assert_eq!(house.stats().turns, 0);
+    assert_eq!(house.llm.inputs.lock().unwrap().len(), 0);
+    for user in ["voice_assistant_user_4711", "never there"] {
+        assert!(house.rows(user).await.is_empty());
+    }
 }
 
 #[tokio::test(start_paused = true)]

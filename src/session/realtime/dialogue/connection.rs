@@ -16,6 +16,24 @@ impl Dialogue {
         self.lose(at, error, 2);
     }
 
+    /// A bug stopped what was being done: the answer that is being given ends, the call goes on.
+    pub(in super::super) fn on_bug(&mut self, at: Moment, error: CallError) {
+        self.actions.clear();
+        self.queued_until = at.position;
+        match &mut self.turn {
+            Some(turn) => {
+                turn.is_voicing = false;
+                // The failure is told once the turn is over, which it is at once: nothing is queued.
+                turn.response = Some(String::new());
+                self.lose(at, error, 0);
+            }
+            None => {
+                self.lose(at, error.without_cause(), 0);
+                self.on_failure(Stage::Llm, error);
+            }
+        }
+    }
+
     /// The connection is good for nothing any more, for this reason.
     pub(super) fn give_up_connection(&mut self, at: Moment, error: CallError) {
         self.act(Action::Reconnect(error.without_cause()));

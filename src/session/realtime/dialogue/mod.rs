@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use self::history::Entry;
 pub(super) use self::ours::{Recorded, Voiced};
+use self::presence::Presence;
 use self::speeches::Speeches;
 use super::protocol::ClientEvent;
 use super::turn::{GRAIN, OpenTurn};
@@ -28,7 +29,7 @@ use crate::room::{AgentState, SegmentId, SessionEvent, Usage, UserState};
 use crate::session::apology::Stage;
 use crate::session::handle::{SpeechEnd, Words};
 use crate::session::reply::{Failure, SILENCE};
-use crate::turn::{Attention, ReplyOutcome, SessionTime, Turn, TurnId, TurnSource};
+use crate::turn::{Attention, ReplyOutcome, SessionTime, Turn, TurnId, TurnSource, WaitingTexts};
 
 /// When something happens: the session's time, and how much sound the output has played.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,6 +52,8 @@ pub(super) enum Action {
     Run(ToolCall),
     /// Drop the tools that run.
     CancelTools,
+    /// Count texts that are not answered: too many wait.
+    DropTexts(usize),
     /// Show what the agent does.
     Show(AgentState),
     /// Show what the user said.
@@ -79,12 +82,16 @@ pub(super) enum Action {
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
     pub(super) items_max: usize,
+    pub(super) bytes_max: usize,
     pub(super) tool_rounds_max: u32,
     pub(super) errors_max: u32,
     /// The longest wait for the service's next step in an answer.
     pub(super) silence_max: Duration,
     /// How often an answer is asked for: once of each service there is.
     pub(super) tries_max: u32,
+    /// The most audio and text of one answer.
+    pub(super) reply_max: Duration,
+    pub(super) reply_characters_max: usize,
     /// Age at which a connection is replaced.
     pub(super) connection_age_max: Duration,
     /// After how much silence the user counts as away; zero for never.
@@ -115,15 +122,15 @@ pub(super) struct Dialogue {
     connected: Option<(SessionTime, Duration)>,
     /// What programs want to be said.
     speeches: Speeches,
-    is_user_there: bool,
+    presence: Presence,
     /// Whether words about a failure are being made.
     is_apology_due: bool,
     /// Whether the user is being told that it is over.
     is_ending: bool,
     /// Whether the user was told that there is no service.
     is_known_lost: bool,
-    /// What the user typed while the agent was not to be interrupted.
-    typed: Vec<String>,
+    /// What the user typed and is not answered yet.
+    typed: WaitingTexts,
     /// The output's position at the end of all that was queued.
     queued_until: Duration,
     /// Since when the agent has not been heard, as far as it was noticed.
@@ -133,7 +140,8 @@ pub(super) struct Dialogue {
     n_segments: u32,
     n_errors: u32,
     usage: Usage,
-    pub(super) user: Option<Pii<String>>,
+    /// The identity of the user, there or away.
+    user: Option<Pii<String>>,
     actions: Vec<Action>,
 }
 
@@ -155,11 +163,11 @@ impl Dialogue {
             attention: Attention::new(limits.away_after),
             connected: None,
             speeches: Speeches::default(),
-            is_user_there: false,
+            presence: Presence::Expected,
             is_apology_due: false,
             is_ending: false,
             is_known_lost: false,
-            typed: Vec::new(),
+            typed: WaitingTexts::default(),
             queued_until: Duration::ZERO,
             silent_since: None,
             shown: None,
@@ -213,6 +221,7 @@ impl Dialogue {
 
     /// Time passed: shows what was heard, and closes an exchange that is over.
     pub(super) fn follow(&mut self, at: Moment) {
+        self.take_typed(at);
         let Some(turn) = &mut self.turn else {
             self.notice_absence(at);
             return;
@@ -285,7 +294,8 @@ impl Dialogue {
 
     fn begin(&mut self, id: TurnId, source: TurnSource) -> &mut OpenTurn {
         let segment = self.new_segment();
-        self.turn.insert(OpenTurn::new(id, source, segment))
+        let user = self.user.clone();
+        self.turn.insert(OpenTurn::new(id, user, source, segment))
     }
 
     fn begin_next(&mut self, source: TurnSource) -> &mut OpenTurn {
@@ -326,7 +336,7 @@ impl Dialogue {
         }
         self.act(Action::Tell(SessionEvent::SessionUsageUpdated(self.usage)));
         let awaited = turn.user_item.take();
-        let record = Box::new(turn.record(self.user.clone(), outcome, at.position));
+        let record = Box::new(turn.record(outcome, at.position));
         if let Some((_, earlier)) = self.unrecorded.take() {
             self.act(Action::Record(earlier));
         }

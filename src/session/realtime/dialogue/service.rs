@@ -8,10 +8,15 @@ use super::history::Entry;
 use super::{Action, Dialogue, Moment};
 use crate::chat::{ChatItem, ToolCall};
 use crate::error::CallError;
+use crate::excess::Excess;
+use crate::llm::{ARGUMENTS_BYTES_MAX, CALLS_MAX};
 use crate::redact::Pii;
 use crate::room::{AgentState, SessionEvent, UserState};
 use crate::session::apology::Stage;
+use crate::session::handle::Words;
 use crate::session::reply::Failure;
+use crate::session::transcriptions::bounded;
+use crate::session::writing::ENOUGH;
 use crate::turn::{Timeline, TurnSource};
 
 impl Dialogue {
@@ -39,6 +44,7 @@ impl Dialogue {
                     turn.timeline.llm_first_token.get_or_insert(at.now);
                     turn.progress = at.now;
                     turn.add_words(&item, &text, is_read);
+                    self.end_at_bound();
                 }
             }
             ServerEvent::Call { response, call } => self.on_call(&response, call),
@@ -84,7 +90,7 @@ impl Dialogue {
 
     fn on_committed(&mut self, at: Moment, item: String) {
         self.stop(at);
-        self.history.push(Entry {
+        self.add_entry(Entry {
             awaited: Some(item.clone()),
             item: ChatItem::User(String::new()),
         });
@@ -106,13 +112,13 @@ impl Dialogue {
             Some((last, segment, words)) if last == item => (segment, words),
             _ => (self.new_segment(), String::new()),
         };
-        words += text;
+        words = bounded(words + text);
         self.act(Action::UserWords(segment, words.clone(), false));
         self.user_words = Some((item, segment, words));
     }
 
     fn on_user_words(&mut self, at: Moment, item: String, text: String) {
-        let text = text.trim().to_owned();
+        let text = bounded(text.trim().to_owned());
         let segment = match self.user_words.take_if(|(last, ..)| *last == item) {
             Some((_, segment, _)) => segment,
             None => self.new_segment(),
@@ -206,10 +212,34 @@ impl Dialogue {
         turn.timeline.tts_first_audio.get_or_insert(at.now);
         turn.timeline.playout_started.get_or_insert(at.now);
         self.play(samples, begins, length);
+        self.end_at_bound();
+    }
+
+    /// Ends an answer that is longer than one may be: what has come is heard, then a sentence of ours.
+    fn end_at_bound(&mut self) {
+        let (length_max, characters_max) =
+            (self.limits.reply_max, self.limits.reply_characters_max);
+        let Some(turn) = &mut self.turn else { return };
+        if turn.response.is_none() || !turn.is_beyond(length_max, characters_max) {
+            return;
+        }
+        Excess::Reply.count("the length of a realtime answer");
+        self.cancelled = turn.response.take();
+        turn.complete();
+        turn.is_voicing = true;
+        self.act(Action::Send(ClientEvent::CancelResponse));
+        self.act(Action::Speak(Words::Text(ENOUGH.to_owned())));
     }
 
     fn on_call(&mut self, response: &str, call: ToolCall) {
         if let Some(turn) = self.of_response(response) {
+            let n_calls = turn.running.len() + turn.ran.len();
+            let is_long = call.arguments.len() > ARGUMENTS_BYTES_MAX;
+            // A service that calls tools where it was told not to would never come to an answer.
+            if !turn.may_use_tools || n_calls >= CALLS_MAX || is_long {
+                Excess::ToolCalls.count("the tool calls of a realtime answer");
+                return;
+            }
             turn.running.push(call.clone());
             turn.tool_calls.push(call.clone());
             self.act(Action::Run(call));

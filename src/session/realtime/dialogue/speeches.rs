@@ -70,7 +70,7 @@ impl Dialogue {
 
     /// Begins what waits to be said if its turn has come. `standing` are the model's instructions.
     pub(in super::super) fn speak_next(&mut self, at: Moment, standing: &str) {
-        if self.turn.is_some() || self.is_apology_due || self.is_ending || !self.is_user_there {
+        if self.turn.is_some() || self.is_apology_due || self.is_ending || !self.is_user_there() {
             return;
         }
         self.take_typed(at);

@@ -271,6 +271,26 @@ fn what_is_typed_interrupts_and_is_answered() {
 }
 
 #[test]
+fn what_is_typed_while_an_answer_is_made_is_answered_together_a_second_later() {
+    let mut script = Script::new();
+    let asked = |done: &[String]| {
+        let asked = done
+            .iter()
+            .filter(|line| line.starts_with("response.create"));
+        asked.count()
+    };
+    script.dialogue.typed(script.at, "one".to_owned());
+    assert_eq!(asked(&script.done()), 1);
+    for n in 0..50 {
+        script.dialogue.typed(script.at, format!("more {n}"));
+        assert_eq!(asked(&script.plays(10)), 0, "{n}");
+    }
+    assert_eq!(asked(&script.plays(500)), 1, "a second after the first");
+    let replay = script.replay();
+    assert!(replay[1].starts_with("user: more 0") && replay[1].ends_with("more 49"));
+}
+
+#[test]
 fn the_limit_on_tool_rounds_is_kept() {
     let mut script = Script::new();
     script.user_says("u1", "look");

@@ -1,5 +1,6 @@
 //! The dialogue by script: what the service sends and how much was heard, and what is done then.
 
+mod excess;
 mod exchanges;
 mod speeches;
 mod trouble;
@@ -27,10 +28,13 @@ struct Script {
 fn limits() -> Limits {
     Limits {
         items_max: 200,
+        bytes_max: 262_144,
         tool_rounds_max: 3,
         errors_max: 3,
         silence_max: Duration::from_secs(10),
         tries_max: 1,
+        reply_max: Duration::from_secs(300),
+        reply_characters_max: 6000,
         connection_age_max: Duration::from_secs(1200),
         away_after: Duration::from_secs(15),
     }
@@ -155,6 +159,7 @@ impl Script {
                 Action::Silence => "silence".to_owned(),
                 Action::Run(call) => format!("run {}", call.name),
                 Action::CancelTools => "cancel tools".to_owned(),
+                Action::DropTexts(n) => format!("drop {n} texts"),
                 Action::Show(state) => state.label().to_owned(),
                 Action::UserWords(_, text, is_final) => format!("user {is_final}: {text}"),
                 Action::AgentWords(_, text) => format!("agent: {text}"),

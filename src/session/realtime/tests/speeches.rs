@@ -4,6 +4,7 @@ use futures::FutureExt;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::redact::Pii;
 use crate::session::handle::{Command, SpeechIds};
 use crate::session::realtime::dialogue::Voiced;
 use crate::session::{ReplyRequest, SessionHandle, SpeechEnd, SpeechHandle, SpeechOptions};
@@ -37,7 +38,8 @@ impl Asked {
     fn new() -> Self {
         let mut script = Script::new();
         script.dialogue.on_connected(script.at, Duration::ZERO);
-        script.dialogue.is_here();
+        let user = Pii::new("user".to_owned());
+        script.dialogue.user_joined(user);
         let (commands_in, commands) = mpsc::channel(32);
         Self {
             script,
@@ -275,28 +277,67 @@ fn a_voice_that_fails_is_sounded_and_what_waits_comes_after_it() {
 }
 
 #[test]
-fn nothing_is_said_to_nobody_and_no_more_waits_than_anybody_would_listen_to() {
+fn no_more_waits_than_anybody_would_listen_to() {
     let mut it = Asked::new();
-    let said = it.say("Dear John.", UNINTERRUPTIBLE);
-    it.done();
-    it.sentence("Dear John.", 1000);
-    let waits = it.say("Your parcel is here.", NORMAL);
-    assert!(it.done().is_empty());
-    let script = &mut it.script;
-    script.dialogue.user_left(script.at);
-    assert_eq!(said.end(), Some(SpeechEnd::Interrupted));
-    assert_eq!(waits.finished_now(), Some(SpeechEnd::Dropped));
-    script.done();
-
+    it.script.dialogue.user_away();
+    it.script.done();
     let speeches: Vec<_> = (0..17).map(|_| it.say("Hello.", NORMAL)).collect();
-    assert!(it.done().is_empty(), "nobody is there");
+    assert!(it.done().is_empty(), "the user is away");
     let ends: Vec<_> = speeches
         .into_iter()
         .map(SpeechHandle::finished_now)
         .collect();
     assert_eq!(ends[15..], [None, Some(SpeechEnd::Dropped)]);
-    it.script.dialogue.is_here();
+    it.script.dialogue.user_returned(it.script.at);
+    it.script.done();
     assert_eq!(it.done()[0], "speak: Hello.");
+}
+
+#[test]
+fn what_is_said_and_what_waits_is_for_the_user_it_was_meant_for() {
+    let mut it = Asked::new();
+    let said = it.say("Dear John.", UNINTERRUPTIBLE);
+    it.done();
+    it.sentence("Dear John.", 1000);
+    let waits = it.say("Your parcel is here.", NORMAL);
+    it.script
+        .dialogue
+        .typed(it.script.at, "my PIN is 4711".to_owned());
+    it.script.dialogue.user_away();
+    it.script.done();
+    assert!(it.done().is_empty());
+    assert_eq!((said.end(), waits.end()), (None, None));
+    it.script.dialogue.user_gone(it.script.at);
+    assert_eq!(said.end(), Some(SpeechEnd::Interrupted));
+    assert_eq!(waits.finished_now(), Some(SpeechEnd::Dropped));
+    it.script.done();
+    let next = Pii::new("next".to_owned());
+    it.script.dialogue.user_joined(next);
+    assert!(it.done().is_empty(), "nothing is typed for the next user");
+    assert!(it.script.dialogue.replay().is_empty());
+}
+
+#[test]
+fn a_turn_belongs_to_the_user_who_began_it() {
+    let mut it = Asked::new();
+    let script = &mut it.script;
+    script.user_says("said", "my PIN is 4711");
+    script.starts("answer");
+    script.speaks("answer", "words", "I keep it.", 1000);
+    script.plays(400);
+    script.dialogue.user_away();
+    script.done();
+    script.dialogue.user_gone(script.at);
+    let next = Pii::new("next".to_owned());
+    script.dialogue.user_joined(next);
+    script.done();
+    // The old connection may still tell the words.
+    script.transcribed("said", "my PIN is 4711");
+    assert!(script.dialogue.replay().is_empty());
+    let turn = script.turns.pop().unwrap();
+    assert_eq!(turn.user.unwrap().expose(), "user");
+    assert!(matches!(turn.outcome, ReplyOutcome::Interrupted));
+    assert!(script.turns.is_empty(), "a turn of the next user");
 }
 
 #[test]

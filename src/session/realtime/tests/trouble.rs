@@ -192,6 +192,20 @@ fn what_is_not_to_be_interrupted_is_heard_to_its_end() {
 }
 
 #[test]
+fn what_is_typed_while_the_agent_is_not_to_be_interrupted_is_bounded() {
+    let mut script = Script::connected();
+    let greeting = recorded("Listen to this.", 1000);
+    script.dialogue.say(script.at, greeting, false);
+    script.done();
+    for _ in 0..3 {
+        script.dialogue.typed(script.at, "x".repeat(5_000));
+    }
+    assert_eq!(script.done(), ["drop 1 texts", "drop 1 texts"]);
+    script.plays(1000);
+    assert_eq!(script.replay()[1].len(), "user: ".len() + 5_000);
+}
+
+#[test]
 fn a_kept_greeting_that_is_interrupted_is_known_as_far_as_it_was_heard() {
     let mut script = Script::connected();
     script
@@ -245,8 +259,8 @@ fn a_user_who_is_silent_for_long_is_away_until_something_is_said_or_typed() {
         script.told_user_states()
     };
     assert!(states(&mut script, 60).is_empty(), "nobody is there");
-    script.dialogue.user = Some(Pii::new("user".to_owned()));
-    script.dialogue.is_here();
+    let user = Pii::new("user".to_owned());
+    script.dialogue.user_joined(user);
     assert!(states(&mut script, 1).is_empty());
     assert!(states(&mut script, 14).is_empty());
     assert_eq!(states(&mut script, 1), ["away"]);

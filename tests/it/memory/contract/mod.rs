@@ -1,10 +1,12 @@
 //! What every store must do, run for each of them.
 
+mod limits;
 mod refusals;
 mod scale;
 
 use voxpool::memory::{Category, MemoryOp, Selection};
 
+use self::limits::*;
 use self::refusals::*;
 use self::scale::*;
 use super::place::{Opened, Place};
@@ -53,6 +55,11 @@ contract! {
         workers_that_start_together_share_a_table,
         connections_are_counted_and_reused,
         nothing_that_callers_say_reaches_the_log,
+        a_user_keeps_the_latest_rows_and_the_summary,
+        what_is_too_old_is_not_read_and_goes,
+        users_are_walked_through_in_order,
+        limits_are_held_beside_saves_that_lose_nothing,
+        identities_and_attributes_never_meet,
     ]
 }
 
@@ -70,6 +77,9 @@ contract! {
         random_batches_do_what_a_plain_map_does,
         many_at_once_lose_nothing,
         what_was_saved_is_there_after_reopening,
+        a_user_keeps_the_latest_rows_and_the_summary,
+        what_is_too_old_is_not_read_and_goes,
+        identities_and_attributes_never_meet,
     ]
 }
 
@@ -82,6 +92,8 @@ contract! {
         many_at_once_lose_nothing,
         a_cancelled_batch_leaves_whole_rows_and_a_working_store,
         connections_are_counted_and_reused,
+        a_user_keeps_the_latest_rows_and_the_summary,
+        identities_and_attributes_never_meet,
     ]
 }
 

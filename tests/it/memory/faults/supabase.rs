@@ -6,7 +6,7 @@ use futures::future::join_all;
 use sqlx::Connection;
 use tokio_util::task::AbortOnDropHandle;
 use voxpool::error::{ErrorKind, Service};
-use voxpool::memory::{SupabaseConfig, SupabaseStore, open};
+use voxpool::memory::{Store, SupabaseConfig, SupabaseStore, UserId, check, open};
 use voxpool::pool::ConnectionPool;
 use voxpool::redact::Pii;
 
@@ -188,6 +188,50 @@ async fn a_project_without_the_functions_says_what_to_run() {
     saver.check(&store).await;
     pool.probe(store.endpoint()).await.unwrap();
     assert!(stats(&pool, Service::Supabase).await.errors["schema_missing"] >= 1);
+    drop(store);
+    leaves_nothing(pool).await;
+}
+
+/// What the first version's file made lacks the functions of the limits.
+#[tokio::test]
+async fn a_project_of_an_earlier_version_goes_on_until_the_file_is_run_again() {
+    let server = shared().await;
+    let (database, api) = project_on(server).await;
+    let earlier = "DROP FUNCTION voxpool_trim; DROP FUNCTION voxpool_users;
+         NOTIFY pgrst, 'reload schema'";
+    server.execute(&database, earlier).await;
+    let pool = pool();
+    let store = supabase(&api, SERVICE_ROLE_KEY, &pool);
+    let alice = || vec![UserId::new("alice").expect("a name")];
+    let error = eventually("the API knows that they are gone", async || {
+        store.trim(alice()).await.err()
+    });
+    let error = error.await;
+    assert_eq!(error.kind, ErrorKind::SchemaMissing);
+    assert!(
+        why(&error).contains("config/supabase.sql"),
+        "{}",
+        why(&error)
+    );
+    save_one(&store, "k").await.expect("callers notice nothing");
+    let (kind, checked) = check(
+        &config(String::new()),
+        &project(&api, SERVICE_ROLE_KEY),
+        &pool,
+    )
+    .await
+    .expect("there is a store");
+    assert_eq!(kind, "supabase");
+    assert!(
+        checked
+            .expect_err("it says so")
+            .contains("config/supabase.sql")
+    );
+    server.execute(&database, SUPABASE_SQL).await;
+    eventually("the limits are held", async || {
+        store.trim(alice()).await.ok()
+    })
+    .await;
     drop(store);
     leaves_nothing(pool).await;
 }

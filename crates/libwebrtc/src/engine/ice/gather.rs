@@ -49,6 +49,9 @@ impl Gathering {
 /// RTCPeerConnectionIceErrorEvent).
 const NOT_REACHED: i32 = 701;
 
+/// The addresses that TCP is tried from, the likeliest: each is a socket for each of the peer's.
+const TCP_ADDRESSES_MAX: usize = 4;
+
 impl Connection {
     /// Begins to collect own addresses, once.
     pub(crate) fn gather(&self, state: &mut State) {
@@ -58,9 +61,11 @@ impl Connection {
         state.set_gathering(IceGatheringState::Gathering);
         let policy = state.config.ice_transport_type;
         let runtime = RUNTIME.enter();
-        for socket in host::open_sockets() {
+        for (nth, socket) in host::open_sockets().into_iter().enumerate() {
             if policy == IceTransportsType::All {
                 add(state, Candidate::host(socket.local, "udp"));
+            }
+            if policy == IceTransportsType::All && nth < TCP_ADDRESSES_MAX {
                 let active = tcp::active_address(socket.local);
                 let builder = Candidate::builder()
                     .tcp()

@@ -1,5 +1,9 @@
 //! The real binary: exit codes, mistakes, `check`, the HTTP endpoint, signals.
 
+mod descriptors;
+mod port;
+
+use std::net::SocketAddr;
 use std::process::{Output, Stdio};
 
 use axum::Router;
@@ -22,8 +26,31 @@ pub(crate) fn voxpool(
     directory: &tempfile::TempDir,
 ) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_voxpool"));
+    command.args(arguments);
+    prepared(command, variables, directory)
+}
+
+/// The same with these limits on file descriptors, as `soft:hard`.
+fn limited(
+    descriptors: &str,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+    directory: &tempfile::TempDir,
+) -> Command {
+    let mut command = Command::new("/usr/bin/prlimit");
     command
-        .args(arguments)
+        .arg(format!("--nofile={descriptors}"))
+        .arg(env!("CARGO_BIN_EXE_voxpool"))
+        .args(arguments);
+    prepared(command, variables, directory)
+}
+
+fn prepared(
+    mut command: Command,
+    variables: &[(&str, &str)],
+    directory: &tempfile::TempDir,
+) -> Command {
+    command
         .env_clear()
         .envs(variables.iter().copied())
         .current_dir(directory.path())
@@ -39,7 +66,7 @@ pub(crate) async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (i32,
     run_in(arguments, variables, &directory).await
 }
 
-async fn run_in(
+pub(crate) async fn run_in(
     arguments: &[&str],
     variables: &[(&str, &str)],
     directory: &tempfile::TempDir,
@@ -83,7 +110,7 @@ async fn usage_mistakes_exit_64_and_help_exits_0() {
     assert_eq!(run(&["connect"], &[]).await.0, 64, "--room is missing");
     let (code, out, _) = run(&["--help"], &[]).await;
     assert_eq!(code, 0);
-    for command in ["start", "dev", "connect", "console", "check"] {
+    for command in ["start", "dev", "connect", "console", "check", "forget"] {
         assert!(out.contains(command), "{command} not in {out}");
     }
     assert_eq!(run(&["--version"], &[]).await.0, 0);
@@ -210,6 +237,9 @@ pub(crate) fn signal(process: &Child, name: &str) {
     assert!(status.unwrap().success());
 }
 
+/// The command line of a worker on a free port.
+const START: [&str; 3] = ["start", "--port", "0"];
+
 /// A worker process, its log as it comes, and its HTTP endpoint.
 pub(crate) struct Started {
     process: Child,
@@ -235,9 +265,19 @@ impl Started {
     /// Starts a worker with this environment.
     pub(crate) async fn with(variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let mut process = voxpool(&["start", "--port", "0"], variables, &directory)
-            .spawn()
-            .unwrap();
+        let command = voxpool(&START, variables, &directory);
+        Self::launch(command, directory).await
+    }
+
+    /// Starts a worker with this environment and these limits on file descriptors, `soft:hard`.
+    async fn limited(descriptors: &str, variables: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let command = limited(descriptors, &START, variables, &directory);
+        Self::launch(command, directory).await
+    }
+
+    async fn launch(mut command: Command, directory: tempfile::TempDir) -> Self {
+        let mut process = command.spawn().unwrap();
         let log = BufReader::new(process.stderr.take().unwrap()).lines();
         let mut started = Self {
             process,
@@ -249,6 +289,11 @@ impl Started {
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
         started.http = format!("http://{}", line["http"].as_str().unwrap());
         started
+    }
+
+    /// Where its HTTP endpoint is.
+    fn address(&self) -> SocketAddr {
+        self.http["http://".len()..].parse().unwrap()
     }
 
     /// The next line of the log with this in it.
@@ -272,6 +317,15 @@ impl Started {
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let response = reqwest::get(format!("{}{path}", self.http)).await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    /// Memory of the process that is resident.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let pid = self.process.id().unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let n_kib = line.unwrap().split_whitespace().nth(1).unwrap();
+        n_kib.parse::<u64>().unwrap() * 1024
     }
 
     pub(crate) fn signal(&self, name: &str) {

@@ -1,0 +1,116 @@
+//! One participant sends everything, ten others go on talking: the real program, LiveKit's server, the
+//! official SDK as the attacker.
+
+mod attacker;
+mod calls;
+
+use std::time::Duration;
+
+use offline_openai::{Delays, Fixed, Server, ServerHandle};
+
+use self::attacker::Attacker;
+use self::calls::{Calls, Figures};
+use crate::common::livekit::{API_KEY, API_SECRET, LiveKit};
+use crate::common::within;
+use crate::program::Started;
+
+/// Calls beside the attacked one.
+const CALLS: usize = 10;
+
+/// How long the calls talk, in peace and under attack.
+const TALKING: Duration = Duration::from_secs(60);
+
+/// Measurements of which one must hold: other programs on the machine delay answers, too.
+const TRIES: usize = 3;
+
+/// The worker's drain: how long SIGTERM leaves to running calls.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// The services of the field at a steady pace, so that the worker is what is measured.
+async fn services() -> ServerHandle {
+    let config = offline_openai::Config {
+        fixed: Some(Fixed {
+            reply: Some("All right.".to_owned()),
+            tone: Duration::from_millis(800),
+            ..Fixed::default()
+        }),
+        delays: Delays {
+            stt: Duration::from_millis(100),
+            llm_first_token: Duration::from_millis(150),
+            ..Delays::default()
+        },
+        ..offline_openai::Config::default()
+    };
+    Server::bind(config).await.expect("the stand-in starts").1
+}
+
+async fn worker(server: &LiveKit, services: &ServerHandle) -> Started {
+    let (url, base_url) = (server.url(), services.base_url());
+    let drain = DRAIN.as_secs().to_string();
+    let mut worker = Started::with(&[
+        ("LIVEKIT_URL", url.as_str()),
+        ("LIVEKIT_API_KEY", API_KEY),
+        ("LIVEKIT_API_SECRET", API_SECRET),
+        ("OPENAI_API_KEY", "unused"),
+        ("OPENAI_BASE_URL", &base_url),
+        ("VOXPOOL__HTTP__HOST", "127.0.0.1"),
+        ("VOXPOOL__MEMORY__STORE", "none"),
+        ("VOXPOOL__WORKER__LOAD_THRESHOLD", "1"),
+        ("VOXPOOL__WORKER__DRAIN_TIMEOUT_SECONDS", &drain),
+    ])
+    .await;
+    worker.logged("registered").await;
+    worker
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_hostile_caller_costs_the_others_nothing() {
+    let (server, services) = (LiveKit::start().await, services().await);
+    let worker = worker(&server, &services).await;
+    let mut calls = Calls::join(&server, CALLS).await;
+    let mut attacker = Attacker::join(&server.url(), "attacked").await;
+    let mut is_met = false;
+    for _ in 0..TRIES {
+        let peace = measure(&mut calls, &worker).await;
+        attacker.attack().await;
+        let attack = measure(&mut calls, &worker).await;
+        let sent = attacker.stop().await;
+        eprintln!("in peace:     {peace}\nunder attack: {attack}\nsent: {sent}");
+        // These hold in every measurement, on a busy machine, too.
+        assert_eq!((peace.missed, attack.missed), (0, 0), "turns were missed");
+        let grown = attack
+            .resident_bytes_max
+            .saturating_sub(peace.resident_bytes_max);
+        assert!(grown <= 50 << 20, "the attack costs {} MB", grown >> 20);
+        is_met = attack.p95() <= peace.p95().mul_f64(1.1);
+        attacker = Attacker::join(&server.url(), "attacked").await;
+        if is_met {
+            break;
+        }
+    }
+    assert!(is_met, "the others wait more than a tenth longer");
+
+    attacker.attack().await;
+    worker.signal("TERM");
+    let ending = worker.exit_code();
+    let code = tokio::time::timeout(DRAIN + Duration::from_secs(10), ending).await;
+    let code = code.expect("the worker ends within its drain");
+    assert_eq!(code, 1, "the drain's time was over for calls that talk on");
+    within("the attacker stops", attacker.stop()).await;
+}
+
+/// The calls talk for a while; what they waited for, and the most memory that the worker had.
+async fn measure(calls: &mut Calls, worker: &Started) -> Figures {
+    let talking = calls.talk(TALKING);
+    tokio::pin!(talking);
+    let mut resident_bytes_max = 0;
+    let mut ticks = tokio::time::interval(Duration::from_millis(500));
+    let mut figures = loop {
+        tokio::select! {
+            figures = &mut talking => break figures,
+            _ = ticks.tick() => resident_bytes_max = resident_bytes_max.max(worker.resident_bytes()),
+        }
+    };
+    figures.resident_bytes_max = resident_bytes_max;
+    figures
+}
