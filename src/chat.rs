@@ -1,16 +1,49 @@
 //! The conversation as the model is given it. Plain data: no I/O, no clock.
 
-use serde_json::Value;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+/// Longest name of a tool that services take.
+///
+/// Source: OpenAI's API reference, `tools.function.name`.
+const TOOL_NAME_CHARS_MAX: usize = 64;
 
 /// A tool the model wants called.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct ToolCall {
-    /// The model's id for this call; echoed with the output.
+    /// Names this call in its conversation; echoed with the output.
     pub id: String,
     /// The tool's wire name.
     pub name: String,
     /// JSON text as the model wrote it; may be invalid.
     pub arguments: String,
+    /// What the service wrote beside the call and wants to see again.
+    pub provider: Option<Arc<ProviderFields>>,
+}
+
+/// Fields of a service's own on a tool call, such as the signature of a thought. The service refuses a
+/// conversation without them, and another service may refuse them.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ProviderFields {
+    /// Host and model that they came from; they go to no other.
+    pub origin: String,
+    /// Fields of the call.
+    pub call: Map<String, Value>,
+    /// Fields of the message that the call was in.
+    pub message: Map<String, Value>,
+}
+
+/// A tool's name as services take it: letters, digits, `_` and `-`.
+pub(crate) fn wire_name(name: &str) -> String {
+    let allowed = |c: char| match c {
+        'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '-' => c,
+        _ => '_',
+    };
+    name.chars()
+        .map(allowed)
+        .take(TOOL_NAME_CHARS_MAX)
+        .collect()
 }
 
 /// What a tool answered, in words or JSON for the model.
@@ -153,6 +186,7 @@ mod tests {
             id: id.to_owned(),
             name: "look".to_owned(),
             arguments: "{}".to_owned(),
+            ..ToolCall::default()
         })
     }
 

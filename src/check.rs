@@ -43,6 +43,9 @@ pub async fn try_services(config: &Config) -> Vec<Finding> {
     let mut probes: Vec<BoxFuture<'_, Finding>> = vec![livekit(config).boxed()];
     match ConnectionPool::new(config.pool.clone()) {
         Ok(pool) => {
+            if config.llm.compatibility.ask_at_start && !config.needs_openai_key() {
+                probes.push(chatting(config, pool.clone()).boxed());
+            }
             for (stages, endpoint) in endpoints(config, &pool) {
                 let service = format!("{} at {}", stages.join(", "), endpoint.host());
                 probes.push(openai(pool.clone(), service, endpoint).boxed());
@@ -174,6 +177,41 @@ fn endpoints(config: &Config, pool: &ConnectionPool) -> Vec<(Vec<String>, Endpoi
         }
     }
     endpoints
+}
+
+/// Asks each model for a word, and says what it does not take.
+async fn chatting(config: &Config, pool: ConnectionPool) -> Finding {
+    let agents = config.agents().into_iter();
+    let chats = agents.filter(|agent| !agent.realtime.enabled);
+    let stages: Vec<_> = chats
+        .filter_map(|agent| Stages::new(agent, &pool).ok())
+        .collect();
+    let asking = join_all(stages.iter().map(|it| it.llm.prewarm()));
+    let asked = timeout(DEADLINE, asking).await;
+    let stats = pool.stats().await;
+    let learnt = stats.learnt.iter().map(|it| {
+        let (host, model) = (&it.host, &it.model);
+        format!(
+            "{model} at {host} needs llm.compatibility.{} = \"{}\"",
+            it.part, it.value
+        )
+    });
+    let learnt: Vec<String> = learnt.collect();
+    let result = match asked.map(|asked| asked.into_iter().find_map(Result::err)) {
+        Ok(None) if learnt.is_empty() => Ok("answers our requests as they are".to_owned()),
+        Ok(None) => Ok(format!(
+            "answers; {}, which each start finds out by itself",
+            learnt.join(", ")
+        )),
+        // The lines of the endpoints say what cannot be reached; here is what a service taught us.
+        Ok(Some(error)) => Ok(format!(
+            "not tried: {}; a call will meet that, too, so check llm.model and llm.base_url",
+            error.kind
+        )),
+        Err(_) => Ok("not tried: no answer in time; check llm.model and llm.base_url".to_owned()),
+    };
+    let service = "chat".to_owned();
+    Finding { service, result }
 }
 
 async fn openai(pool: ConnectionPool, service: String, endpoint: Endpoint) -> Finding {

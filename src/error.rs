@@ -100,6 +100,9 @@ pub enum ErrorKind {
     SchemaMissing,
     /// An answer that cannot be decoded, or a stream that ended half way.
     Malformed,
+    /// An answer without a word and without a tool call. A caller can bring a model to that, so it says
+    /// nothing about the service.
+    Empty,
     /// Our own breaker refused the call.
     CircuitOpen,
     /// Our own limit on connections was reached and no place became free before the deadline.
@@ -110,7 +113,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind there is, in the order of declaration.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Timeout,
         Self::RateLimited,
         Self::Unavailable,
@@ -118,6 +121,7 @@ impl ErrorKind {
         Self::Rejected,
         Self::SchemaMissing,
         Self::Malformed,
+        Self::Empty,
         Self::CircuitOpen,
         Self::Saturated,
         Self::Internal,
@@ -127,7 +131,7 @@ impl ErrorKind {
     pub const fn is_retryable(self) -> bool {
         matches!(
             self,
-            Self::Timeout | Self::RateLimited | Self::Unavailable | Self::Malformed
+            Self::Timeout | Self::RateLimited | Self::Unavailable | Self::Malformed | Self::Empty
         )
     }
 
@@ -140,6 +144,7 @@ impl ErrorKind {
             Self::Unauthorized => service.has_one_account(),
             Self::RateLimited
             | Self::Rejected
+            | Self::Empty
             | Self::CircuitOpen
             | Self::Saturated
             | Self::Internal => false,
@@ -169,6 +174,7 @@ impl ErrorKind {
             Self::Rejected => "rejected",
             Self::SchemaMissing => "schema_missing",
             Self::Malformed => "malformed",
+            Self::Empty => "empty",
             Self::CircuitOpen => "circuit_open",
             Self::Saturated => "saturated",
             Self::Internal => "internal",
@@ -185,6 +191,7 @@ impl ErrorKind {
             | Self::Unavailable
             | Self::CircuitOpen
             | Self::Malformed
+            | Self::Empty
             | Self::Internal => {
                 "I'm sorry, I'm having trouble right now. Could you please say that again?"
             }
@@ -205,6 +212,7 @@ impl fmt::Display for ErrorKind {
             Self::Rejected => "request refused",
             Self::SchemaMissing => "database, table or function missing",
             Self::Malformed => "answer cannot be read",
+            Self::Empty => "answer without a word",
             Self::CircuitOpen => "not tried: the service has been failing",
             Self::Saturated => "not tried: all connections were busy until the deadline",
             Self::Internal => "stopped by a bug of this program",

@@ -118,7 +118,21 @@ impl AgentJobs {
                 });
             join_all(greetings).await;
         };
-        tokio::join!(greeting, self.open_memory(), self.open_connections());
+        let connections = async {
+            self.open_connections().await;
+            self.learn_services().await;
+        };
+        tokio::join!(greeting, self.open_memory(), connections);
+    }
+
+    /// Finds out what the models take, so that no caller waits for it.
+    async fn learn_services(&self) {
+        let chats = self.profiles().filter(|profile| profile.realtime.is_none());
+        let asked = join_all(chats.map(|profile| profile.agent.llm.prewarm())).await;
+        if let Some(error) = asked.into_iter().find_map(Result::err) {
+            let cause = error.cause.as_ref().map(ToString::to_string);
+            tracing::warn!(%error, cause, "a model could not be asked ahead of calls");
+        }
     }
 
     /// Connects to the memory, and says once how it is.

@@ -109,6 +109,7 @@ impl Profile {
                         id: String::new(),
                         name: name.clone(),
                         arguments: payload,
+                        ..ToolCall::default()
                     };
                     let output = tools.call_for_program(&call);
                     output

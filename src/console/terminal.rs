@@ -192,6 +192,7 @@ mod tests {
             id: "1".to_owned(),
             name: "recall".to_owned(),
             arguments: "{\"about\":\n\"name\"}".to_owned(),
+            ..ToolCall::default()
         };
         let output = ToolOutput {
             text: "x".repeat(500),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_openai::types::chat::ReasoningEffort;
 use serde::{Deserialize, Serialize};
 
+use super::Compatibility;
 use crate::pool::{self, Addresses, EndpointConfig, EndpointError};
 use crate::redact::Pii;
 use crate::units::seconds;
@@ -51,6 +52,8 @@ pub struct Config {
     pub fallback_after: Duration,
     /// Who takes over, in this order, while the service above is in trouble.
     pub fallback: Vec<Fallback>,
+    /// What the service takes, where that shall not be learnt.
+    pub compatibility: Compatibility,
 }
 
 /// A service that takes over; what is empty or unset is as in `[llm]`. With a model of its own, what
@@ -70,6 +73,8 @@ pub struct Fallback {
     /// How long a reasoning model may think.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning_effort: Option<ReasoningEffort>,
+    /// What it takes, where that shall not be learnt. Nothing of the stage's counts for it.
+    pub compatibility: Compatibility,
 }
 
 impl Default for Config {
@@ -86,6 +91,7 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(10),
             fallback_after: Duration::from_secs(5),
             fallback: Vec::new(),
+            compatibility: Compatibility::default(),
         }
     }
 }
@@ -114,7 +120,10 @@ impl Config {
             problems.push("llm.fallback_after_seconds: must be more than 0".to_owned());
         }
         problems.extend(self.addresses().problems("llm"));
+        problems.extend(self.compatibility.problems("llm"));
         for (place, fallback) in self.fallback.iter().enumerate() {
+            let section = pool::fallback_key("llm", place);
+            problems.extend(fallback.compatibility.problems(&section));
             if (fallback.temperature).is_some_and(|t| !(0.0..=2.0).contains(&t)) {
                 let key = pool::fallback_key("llm", place);
                 problems.push(format!("{key}.temperature: must be from 0 to 2"));
@@ -139,6 +148,7 @@ impl Config {
             base_url: String::new(),
             api_key: Pii::default(),
             fallback: Vec::new(),
+            compatibility: fallback.compatibility.clone(),
             ..self.clone()
         }
     }
@@ -158,7 +168,11 @@ impl Config {
         shared: &EndpointConfig,
     ) -> Result<Vec<(EndpointConfig, Self)>, EndpointError> {
         let fallbacks = self.fallback.iter().map(|fallback| self.with(fallback));
-        let all = std::iter::once(self.with(&Fallback::default())).chain(fallbacks);
+        let first = Fallback {
+            compatibility: self.compatibility.clone(),
+            ..Fallback::default()
+        };
+        let all = std::iter::once(self.with(&first)).chain(fallbacks);
         Ok(self.addresses().at(shared)?.into_iter().zip(all).collect())
     }
 }

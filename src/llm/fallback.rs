@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use futures::stream::BoxStream;
 
 use super::openai::OpenAiLlm;
@@ -34,6 +34,11 @@ impl Llm for FallbackLlm {
         let all = Arc::clone(&self.all);
         self.choice
             .stream(move |place| all[place].chat(request.clone()))
+    }
+
+    fn prewarm(&self) -> BoxFuture<'static, Result<(), CallError>> {
+        let all: Vec<_> = self.all.iter().map(Llm::prewarm).collect();
+        async move { join_all(all).await.into_iter().collect() }.boxed()
     }
 }
 

@@ -1,21 +1,24 @@
 //! The language model: one trait, one file per provider.
 
-mod chunk;
+mod answer;
+mod asking;
+mod at_start;
+mod compatibility;
 mod config;
-mod decoder;
 mod fallback;
 mod messages;
 pub mod openai;
 mod structured;
-mod think;
-mod tool_calls;
 
+use futures::FutureExt;
+use futures::future::{self, BoxFuture};
 use futures::stream::BoxStream;
 
+pub(crate) use self::answer::{ARGUMENTS_BYTES_MAX, CALLS_MAX};
+pub use self::compatibility::Compatibility;
 pub use self::config::{Config, Fallback};
 pub use self::fallback::{FallbackLlm, FallbackStructuredLlm};
 pub use self::structured::{OpenAiStructuredLlm, StructuredLlm, StructuredRequest};
-pub(crate) use self::tool_calls::{ARGUMENTS_BYTES_MAX, CALLS_MAX};
 use crate::chat::{ChatContext, ToolCall, ToolSpec};
 use crate::error::CallError;
 
@@ -24,8 +27,10 @@ use crate::error::CallError;
 pub struct ChatRequest {
     /// Instructions and conversation.
     pub context: ChatContext,
-    /// Tools the model may call; none are offered when empty.
+    /// Tools of the agent; none are offered when empty.
     pub tools: Vec<ToolSpec>,
+    /// Whether the model may call one of them. Without that it must answer in words.
+    pub may_call: bool,
 }
 
 /// One piece of a model's answer.
@@ -56,4 +61,12 @@ pub trait Llm: Send + Sync {
     ///
     /// Cancel safety: dropping the stream closes the request.
     fn chat(&self, request: ChatRequest) -> BoxStream<'static, Result<LlmEvent, CallError>>;
+
+    /// Finds out before the first call what the service takes; nothing by default.
+    ///
+    /// # Errors
+    /// When the service cannot be asked. The first call will meet that again.
+    fn prewarm(&self) -> BoxFuture<'static, Result<(), CallError>> {
+        future::ready(Ok(())).boxed()
+    }
 }

@@ -1,25 +1,28 @@
 //! Questions whose answer is JSON of a given shape: for work beside a conversation, such as finding
 //! what is worth remembering. Not streamed; nobody waits for the first word.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_openai::types::chat::{
-    CreateChatCompletionRequest, ResponseFormat, ResponseFormatJsonSchema,
-};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::Config;
+use super::answer::{ChatDecoder, Reading};
+use super::asking::{Question, Service};
+use super::compatibility::{Part, Parts, Shape};
 use super::messages::messages;
+use super::openai::options;
+use super::{Config, LlmEvent};
 use crate::chat::ChatContext;
-use crate::error::{CallError, ErrorKind};
+use crate::error::CallError;
 use crate::pool::{
-    CallSpec, Candidate, ConnectionPool, Endpoint, EndpointConfig, EndpointError, Lease,
+    CallSpec, Candidate, ConnectionPool, Decode, Endpoint, EndpointConfig, EndpointError, Fault,
+    Lease,
 };
 
 const OPERATION: &str = "chat.json";
@@ -53,9 +56,7 @@ pub trait StructuredLlm: Send + Sync {
 /// Asks the model over the pool: `POST /chat/completions`.
 #[derive(Clone)]
 pub struct OpenAiStructuredLlm {
-    pool: ConnectionPool,
-    endpoint: Endpoint,
-    config: Config,
+    service: Service,
     timeout: Duration,
     retries_max: Option<u32>,
 }
@@ -81,10 +82,14 @@ impl OpenAiStructuredLlm {
             config.temperature = None;
             config.reasoning_effort = None;
         }
+        // An answer in JSON is as long as it must be.
+        config.max_completion_tokens = 0;
         Ok(Self {
-            pool,
-            endpoint,
-            config,
+            service: Service {
+                pool,
+                endpoint,
+                config,
+            },
             timeout,
             retries_max: None,
         })
@@ -116,60 +121,49 @@ impl OpenAiStructuredLlm {
 
     /// Where requests go.
     pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        &self.service.endpoint
     }
 
     /// What a choice of several has to know of it.
     pub(super) fn candidate(&self) -> Candidate {
         Candidate {
-            endpoint: self.endpoint.clone(),
-            model: self.config.model.clone(),
+            endpoint: self.service.endpoint.clone(),
+            model: self.service.config.model.clone(),
         }
-    }
-
-    fn body(&self, request: StructuredRequest) -> serde_json::Result<Bytes> {
-        let mut context = ChatContext::new(request.instructions);
-        context.push_user(request.input);
-        let body = CreateChatCompletionRequest {
-            model: self.config.model.clone(),
-            messages: messages(&context),
-            temperature: self.config.temperature,
-            reasoning_effort: self.config.reasoning_effort.clone(),
-            response_format: Some(ResponseFormat::JsonSchema {
-                json_schema: ResponseFormatJsonSchema {
-                    description: None,
-                    name: request.name.to_owned(),
-                    schema: request.schema,
-                    strict: Some(true),
-                },
-            }),
-            ..CreateChatCompletionRequest::default()
-        };
-        serde_json::to_vec(&body).map(Bytes::from)
     }
 }
 
 impl StructuredLlm for OpenAiStructuredLlm {
     fn ask(&self, request: StructuredRequest) -> BoxFuture<'static, Result<String, CallError>> {
-        let spec = CallSpec::openai(OPERATION, &self.endpoint, self.timeout)
+        let spec = CallSpec::openai(OPERATION, &self.service.endpoint, self.timeout)
             .retries_max(self.retries_max)
             .background();
-        let body = self
-            .body(request)
-            .map_err(|error| spec.error(ErrorKind::Rejected).because(error));
-        let (pool, endpoint) = (self.pool.clone(), self.endpoint.clone());
+        let (service, request) = (self.service.clone(), Arc::new(request));
         async move {
-            let body = body?;
-            pool.call(spec, move |lease| {
-                answer(lease, endpoint.clone(), body.clone())
-            })
-            .await
+            let pool = service.pool.clone();
+            let attempt = move |lease| attempt(lease, service.clone(), Arc::clone(&request));
+            pool.call(spec, attempt).await
         }
         .boxed()
     }
 }
 
-/// One attempt.
+/// One attempt: as many requests as it takes to find out what the service takes.
+async fn attempt(
+    lease: Lease,
+    service: Service,
+    request: Arc<StructuredRequest>,
+) -> Result<String, CallError> {
+    let question = JsonQuestion {
+        config: service.config.clone(),
+        request,
+    };
+    let endpoint = service.endpoint.clone();
+    let send = move |body: Bytes, _: Shape| answer(lease.clone(), endpoint.clone(), body).boxed();
+    service.ask(question, send).await
+}
+
+/// One request.
 async fn answer(lease: Lease, endpoint: Endpoint, body: Bytes) -> Result<String, CallError> {
     let request = lease
         .request(Method::POST, &endpoint, "/chat/completions")
@@ -177,34 +171,84 @@ async fn answer(lease: Lease, endpoint: Endpoint, body: Bytes) -> Result<String,
         .body(body);
     let response = lease.send(request).await?;
     let json = lease.read(response, ANSWER_BYTES_MAX).await?;
-    text(&json).ok_or_else(|| lease.malformed("the answer is no chat completion"))
+    text(&json).map_err(|fault| lease.spec().error(fault.kind).because(fault.cause))
+}
+
+/// A question whose answer is JSON.
+struct JsonQuestion {
+    config: Config,
+    request: Arc<StructuredRequest>,
+}
+
+impl Question for JsonQuestion {
+    fn body(&self, shape: &Shape, sent: &mut Parts) -> serde_json::Result<Bytes> {
+        let (config, request) = (&self.config, &self.request);
+        sent.add(Part::ResponseFormat);
+        let format = match shape.value(Part::ResponseFormat) {
+            "json_schema" => json!({"type": "json_schema", "json_schema": {
+                "name": request.name,
+                "schema": request.schema,
+                "strict": true,
+            }}),
+            "json_object" => json!({"type": "json_object"}),
+            _ => Value::Null,
+        };
+        let mut context = ChatContext::new(request.instructions.as_str());
+        if !shape.is_first(Part::ResponseFormat) {
+            // The only way left to say what is wanted.
+            let schema = &request.schema;
+            context.instructions +=
+                &format!("\n\nAnswer with one JSON object of this JSON schema:\n{schema}");
+        }
+        context.push_user(request.input.as_str());
+        let mut body = json!({
+            "model": config.model,
+            "messages": messages(&context, shape, "", sent),
+        });
+        if !format.is_null() {
+            body["response_format"] = format;
+        }
+        options(&mut body, config, shape, sent)?;
+        serde_json::to_vec(&body).map(Bytes::from)
+    }
+
+    fn shorten(&mut self) -> bool {
+        false
+    }
 }
 
 /// The text of a completion; empty when the model refused.
-fn text(json: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Completion {
-        choices: Vec<Choice>,
+fn text(json: &[u8]) -> Result<String, Fault> {
+    let whole: Value = serde_json::from_slice(json).unwrap_or_default();
+    let message = &whole["choices"][0]["message"];
+    if message["refusal"].is_string() && message["content"].is_null() {
+        return Ok(String::new());
     }
-    #[derive(Deserialize)]
-    struct Choice {
-        message: Message,
-    }
-    #[derive(Deserialize)]
-    struct Message {
-        content: Option<String>,
-    }
-    let completion: Completion = serde_json::from_slice(json).ok()?;
-    let choice = completion.choices.into_iter().next()?;
-    Some(choice.message.content.unwrap_or_default())
+    let mut decoder = ChatDecoder::new(Reading {
+        is_data: true,
+        ..Reading::default()
+    });
+    let mut events = VecDeque::new();
+    decoder.push(json, &mut events)?;
+    decoder.finish(&mut events)?;
+    let texts = events.into_iter().filter_map(|event| match event {
+        LlmEvent::Text(text) => Some(text),
+        _ => None,
+    });
+    Ok(texts.collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
     use crate::pool;
 
     fn body(model: &str) -> Value {
+        body_as(Shape::default(), model)
+    }
+
+    fn body_as(shape: Shape, model: &str) -> Value {
         let pool = ConnectionPool::new(pool::Config::default()).unwrap();
         let config = Config {
             temperature: Some(0.5),
@@ -216,11 +260,26 @@ mod tests {
                 .unwrap();
         let request = StructuredRequest {
             name: "facts",
-            schema: serde_json::json!({"type": "object"}),
+            schema: json!({"type": "object"}),
             instructions: "Find facts.".to_owned(),
             input: "I like tea.".to_owned(),
         };
-        serde_json::from_slice(&llm.body(request).unwrap()).unwrap()
+        let question = JsonQuestion {
+            config: llm.service.config,
+            request: Arc::new(request),
+        };
+        let body = question.body(&shape, &mut Parts::default()).unwrap();
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    #[test]
+    fn a_service_that_knows_no_schema_reads_it() {
+        let shape = |value: &str| Shape::default().with(Part::ResponseFormat, value);
+        let body = body_as(shape("json_object"), "");
+        assert_eq!(body["response_format"], json!({"type": "json_object"}));
+        let instructions = body["messages"][0]["content"].as_str().unwrap();
+        assert!(instructions.contains("JSON schema:\n{\"type\":\"object\"}"));
+        assert_eq!(body_as(shape("off"), "").get("response_format"), None);
     }
 
     #[test]
@@ -251,16 +310,24 @@ mod tests {
     #[test]
     fn answers_are_read_leniently() {
         for (json, expected) in [
-            (r#"{"choices":[{"message":{"content":"{}"}}]}"#, Some("{}")),
+            (r#"{"choices":[{"message":{"content":"{}"}}]}"#, Ok("{}")),
+            (
+                r#"{"choices":[{"message":{"content":[{"type":"text","text":"{\"a\":1}"}]}}]}"#,
+                Ok("{\"a\":1}"),
+            ),
             (
                 r#"{"choices":[{"message":{"content":null,"refusal":"no"}}]}"#,
-                Some(""),
+                Ok(""),
             ),
-            (r#"{"choices":[]}"#, None),
-            (r#"{"error":{}}"#, None),
-            ("<html>", None),
+            (r#"{"choices":[]}"#, Err(ErrorKind::Empty)),
+            (
+                r#"{"error":{"type":"overloaded_error"}}"#,
+                Err(ErrorKind::Unavailable),
+            ),
+            ("<html>", Err(ErrorKind::Malformed)),
         ] {
-            assert_eq!(text(json.as_bytes()).as_deref(), expected, "{json}");
+            let found = text(json.as_bytes()).map_err(|fault| fault.kind);
+            assert_eq!(found.as_deref().map_err(|kind| *kind), expected, "{json}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! **Invariant:** a [`Lease`] is the only way to the HTTP client, and only the stack hands one out,
 //! so no request leaves the process without a place, a deadline and a line in the statistics.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -245,6 +245,11 @@ impl Lease {
         if let Some(entry) = &self.0.entry {
             entry.broke_off(kind);
         }
+    }
+
+    /// Counts pieces of streamed answers that cannot be read.
+    pub(crate) fn unreadable_pieces(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.0.shared.unreadable_pieces)
     }
 
     /// A client for building requests, not for sending them.

@@ -189,7 +189,8 @@ impl Choice {
         let ask = Arc::new(ask);
         let opening = async move {
             let open = |place| {
-                let mut items = ask(place);
+                // Read on after its first item, which may have been its end.
+                let mut items = ask(place).fuse();
                 let opened: BoxFuture<'static, _> = Box::pin(async move {
                     let first = items.next().await.transpose()?;
                     Ok((place, first, items))

@@ -1,14 +1,13 @@
 //! From what HTTP says to what we do about it: every failure becomes a [`CallError`].
 
-use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use async_openai::error::OpenAIError;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
+use super::refusal::Refusal;
 use crate::error::{CallError, ErrorKind, Service};
-use crate::redact::Pii;
 
 /// Most of an error's body that is read; the rest says nothing more.
 const ERROR_BODY_BYTES_MAX: usize = 64 * 1024;
@@ -70,16 +69,6 @@ pub(super) fn refusal_of(
     .because(refusal)
 }
 
-/// The error object of a stream that began well: `{"error": {...}}` where data was expected.
-pub(crate) fn refusal_in_stream(json: &str) -> (ErrorKind, Refusal) {
-    let refusal = Refusal::read(StatusCode::INTERNAL_SERVER_ERROR, json.as_bytes());
-    let kind = match refusal.code.as_str() {
-        "rate_limit_exceeded" | "429" => ErrorKind::RateLimited,
-        _ => refusal.kind(),
-    };
-    (kind, refusal)
-}
-
 /// What async-openai reports, back in our terms; our own errors pass through it unchanged.
 pub(crate) fn from_openai(
     service: Service,
@@ -118,82 +107,6 @@ async fn read_some(response: &mut Response) -> (Vec<u8>, bool) {
     }
 }
 
-/// What a service said when it refused.
-///
-/// The text for logs has only short codes: the message itself may quote the request or a key.
-#[derive(Debug)]
-pub struct Refusal {
-    /// The HTTP status.
-    pub status: StatusCode,
-    /// The service's own short code, such as `model_not_found`; empty without one.
-    pub code: String,
-    /// The service's own words.
-    pub message: Pii<String>,
-}
-
-impl std::error::Error for Refusal {}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "status {}", self.status.as_u16())?;
-        if !self.code.is_empty() {
-            write!(f, " ({})", self.code)?;
-        }
-        Ok(())
-    }
-}
-
-impl Refusal {
-    /// Reads OpenAI's `{"error": {"message", "type", "code"}}`, or the same without `error` around
-    /// it as PostgREST writes it, or with `msg` as Twirp does; other servers leave parts out.
-    fn read(status: StatusCode, body: &[u8]) -> Self {
-        let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-        let error = match &body["error"] {
-            serde_json::Value::Null => &body,
-            error => error,
-        };
-        let text = |key: &str| match &error[key] {
-            serde_json::Value::String(text) => text.clone(),
-            serde_json::Value::Number(number) => number.to_string(),
-            _ => String::new(),
-        };
-        let code = Some(text("code")).filter(|code| !code.is_empty());
-        Self {
-            status,
-            code: short(&code.unwrap_or_else(|| text("type"))),
-            message: Pii::new(match error {
-                serde_json::Value::String(message) => message.clone(),
-                _ => Some(text("message"))
-                    .filter(|message| !message.is_empty())
-                    .unwrap_or_else(|| text("msg")),
-            }),
-        }
-    }
-
-    fn kind(&self) -> ErrorKind {
-        match self.status.as_u16() {
-            401 | 403 => ErrorKind::Unauthorized,
-            408 | 504 => ErrorKind::Timeout,
-            // An empty account stays empty however often it is asked.
-            429 if self.code == "insufficient_quota" => ErrorKind::Rejected,
-            429 => ErrorKind::RateLimited,
-            // A redirect is not followed: the address has to be set right.
-            300..500 => ErrorKind::Rejected,
-            _ => ErrorKind::Unavailable,
-        }
-    }
-}
-
-/// Keeps a code that looks like one: a server could put anything there.
-fn short(code: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    if code.len() <= 64 && code.chars().all(is_plain) {
-        code.to_owned()
-    } else {
-        String::new()
-    }
-}
-
 /// The wait a service asks for: OpenAI's milliseconds, else seconds, else a date.
 ///
 /// Source: RFC 9110 section 10.2.3; `retry-after-ms` as OpenAI's own SDKs read it.
@@ -213,64 +126,6 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn kind(status: u16, body: &str) -> ErrorKind {
-        Refusal::read(StatusCode::from_u16(status).unwrap(), body.as_bytes()).kind()
-    }
-
-    #[test]
-    fn the_status_decides_the_kind() {
-        for (status, expected) in [
-            (301, ErrorKind::Rejected),
-            (400, ErrorKind::Rejected),
-            (401, ErrorKind::Unauthorized),
-            (403, ErrorKind::Unauthorized),
-            (404, ErrorKind::Rejected),
-            (408, ErrorKind::Timeout),
-            (429, ErrorKind::RateLimited),
-            (500, ErrorKind::Unavailable),
-            (503, ErrorKind::Unavailable),
-            (504, ErrorKind::Timeout),
-        ] {
-            assert_eq!(kind(status, "<html>"), expected, "{status}");
-        }
-    }
-
-    #[test]
-    fn an_empty_account_is_not_asked_again() {
-        let body =
-            r#"{"error":{"message":"m","type":"insufficient_quota","code":"insufficient_quota"}}"#;
-        assert!(!kind(429, body).is_retryable());
-    }
-
-    #[test]
-    fn the_text_of_a_refusal_shows_codes_and_no_words() {
-        let body = br#"{"error":{"message":"Incorrect key sk-1234","code":"invalid_api_key"}}"#;
-        let refusal = Refusal::read(StatusCode::UNAUTHORIZED, body);
-        assert_eq!(refusal.to_string(), "status 401 (invalid_api_key)");
-        assert_eq!(refusal.message.expose(), "Incorrect key sk-1234");
-        assert!(!format!("{refusal:?}").contains("sk-1234"));
-    }
-
-    #[test]
-    fn a_code_is_found_without_an_error_around_it() {
-        let body = br#"{"code":"42501","details":null,"hint":null,"message":"denied for John"}"#;
-        let refusal = Refusal::read(StatusCode::FORBIDDEN, body);
-        assert_eq!(refusal.to_string(), "status 403 (42501)");
-        for body in ["", "null", "[]", "\"text\"", "3", "{}"] {
-            let refusal = Refusal::read(StatusCode::FORBIDDEN, body.as_bytes());
-            assert_eq!(refusal.to_string(), "status 403", "{body}");
-        }
-    }
-
-    #[test]
-    fn a_code_that_is_a_sentence_is_left_out() {
-        let body = br#"{"error":{"code":"you said my name is John"}}"#;
-        assert_eq!(
-            Refusal::read(StatusCode::BAD_REQUEST, body).to_string(),
-            "status 400"
-        );
-    }
 
     #[test]
     fn the_wait_is_read_in_all_its_forms() {

@@ -14,8 +14,7 @@ use crate::excess::Excess;
 
 /// Most of one streamed answer that is read: five minutes of speech, encoded wastefully.
 const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// How long an answer that is complete may take to say so: its connection is used again only if
-/// it was read to its end, and some servers never end it.
+/// How long an answer that is complete may take to say so.
 const LINGER_MAX: Duration = Duration::from_millis(200);
 
 /// Turns the bytes of one answer into items. Plain code, no I/O.
@@ -31,6 +30,12 @@ pub(crate) trait Decode: Send + 'static {
 
     /// Whether all that matters has been read, so that the rest may be missing.
     fn is_complete(&self) -> bool;
+
+    /// How long a complete answer is read on for more, and for its end: its connection is used again only
+    /// if it was read to its end, and some servers never end it.
+    fn linger(&self) -> Duration {
+        LINGER_MAX
+    }
 }
 
 /// Why an answer cannot be decoded.
@@ -103,7 +108,7 @@ impl<D: Decode> Decoding<D> {
 
     async fn read(&mut self) {
         let chunk = if self.decoder.is_complete() {
-            match tokio::time::timeout(LINGER_MAX, self.chunk()).await {
+            match tokio::time::timeout(self.decoder.linger(), self.chunk()).await {
                 Ok(Some(Ok(chunk))) => Some(Ok(chunk)),
                 // However it ends now, what matters has been read.
                 _ => None,

@@ -28,6 +28,7 @@ mod hedge;
 mod histogram;
 mod http;
 mod http_client;
+mod learnt;
 mod limits;
 mod openai;
 mod parallel;
@@ -35,6 +36,7 @@ mod places;
 mod prewarm;
 mod proxy;
 mod recorder;
+mod refusal;
 mod retry;
 mod slots;
 mod socket;
@@ -49,6 +51,7 @@ mod supabase;
 mod tls;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper_util::client::proxy::matcher::Matcher;
@@ -62,8 +65,7 @@ pub use self::breaker::{BreakerState, Config as BreakerConfig};
 pub use self::call::Lease;
 pub(crate) use self::choice::{Candidate, Choice, shares};
 pub use self::choice::{CandidateStats, StageStats};
-pub use self::classify::Refusal;
-pub(crate) use self::classify::{from_openai, refusal_in_stream};
+pub(crate) use self::classify::from_openai;
 pub use self::cleanup::CleanupReport;
 pub use self::config::Config;
 pub use self::connections::ConnectionStats;
@@ -75,8 +77,11 @@ pub use self::endpoint::{
 };
 pub use self::http::HttpClientStats;
 pub use self::http_client::HttpClient;
+pub use self::learnt::LearntStats;
 pub use self::openai::OpenAiClient;
 pub use self::parallel::{PARALLEL_TIMEOUT, parallel_ai_calls};
+pub use self::refusal::Refusal;
+pub(crate) use self::refusal::refusal_in_stream;
 pub use self::sockets::{Opening, SocketPlan, Sockets, TakenSocket};
 pub use self::spec::{CallSpec, Priority};
 pub(crate) use self::sse::SseDecoder;
@@ -112,6 +117,7 @@ struct Inner {
     choices: Mutex<Vec<choice::Shown>>,
     sockets: Mutex<Vec<std::sync::Weak<sockets::Set>>>,
     missing: Mutex<BTreeMap<Service, String>>,
+    learnt: learnt::Learnt,
 }
 
 /// What an attempt needs.
@@ -124,6 +130,8 @@ struct Shared {
     resolver: dns::CachingResolver,
     /// Of the environment; the HTTP client reads them itself.
     proxies: Matcher,
+    /// Pieces of streamed answers that could not be read and were skipped.
+    unreadable_pieces: Arc<AtomicU64>,
 }
 
 impl ConnectionPool {
@@ -161,6 +169,7 @@ impl ConnectionPool {
             ledger,
             resolver,
             proxies: Matcher::from_system(),
+            unreadable_pieces: Arc::default(),
             config,
         });
         let started = Instant::now();
@@ -181,6 +190,7 @@ impl ConnectionPool {
             choices: Mutex::default(),
             sockets: Mutex::default(),
             missing: Mutex::default(),
+            learnt: learnt::Learnt::default(),
         })))
     }
 
@@ -234,6 +244,8 @@ impl ConnectionPool {
             services: Service::ALL.into_iter().filter_map(of_service).collect(),
             stages: self.choices().iter().map(choice::Shown::stats).collect(),
             missing: self.missing().clone(),
+            unreadable_pieces: shared.unreadable_pieces.load(Ordering::Relaxed),
+            learnt: self.0.learnt.stats(),
         }
     }
 

@@ -20,6 +20,7 @@ pub(super) struct RetryPolicy {
     recorder: Recorder,
     retries: u32,
     malformed: u32,
+    empty: u32,
     dead_sockets: u32,
 }
 
@@ -68,6 +69,7 @@ impl RetryPolicy {
             recorder,
             retries: 0,
             malformed: 0,
+            empty: 0,
             dead_sockets: 0,
         }
     }
@@ -82,7 +84,16 @@ impl RetryPolicy {
             self.dead_sockets += 1;
             return Some(Duration::ZERO);
         }
+        if error.kind == ErrorKind::Empty && self.empty == 0 && self.rules.retries_max > 0 {
+            // The same question often gets words the second time, also from a service that has a
+            // fallback.
+            self.empty += 1;
+            return Some(Duration::ZERO);
+        }
         if (call.spec.retries_max).is_some_and(|retries_max| self.retries >= retries_max) {
+            return None;
+        }
+        if error.kind == ErrorKind::Empty {
             return None;
         }
         if error.kind == ErrorKind::Malformed {

@@ -12,6 +12,7 @@ use super::choice::StageStats;
 use super::connections::ConnectionStats;
 use super::dns::DnsStats;
 use super::http::HttpClientStats;
+use super::learnt::LearntStats;
 use super::spec::Priority;
 use crate::error::Service;
 
@@ -40,6 +41,10 @@ pub struct PoolStats {
     pub stages: Vec<StageStats>,
     /// Services that calls go on without, and why.
     pub missing: BTreeMap<Service, String>,
+    /// Pieces of streamed answers that could not be read and were skipped.
+    pub unreadable_pieces: u64,
+    /// Parts of a request that services refused and are asked without.
+    pub learnt: Vec<LearntStats>,
 }
 
 /// Places for requests in flight.
@@ -272,6 +277,8 @@ mod tests {
             services,
             stages: Vec::new(),
             missing: BTreeMap::new(),
+            unreadable_pieces: 0,
+            learnt: Vec::new(),
         }
     }
 

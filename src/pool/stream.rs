@@ -62,9 +62,10 @@ impl ConnectionPool {
             .pass(spec, move |lease| {
                 let run = Arc::clone(&run);
                 async move {
-                    let mut items = run(lease.clone()).await?;
+                    // Read on after its first item, which may have been its end.
+                    let mut items = run(lease.clone()).await?.fuse();
                     let first = items.next().await.transpose()?;
-                    Ok((first, items, lease))
+                    Ok((first, items.boxed(), lease))
                 }
             })
             .await?;

@@ -259,6 +259,7 @@ mod tests {
             id: id.to_owned(),
             name: "look".to_owned(),
             arguments: "{}".to_owned(),
+            ..ToolCall::default()
         }
     }
 

@@ -14,12 +14,15 @@ use super::recording::Recording;
 use super::reply::{Failure, Making, ReplyEvent};
 use super::spoken::SentenceId;
 use crate::audio::{AudioFrame, earcon};
-use crate::chat::{ChatContext, ChatItem, ToolCall};
+use crate::chat::{ChatContext, ChatItem, ToolCall, ToolOutput};
 use crate::error::{CallError, ErrorKind, Service};
 use crate::excess::{Excess, Panicked, contained};
 use crate::llm::{ChatRequest, LlmEvent};
 use crate::room::Usage;
 use crate::text::{SentenceSplitter, SpeechFilter};
+
+/// Read by the model where it calls tools without end.
+const NOT_RUN: &str = "not run: there were enough tool calls; answer now with what you know";
 
 /// Said in place of the rest when a reply reaches its bound.
 pub(super) const ENOUGH: &str = "I'll stop here. Just ask if you would like to hear more.";
@@ -167,42 +170,44 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Asks the model until it answers without calling tools.
+    /// Asks the model until it answers without calling tools. Calls beyond the last round are not run: the
+    /// model is told so once, and answers with what it knows.
     async fn answer(&mut self, mut context: ChatContext) -> Result<(), Failure> {
-        let mut has_content = false;
-        for round in 0..=self.making.config.tool_rounds_max {
-            // In the last round there is nothing left but to answer.
-            let may_call = round < self.making.config.tool_rounds_max;
+        let rounds_max = self.making.config.tool_rounds_max;
+        for round in 0..=rounds_max + 1 {
+            let may_call = round < rounds_max;
             let done = self.round(&context, may_call).await?;
-            has_content |= !done.text.is_empty() || !done.calls.is_empty();
             if done.is_cut {
                 Excess::Reply.count("the length of a reply");
                 return self.say(ENOUGH).await;
             }
-            if done.calls.is_empty() || !may_call {
-                break;
+            if done.calls.is_empty() {
+                return match done.text.trim().is_empty() {
+                    true => Err(failure(Stage::Llm, ErrorKind::Empty)),
+                    false => Ok(()),
+                };
+            }
+            if !may_call && !done.text.trim().is_empty() {
+                return Ok(());
             }
             context.push_heard(done.text, false);
+            if !may_call {
+                refuse_tools(done.calls, &mut context);
+                continue;
+            }
             let began = Instant::now();
             self.run_tools(done.calls, &mut context).await;
             self.budget.until += began.elapsed();
         }
-        if !has_content {
-            return Err(failure(Stage::Llm, ErrorKind::Malformed));
-        }
-        Ok(())
+        Err(failure(Stage::Llm, ErrorKind::Empty))
     }
 
     async fn round(&mut self, context: &ChatContext, may_call: bool) -> Result<Round, Failure> {
-        let tools = if may_call {
-            self.making.agent.tools.specs()
-        } else {
-            Vec::new()
-        };
         self.making.report(ReplyEvent::LlmStarted).await;
         let mut events = self.making.agent.llm.chat(ChatRequest {
             context: context.clone(),
-            tools,
+            tools: self.making.agent.tools.specs(),
+            may_call,
         });
         let mut splitter = SentenceSplitter::default();
         let mut round = Round {
@@ -211,7 +216,13 @@ impl Writer<'_> {
             is_cut: false,
         };
         let stall_max = self.making.config.stall_max;
-        while let Some(event) = next(&mut events, stall_max, Stage::Llm).await? {
+        let mut n_spoken = 0;
+        let end = loop {
+            let event = match next(&mut events, stall_max, Stage::Llm).await {
+                Ok(Some(event)) => event,
+                Ok(None) => break Ok(()),
+                Err(failure) => break Err(failure),
+            };
             match event {
                 LlmEvent::Text(delta) => {
                     if round.text.is_empty() {
@@ -221,6 +232,7 @@ impl Writer<'_> {
                     round.text.push_str(delta);
                     for sentence in splitter.push(delta) {
                         self.speak(&sentence).await?;
+                        n_spoken += 1;
                     }
                     if !is_all {
                         // What is not a sentence yet is left out: a reply ends with a whole one.
@@ -241,11 +253,21 @@ impl Writer<'_> {
                     self.making.report(ReplyEvent::Used(used)).await;
                 }
             }
-        }
-        if let Some(sentence) = splitter.finish() {
+        };
+        // Half a sentence after whole ones tells a caller nothing; half a sentence alone is all there is.
+        let is_wanted = end.is_ok() || is_whole(&round.text) || n_spoken == 0;
+        if let Some(sentence) = splitter.finish().filter(|_| is_wanted) {
             self.speak(&sentence).await?;
         }
-        Ok(round)
+        match end {
+            Err(failure) if is_whole(&round.text) => {
+                // The pool has counted it. Nothing is missing that an apology would help with.
+                tracing::warn!(error = %failure.error, "an answer broke off behind a whole sentence");
+                Ok(round)
+            }
+            Err(failure) => Err(failure),
+            Ok(()) => Ok(round),
+        }
     }
 
     /// Runs the calls side by side. A prepared reply waits here: what a tool does cannot be undone
@@ -311,6 +333,27 @@ impl Writer<'_> {
         // Nobody takes it when the speaking has failed, which is reported there.
         self.pieces.send(Piece { sentence, frames }).await.ok();
     }
+}
+
+/// Whether an answer that broke off ends where a sentence does.
+fn is_whole(text: &str) -> bool {
+    let text = text.trim_end_matches(|c: char| c.is_whitespace() || "\"'”’»)*_".contains(c));
+    text.ends_with(['.', '!', '?', '…', '。', '！', '？', '।', '؟', '۔'])
+}
+
+/// Answers calls that are not run, so that the model answers in words.
+fn refuse_tools(calls: Vec<ToolCall>, context: &mut ChatContext) {
+    let ids: Vec<String> = calls.iter().map(|call| call.id.clone()).collect();
+    let calls = calls.into_iter().map(ChatItem::ToolCall);
+    context.items.extend(calls);
+    let outputs = ids.into_iter().map(|call_id| ChatItem::ToolOutput {
+        call_id,
+        output: ToolOutput {
+            text: NOT_RUN.to_owned(),
+            is_error: true,
+        },
+    });
+    context.items.extend(outputs);
 }
 
 /// A program's sound; of another rate than the voice's it is a failure.

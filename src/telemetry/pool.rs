@@ -75,6 +75,11 @@ fn whole(page: &mut Page<'_>, stats: &PoolStats) -> Result<(), fmt::Error> {
             "Times all idle connections were dropped because of a failure",
             stats.evictions,
         ),
+        (
+            "voice_agent_unreadable_pieces",
+            "Pieces of streamed answers that could not be read and were skipped",
+            stats.unreadable_pieces,
+        ),
     ];
     for (name, help, value) in counters {
         page.counter(name, help, value)?;

@@ -8,14 +8,9 @@ use futures::future::{BoxFuture, Shared};
 use serde_json::Value;
 
 use super::{Tool, failed, said};
-use crate::chat::{ToolCall, ToolOutput, ToolSpec};
+use crate::chat::{ToolCall, ToolOutput, ToolSpec, wire_name};
 use crate::excess::{Excess, Panicked};
 use crate::text::cut_to_chars;
-
-/// Longest name that services take.
-///
-/// Source: OpenAI's API reference, `tools.function.name`.
-const NAME_CHARS_MAX: usize = 64;
 
 /// Longest output that the model is given, in characters: about 4,000 tokens, which each later
 /// answer of the call is asked with again.
@@ -210,15 +205,6 @@ fn bounded(mut output: ToolOutput) -> ToolOutput {
 /// Whether both ask for the same: the same tool with the same arguments, however they are written.
 fn is_same(one: &ToolCall, other: &ToolCall) -> bool {
     one.name == other.name && arguments(&one.arguments) == arguments(&other.arguments)
-}
-
-/// A name as services take it: letters, digits, `_` and `-`.
-fn wire_name(name: &str) -> String {
-    let allowed = |c: char| match c {
-        'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '-' => c,
-        _ => '_',
-    };
-    name.chars().map(allowed).take(NAME_CHARS_MAX).collect()
 }
 
 /// Models send nothing at all for a tool without arguments.

@@ -40,6 +40,7 @@ async fn call(name: &str, arguments: &str) -> ToolOutput {
         id: "1".to_owned(),
         name: name.to_owned(),
         arguments: arguments.to_owned(),
+        ..ToolCall::default()
     };
     tools.call(&call).await
 }
@@ -140,6 +141,7 @@ fn asked(id: &str, name: &str, arguments: &str) -> ToolCall {
         id: id.to_owned(),
         name: name.to_owned(),
         arguments: arguments.to_owned(),
+        ..ToolCall::default()
     }
 }
 
@@ -280,6 +282,7 @@ async fn a_long_output_is_cut_whoever_made_it_and_counted() {
                 id: "1".to_owned(),
                 name: "page".to_owned(),
                 arguments: arguments.to_owned(),
+                ..ToolCall::default()
             })
             .await;
         assert_eq!(output.is_error, is_error);

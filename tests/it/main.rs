@@ -17,5 +17,6 @@ mod memory_tools;
 mod playground;
 mod pool;
 mod program;
+mod services;
 mod session;
 mod worker;

@@ -46,6 +46,7 @@ impl House {
             id: "1".to_owned(),
             name: name.to_owned(),
             arguments: arguments.to_string(),
+            ..ToolCall::default()
         };
         within("the tool answers", self.tools.call(&call)).await
     }

@@ -95,6 +95,7 @@ impl House {
             id: "1".to_owned(),
             name: name.to_owned(),
             arguments: "{}".to_owned(),
+            ..ToolCall::default()
         };
         within("the tool answers", self.tools.call(&call)).await
     }

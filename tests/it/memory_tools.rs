@@ -75,6 +75,7 @@ impl Call {
             id: "1".to_owned(),
             name: name.to_owned(),
             arguments: arguments.to_string(),
+            ..ToolCall::default()
         };
         self.tools.call(&call).await
     }

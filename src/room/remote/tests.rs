@@ -133,6 +133,7 @@ fn a_front_end_learns_who_it_talks_to_and_what_was_said() {
         id: "call_1".to_owned(),
         name: "look".to_owned(),
         arguments: "{}".to_owned(),
+        ..ToolCall::default()
     };
     add(&mut remote, ChatItem::ToolCall(call));
     let output = ToolOutput {

@@ -112,6 +112,7 @@ async fn another_server_understands_us_and_we_understand_it() -> Result<()> {
         id,
         name,
         arguments,
+        ..
     }))) = events.next()
     else {
         bail!("no tool call came");

@@ -13,6 +13,7 @@ fn call(name: &str) -> ToolCall {
         id: "1".to_owned(),
         name: name.to_owned(),
         arguments: String::new(),
+        ..ToolCall::default()
     }
 }
 

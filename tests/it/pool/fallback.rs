@@ -15,7 +15,7 @@ use voxpool::redact::Pii;
 use voxpool::stages::Stages;
 
 use super::stages::{request, utterance};
-use super::wire::{Step, Wire, chat, head, said, transcript};
+use super::wire::{Step, Wire, chat, end, head, said, stop, transcript};
 use crate::common::eventually;
 use crate::common::toxiproxy::Link;
 
@@ -245,6 +245,25 @@ async fn an_answer_cut_before_its_first_item_is_given_by_the_second() {
     let pair = Pair::new(&first.base_url, &second.base_url);
     assert_eq!(pair.chat().await.as_deref(), Ok("second"));
     assert_eq!(first.requests_to("/chat/completions"), 1);
+}
+
+#[tokio::test]
+async fn an_answer_without_a_word_is_asked_for_again_and_then_given_by_the_second() {
+    let first = Wire::start(|_| vec![head("text/event-stream"), stop(), end()]).await;
+    let second = Wire::start(|_| chat("second")).await;
+    let pair = Pair::new(&first.base_url, &second.base_url);
+    assert_eq!(pair.chat().await.as_deref(), Ok("second"));
+    assert_eq!(first.requests_to("/chat/completions"), 2);
+    let stats = pair.pool.stats().await.services;
+    assert_eq!(
+        stats[0].errors.get("empty"),
+        Some(&1),
+        "no success: {stats:?}"
+    );
+    // A caller can bring a model to it, so it is no outage.
+    assert_eq!(stats[0].worst_breaker(), pool::BreakerState::Closed);
+    assert_eq!(pair.chat().await.as_deref(), Ok("second"));
+    assert_eq!(first.requests_to("/chat/completions"), 4);
 }
 
 #[tokio::test]

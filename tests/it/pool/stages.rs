@@ -134,6 +134,7 @@ pub(crate) fn request(said: &str) -> ChatRequest {
             items: vec![ChatItem::User(said.to_owned())],
         },
         tools: Vec::new(),
+        may_call: true,
     }
 }
 

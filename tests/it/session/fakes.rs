@@ -155,6 +155,7 @@ impl FakeLlm {
                 id: (*id).to_owned(),
                 name: (*name).to_owned(),
                 arguments: "{}".to_owned(),
+                ..ToolCall::default()
             }))
         };
         match answer {

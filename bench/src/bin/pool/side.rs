@@ -64,6 +64,7 @@ impl Side {
         let request = ChatRequest {
             context,
             tools: Vec::new(),
+            may_call: true,
         };
         let mut events = self.llm.chat(request);
         let mut text = String::new();

@@ -64,6 +64,7 @@ async fn what_the_user_wants_forgotten_is_not_written_down_again() {
         id: String::new(),
         name: FORGET_TOOL.to_owned(),
         arguments: String::new(),
+        ..ToolCall::default()
     }]);
     recorder.turns().push(asks);
     tokio::time::sleep(secs(3)).await;

@@ -131,6 +131,7 @@ pub(in super::super) fn parse(json: &str) -> ServerEvent {
                 id: text(&wire.item["call_id"]),
                 name: text(&wire.item["name"]),
                 arguments: text(&wire.item["arguments"]),
+                ..ToolCall::default()
             },
         },
         "response.done" => done(&wire.response),
