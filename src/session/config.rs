@@ -103,6 +103,6 @@ mod tests {
             reply_max: Duration::ZERO,
             reply_characters_max: 0,
         };
-        assert_eq!(broken.problems().len(), 7);
+        assert_eq!(broken.problems().len(), 8);
     }
 }
