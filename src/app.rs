@@ -262,6 +262,12 @@ fn memories(
 
 /// The shared clients, and on them the agent that runs every job.
 fn agent(config: &Config) -> anyhow::Result<(AgentJobs, Overview)> {
+    for misfit in config.pool.misfits(config.worker.slots_max) {
+        tracing::warn!(
+            misfit,
+            "the limits of the pool do not fit the calls of the worker"
+        );
+    }
     let pool = ConnectionPool::new(config.pool.clone()).context("no HTTP client could be made")?;
     let extraction = stages::extraction(config, &pool)?;
     let memories = memories(config, &pool, extraction)?;
