@@ -11,8 +11,8 @@ use super::messages::{messages, tools};
 use super::{ChatRequest, Config, Llm, LlmEvent};
 use crate::error::{CallError, ErrorKind};
 use crate::pool::{
-    self, CallSpec, Candidate, ConnectionPool, Endpoint, EndpointConfig, EndpointError, Items,
-    Lease,
+    self, CallOptions, CallSpec, Candidate, ConnectionPool, Endpoint, EndpointConfig,
+    EndpointError, Items, Lease,
 };
 
 const OPERATION: &str = "chat.stream";
@@ -110,7 +110,16 @@ impl Llm for OpenAiLlm {
     }
 
     fn chat(&self, request: ChatRequest) -> BoxStream<'static, Result<LlmEvent, CallError>> {
+        self.chat_with(request, &CallOptions::default())
+    }
+
+    fn chat_with(
+        &self,
+        request: ChatRequest,
+        options: &CallOptions,
+    ) -> BoxStream<'static, Result<LlmEvent, CallError>> {
         let spec = CallSpec::openai(OPERATION, &self.endpoint, self.config.timeout)
+            .options(options)
             .attempt_timeout(self.config.first_token_timeout)
             .retries_max(self.retries_max);
         let body = match self.body(&request) {

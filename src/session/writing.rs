@@ -1,20 +1,25 @@
 //! The first half of a reply: from the model's words to sentences whose speech has begun to arrive.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use futures::future::Either;
 use futures::stream::{BoxStream, StreamExt};
 use futures::{FutureExt, future};
 use tokio::sync::mpsc;
 
+use super::ahead::{Piece, Pieces};
 use super::apology::Stage;
 use super::handle::Words;
+use super::reading::{Round, SENTENCES_AHEAD, read};
 use super::recording::Recording;
 use super::reply::{Failure, Making, ReplyEvent};
 use super::spoken::SentenceId;
 use crate::audio::{AudioFrame, earcon};
 use crate::chat::{ChatContext, ChatItem, ToolCall};
 use crate::error::{CallError, ErrorKind, Service};
-use crate::llm::{ChatRequest, LlmEvent};
+use crate::llm::ChatRequest;
+use crate::pool::Urgency;
 use crate::room::Usage;
 use crate::text::{SentenceSplitter, SpeechFilter};
 
@@ -32,19 +37,9 @@ pub(super) enum Source {
     Earcon,
 }
 
-/// The sound of one sentence, or of none.
-pub(super) struct Piece {
-    pub(super) sentence: Option<SentenceId>,
-    pub(super) frames: BoxStream<'static, Result<AudioFrame, CallError>>,
-}
-
 /// Sends the pieces of a reply, in order. The next sentence is sent to be spoken while the one
 /// before still arrives.
-pub(super) async fn write(
-    making: &Making,
-    source: Source,
-    pieces: mpsc::Sender<Piece>,
-) -> Result<(), Failure> {
+pub(super) async fn write(making: &Making, source: Source, pieces: Pieces) -> Result<(), Failure> {
     let mut writer = Writer {
         making,
         pieces,
@@ -68,15 +63,9 @@ pub(super) async fn write(
 
 struct Writer<'a> {
     making: &'a Making,
-    pieces: mpsc::Sender<Piece>,
+    pieces: Pieces,
     filter: SpeechFilter,
     has_spoken: bool,
-}
-
-/// What the model did in one round.
-struct Round {
-    text: String,
-    calls: Vec<ToolCall>,
 }
 
 impl Writer<'_> {
@@ -156,45 +145,33 @@ impl Writer<'_> {
             Vec::new()
         };
         self.making.report(ReplyEvent::LlmStarted).await;
-        let mut events = self.making.agent.llm.chat(ChatRequest {
+        let options = self.making.options.clone().urgency(Urgency::Turn);
+        let request = ChatRequest {
             context: context.clone(),
             tools,
-        });
-        let mut splitter = SentenceSplitter::default();
-        let mut round = Round {
-            text: String::new(),
-            calls: Vec::new(),
         };
-        let stall_max = self.making.config.stall_max;
-        while let Some(event) = next(&mut events, stall_max, Stage::Llm).await? {
-            match event {
-                LlmEvent::Text(delta) => {
-                    if round.text.is_empty() {
-                        self.making.report(ReplyEvent::LlmFirstToken).await;
-                    }
-                    round.text.push_str(&delta);
-                    for sentence in splitter.push(&delta) {
-                        self.speak(&sentence).await?;
-                    }
-                }
-                LlmEvent::ToolCall(call) => round.calls.push(call),
-                LlmEvent::Usage {
-                    prompt_tokens,
-                    completion_tokens,
-                } => {
-                    let used = Usage {
-                        llm_input_tokens: prompt_tokens,
-                        llm_output_tokens: completion_tokens,
-                        ..Usage::default()
-                    };
-                    self.making.report(ReplyEvent::Used(used)).await;
-                }
+        let events = self.making.agent.llm.chat_with(request, &options);
+        let (sentences, to_speak) = mpsc::channel(SENTENCES_AHEAD);
+        // Side by side: the model's connection is free as soon as it has written, not when all of it
+        // has been spoken.
+        let reading = pin!(read(self.making, events, sentences));
+        let speaking = pin!(self.speak_all(to_speak));
+        match future::select(reading, speaking).await {
+            Either::Left((round, speaking)) => {
+                // What was written before a failure is still said.
+                speaking.await?;
+                round
             }
+            Either::Right((Ok(()), reading)) => reading.await,
+            Either::Right((Err(failure), _)) => Err(failure),
         }
-        if let Some(sentence) = splitter.finish() {
+    }
+
+    async fn speak_all(&mut self, mut sentences: mpsc::Receiver<String>) -> Result<(), Failure> {
+        while let Some(sentence) = sentences.recv().await {
             self.speak(&sentence).await?;
         }
-        Ok(round)
+        Ok(())
     }
 
     /// Runs the calls side by side. A prepared reply waits here: what a tool does cannot be undone
@@ -226,6 +203,10 @@ impl Writer<'_> {
 
     /// Sends a sentence to be spoken and waits for its first sound.
     async fn speak(&mut self, sentence: &str) -> Result<(), Failure> {
+        // Asked for earlier, it would hold a connection that is not read.
+        if !self.pieces.has_room().await {
+            return Ok(());
+        }
         let text = self.filter.speakable(sentence);
         if text.is_empty() {
             // Still part of what the agent wrote, and of the captions.
@@ -241,7 +222,12 @@ impl Writer<'_> {
             ..Usage::default()
         };
         self.making.report(ReplyEvent::Used(used)).await;
-        let mut frames = self.making.agent.tts.speak(text);
+        let urgency = match self.has_spoken {
+            true => Urgency::LaterSentence,
+            false => Urgency::FirstSentence,
+        };
+        let options = self.making.options.clone().urgency(urgency);
+        let mut frames = self.making.agent.tts.speak_with(text, &options);
         let first = next(&mut frames, self.making.config.stall_max, Stage::Tts).await?;
         if !std::mem::replace(&mut self.has_spoken, true) {
             self.making.report(ReplyEvent::TtsFirstAudio).await;
@@ -257,8 +243,7 @@ impl Writer<'_> {
         sentence: Option<SentenceId>,
         frames: BoxStream<'static, Result<AudioFrame, CallError>>,
     ) {
-        // Nobody takes it when the speaking has failed, which is reported there.
-        self.pieces.send(Piece { sentence, frames }).await.ok();
+        self.pieces.send(Piece { sentence, frames }).await;
     }
 }
 
