@@ -31,7 +31,7 @@ use crate::telemetry::{
 };
 use crate::telemetry::{RuntimeCollector, TurnFigures, Views};
 use crate::tools::{CleanupConnectionPool, GetConnectionPoolStats, McpServers, ToolSet};
-use crate::worker::{DirectJob, JobOutcome, Snapshot, WorkerEnd, Workers, signals};
+use crate::worker::{Demand, DirectJob, JobOutcome, Snapshot, WorkerEnd, Workers, signals};
 
 /// Exit code when the command line or the configuration is wrong (`EX_USAGE`).
 pub const EXIT_USAGE: u8 = 64;
@@ -73,6 +73,8 @@ async fn serve(config: Config, profile: Profile) -> anyhow::Result<ExitCode> {
         &names,
         Arc::clone(&jobs) as _,
     );
+    let demand: Arc<dyn Demand> = Arc::new(PoolDemand(overview.pool.clone()));
+    let worker = worker.with_demand(&demand);
     let dispatches = DispatchFigures::default();
     let service = config.http.dispatch.then(|| {
         let (livekit, counts) = (config.livekit.clone(), dispatches.clone());
@@ -258,6 +260,15 @@ fn memories(
     let batcher = Batcher::new(store, service, settings.batch.clone());
     let memories = Memories::new(batcher, llm, recorder.clone());
     Ok(Some(memories))
+}
+
+/// What the running calls want of the pool's permits.
+struct PoolDemand(ConnectionPool);
+
+impl Demand for PoolDemand {
+    fn wanted(&self) -> f32 {
+        self.0.demand()
+    }
 }
 
 /// The shared clients, and on them the agent that runs every job.

@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::demand::PerCall;
+
 /// Why a job is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
@@ -15,6 +17,8 @@ pub(super) enum Refusal {
     NoSlot,
     /// The machine is too busy.
     Overloaded,
+    /// The running calls and this one would want more of the shared connections than there are.
+    Saturated,
     /// This very job is running here already.
     Duplicate,
 }
@@ -26,6 +30,7 @@ impl Refusal {
             Self::Draining => "draining",
             Self::NoSlot => "every slot is taken",
             Self::Overloaded => "load above the threshold",
+            Self::Saturated => "one more call would make others wait for the connection pool",
             Self::Duplicate => "the job is running here already",
         }
     }
@@ -47,6 +52,7 @@ pub(super) struct Admission {
     load_threshold: f32,
     slots: HashMap<String, Slot>,
     machine_load: f32,
+    per_call: PerCall,
     is_draining: bool,
 }
 
@@ -58,6 +64,7 @@ impl Admission {
             load_threshold,
             slots: HashMap::new(),
             machine_load: 0.0,
+            per_call: PerCall::default(),
             is_draining: false,
         }
     }
@@ -127,6 +134,11 @@ impl Admission {
         self.machine_load = load;
     }
 
+    /// Takes note of the part of a shared limit that the running jobs want.
+    pub(super) fn set_demand(&mut self, wanted: f32) {
+        self.per_call.measure(wanted, self.slots.len());
+    }
+
     /// Refuses every new job from now on.
     pub(super) fn drain(&mut self) {
         self.is_draining = true;
@@ -147,12 +159,13 @@ impl Admission {
         self.slots.len()
     }
 
-    /// How close to refusing the worker is, 0 to 1: the machine's load as a part of the threshold or
-    /// the part of the slots that is taken, whichever is more.
+    /// How close to refusing the worker is, 0 to 1: the machine's load as a part of the threshold, the
+    /// part of the slots that is taken or that of the shared limit that is wanted, whichever is most.
     pub(super) fn busy(&self) -> f32 {
         let taken = self.slots.len() as f32 / self.slots_max.max(1) as f32;
         let machine = self.machine_load / self.load_threshold;
-        taken.max(machine).min(1.0)
+        let wanted = self.per_call.of(self.slots.len());
+        taken.max(machine).max(wanted).min(1.0)
     }
 
     fn refusal(&self) -> Option<Refusal> {
@@ -162,6 +175,9 @@ impl Admission {
             Some(Refusal::NoSlot)
         } else if self.machine_load > self.load_threshold {
             Some(Refusal::Overloaded)
+        } else if !self.slots.is_empty() && self.per_call.of(self.slots.len() + 1) > 1.0 {
+            // An idle worker takes a call whatever one call wants: another would be no better.
+            Some(Refusal::Saturated)
         } else {
             None
         }
@@ -248,6 +264,36 @@ mod tests {
         let mut without = Admission::new(9, 1.0);
         without.set_machine_load(1.0);
         assert_eq!(without.reserve(0, "a", LATER), Ok(()));
+    }
+
+    #[test]
+    fn a_call_that_would_make_others_wait_is_refused_and_the_load_says_so() {
+        let mut admission = Admission::new(100, 0.7);
+        for n in 0..10 {
+            admission.reserve(0, &n.to_string(), LATER).unwrap();
+        }
+        admission.set_demand(0.85);
+        assert_eq!(admission.reserve(0, "fits", LATER), Ok(()));
+        assert!(
+            (admission.busy() - 0.935).abs() < 0.001,
+            "{}",
+            admission.busy()
+        );
+        assert_eq!(admission.reserve(0, "a", LATER), Err(Refusal::Saturated));
+        for n in 0..5 {
+            admission.release(&n.to_string());
+        }
+        assert_eq!(admission.reserve(0, "a", LATER), Ok(()), "some have left");
+    }
+
+    #[test]
+    fn an_idle_worker_takes_a_call_however_much_one_wants() {
+        let mut admission = Admission::new(100, 0.7);
+        admission.reserve(0, "a", LATER).unwrap();
+        admission.set_demand(3.0);
+        assert_eq!(admission.reserve(0, "b", LATER), Err(Refusal::Saturated));
+        admission.release("a");
+        assert_eq!(admission.reserve(0, "b", LATER), Ok(()));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod backoff;
 mod config;
 mod connection;
 mod cpu;
+mod demand;
 mod direct;
 mod dispatcher;
 mod job;
@@ -41,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::address::AddressError;
 pub use self::config::{Config, ServerConfig};
 pub use self::connection::ConnectError;
+pub use self::demand::Demand;
 pub use self::direct::{DirectJob, register_once};
 pub use self::dispatcher::{DIRECT_PREFIX, Declined, DirectDispatch, DispatchRequest, Dispatcher};
 pub use self::job::{JobContext, JobHandler, JobOutcome};
@@ -85,6 +87,7 @@ pub struct Worker {
     jobs: Jobs,
     handler: Arc<dyn JobHandler>,
     cpu: Option<Cpu>,
+    demand: Option<Arc<dyn Demand>>,
     started: Instant,
     snapshot: watch::Sender<Snapshot>,
 }
@@ -130,6 +133,7 @@ impl Worker {
             jobs: Jobs::default(),
             handler,
             cpu: Some(Cpu::new()),
+            demand: None,
             config,
             started: Instant::now(),
             snapshot,
@@ -140,6 +144,13 @@ impl Worker {
     #[must_use]
     pub fn without_machine_load(mut self) -> Self {
         self.cpu = None;
+        self
+    }
+
+    /// Takes no more jobs than fit below a limit that they share.
+    #[must_use]
+    pub fn with_demand(mut self, demand: Arc<dyn Demand>) -> Self {
+        self.demand = Some(demand);
         self
     }
 
@@ -207,6 +218,9 @@ impl Worker {
                 let cpu = self.cpu.as_mut().and_then(Cpu::busy);
                 let lag = self.cpu.as_ref().map_or(Duration::ZERO, |_| due.elapsed());
                 meter.sample(cpu, lag);
+                if let Some(demand) = &self.demand {
+                    self.state.demanded(demand.wanted());
+                }
                 self.state.measured(meter.load())
             }
             Event::StatusDue => {

@@ -10,7 +10,9 @@ use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{Config, Dispatcher, JobHandler, ServerConfig, Snapshot, Stop, Worker, WorkerEnd};
+use super::{
+    Config, Demand, Dispatcher, JobHandler, ServerConfig, Snapshot, Stop, Worker, WorkerEnd,
+};
 
 /// Signals that a worker has not looked at yet: there are three that mean anything.
 const STOPS_MAX: usize = 8;
@@ -43,6 +45,16 @@ impl Workers {
         workers.insert(0, first);
         let (snapshot, _) = watch::channel(all(workers.iter().map(Worker::snapshots)));
         Self { workers, snapshot }
+    }
+
+    /// Takes no more jobs than fit below a limit that all of them share.
+    #[must_use]
+    pub fn with_demand(mut self, demand: &Arc<dyn Demand>) -> Self {
+        let workers = self.workers.into_iter();
+        self.workers = workers
+            .map(|worker| worker.with_demand(Arc::clone(demand)))
+            .collect();
+        self
     }
 
     /// Follows what all of them are doing, as if they were one: registered when all are.
