@@ -51,6 +51,13 @@ impl Config {
         }
     }
 
+    /// Calls that one host has connections for over HTTP/1.1, beside what work in the background may
+    /// take of them.
+    fn calls_at_once(&self) -> usize {
+        let background = self.background_max.min(self.connections_per_host_max / 2);
+        ((self.connections_per_host_max - background) / PER_CALL).max(1)
+    }
+
     /// What does not fit `slots_max` calls, with the arithmetic; empty when all of it does.
     pub fn misfits(&self, slots_max: usize) -> Vec<String> {
         let need = Need::of(slots_max, self.background_max);
@@ -62,11 +69,11 @@ impl Config {
         if self.connections_per_host_max < need.per_host {
             misfits.push(format!(
                 "over HTTP/1.1 {sum} is {} connections to a host, and \
-                 pool.connections_per_host_max = {} is enough for {} calls that speak at once: raise \
+                 pool.connections_per_host_max = {} is enough for {} that speak at once: raise \
                  it, or lower worker.slots_max; over HTTP/2 it is enough",
                 need.per_host,
                 self.connections_per_host_max,
-                self.connections_per_host_max.saturating_sub(self.background_max) / PER_CALL,
+                self.calls_at_once(),
             ));
         }
         if self.connections_max < need.all {
@@ -116,10 +123,17 @@ mod tests {
         let mut config = Config::default();
         let misfits = config.misfits(100);
         assert_eq!(misfits.len(), 2);
-        for part in ["100 calls × 3", "308 connections", "= 30", "for 7 calls"] {
+        for part in [
+            "100 calls × 3",
+            "308 connections",
+            "= 30",
+            "for 7 that speak",
+        ] {
             assert!(misfits[0].contains(part), "{part} not in {}", misfits[0]);
         }
         assert!(misfits[1].contains("408 connections"), "{}", misfits[1]);
+        config.connections_per_host_max = 6;
+        assert!(config.misfits(100)[0].contains("for 1 that speak"));
         config.fit(100, false, false);
         assert!(config.misfits(100).is_empty());
     }
