@@ -6,6 +6,7 @@ export const STAGES = [
   ["stt", "STT"],
   ["llm", "LLM"],
   ["tts", "TTS"],
+  ["permits", "waiting for permits"],
   ["rest", "rest"],
 ];
 
@@ -31,9 +32,15 @@ export function stagesOf(turn, endpointingDelayMs) {
     reached = next;
     return took;
   };
-  const llm = until(turn.llm_first_token_ms);
-  const tts = until(turn.tts_first_audio_ms);
+  let llm = until(turn.llm_first_token_ms);
+  let tts = until(turn.tts_first_audio_ms);
+  // What the services did not take: their requests waited for permits of the pool.
+  const permits = Math.min(turn.permit_wait_ms ?? 0, llm + tts);
+  const ofLlm = Math.min(permits, llm);
+  llm -= ofLlm;
+  tts -= permits - ofLlm;
   const parts = { endpointing, stt: committed - endpointing, llm, tts, rest: until(total) };
+  if (permits > 0) parts.permits = permits;
   return { total, parts };
 }
 

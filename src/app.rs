@@ -35,7 +35,7 @@ use crate::telemetry::{
 };
 use crate::telemetry::{RuntimeCollector, TurnFigures, Views};
 use crate::tools::{CleanupConnectionPool, GetConnectionPoolStats, McpServers, ToolSet};
-use crate::worker::{DirectJob, JobOutcome, Snapshot, WorkerEnd, Workers, signals};
+use crate::worker::{Demand, DirectJob, JobOutcome, Snapshot, WorkerEnd, Workers, signals};
 
 /// Exit code when the command line or the configuration is wrong (`EX_USAGE`).
 pub const EXIT_USAGE: u8 = 64;
@@ -90,6 +90,8 @@ async fn serve(
         Arc::clone(&jobs) as _,
     )
     .with_descriptor_needs(check::descriptor_needs(&config));
+    let demand: Arc<dyn Demand> = Arc::new(PoolDemand(overview.pool.clone()));
+    let worker = worker.with_demand(&demand);
     let dispatches = DispatchFigures::default();
     let service = config.http.dispatch.then(|| {
         let (livekit, counts) = (config.livekit.clone(), dispatches.clone());
@@ -275,8 +277,23 @@ fn memories(
     Ok(Some(memories))
 }
 
+/// What the running calls want of the pool's permits.
+struct PoolDemand(ConnectionPool);
+
+impl Demand for PoolDemand {
+    fn wanted(&self) -> f32 {
+        self.0.demand()
+    }
+}
+
 /// The shared clients, and on them the agent that runs every job.
 fn agent(config: &Config) -> anyhow::Result<(AgentJobs, Overview)> {
+    for misfit in config.pool.misfits(config.worker.slots_max) {
+        tracing::warn!(
+            misfit,
+            "the limits of the pool do not fit the calls of the worker"
+        );
+    }
     let pool = ConnectionPool::new(config.pool.clone()).context("no HTTP client could be made")?;
     let extraction = stages::extraction(config, &pool)?;
     let memories = memories(config, &pool, extraction)?;

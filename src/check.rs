@@ -65,6 +65,8 @@ pub async fn try_services(config: &Config) -> Vec<Finding> {
         }
     }
     let agents = config.agents().into_iter().map(|it| agent(config, it));
+    let limits = std::iter::once(limits(config));
+    let agents = agents.chain(limits);
     agents.chain(join_all(probes).await).collect()
 }
 
@@ -97,6 +99,24 @@ fn agent(config: &Config, agent: &Config) -> Finding {
     Finding {
         service: format!("agent {name}"),
         result: Ok(format!("of {origin}, with {stt}, {llm} and {tts}")),
+    }
+}
+
+/// Whether the pool's limits fit the calls that the worker takes. Whether services speak HTTP/2 is not
+/// known here, so what does not fit is told, and no mistake.
+fn limits(config: &Config) -> Finding {
+    let (pool, slots_max) = (&config.pool, config.worker.slots_max);
+    let misfits = pool.misfits(slots_max);
+    let told = match misfits.is_empty() {
+        true => format!(
+            "{slots_max} calls fit into {} connections, {} of them to one host",
+            pool.connections_max, pool.connections_per_host_max
+        ),
+        false => misfits.join("; "),
+    };
+    Finding {
+        service: "pool".to_owned(),
+        result: Ok(told),
     }
 }
 

@@ -105,6 +105,12 @@ impl Config {
             origins,
             mut mistakes,
         } = merge::merge(sources, profile);
+        let is_set = |key: &str| origins.contains_key(key);
+        config.pool.fit(
+            config.worker.slots_max,
+            is_set("pool.connections_max"),
+            is_set("pool.connections_per_host_max"),
+        );
         for (place, server) in config.mcp.iter_mut().enumerate() {
             let missing = server.fill_in(|name| environment.get(name).cloned());
             mistakes.extend(missing.into_iter().map(|name| Mistake {

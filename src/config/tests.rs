@@ -52,6 +52,19 @@ fn defaults_then_file_then_environment_then_flags() {
 }
 
 #[test]
+fn the_pools_limits_follow_the_slots_unless_they_are_set() {
+    let limits = |file: &str| {
+        let pool = load(file, &[], &[]).unwrap().pool;
+        (pool.connections_max, pool.connections_per_host_max)
+    };
+    assert_eq!(limits("[worker]\nslots_max = 100"), (408, 308));
+    assert_eq!(limits("[worker]\nslots_max = 2"), (100, 30));
+    let set =
+        "[worker]\nslots_max = 100\n[pool]\nconnections_max = 60\nconnections_per_host_max = 40";
+    assert_eq!(limits(set), (60, 40));
+}
+
+#[test]
 fn every_mistake_is_reported_with_its_key_and_its_source() {
     let found = mistakes(
         "[worker]\nslot_max = 5\n[http]\nport = \"high\"\n[worker.deep]\na = 1",

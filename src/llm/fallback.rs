@@ -9,7 +9,7 @@ use futures::stream::BoxStream;
 use super::openai::OpenAiLlm;
 use super::{ChatRequest, Llm, LlmEvent, OpenAiStructuredLlm, StructuredLlm, StructuredRequest};
 use crate::error::CallError;
-use crate::pool::{Choice, ConnectionPool};
+use crate::pool::{CallOptions, Choice, ConnectionPool};
 
 /// Asks the first of several models whose service is well. Another one takes over only before the
 /// first word.
@@ -31,9 +31,17 @@ impl FallbackLlm {
 
 impl Llm for FallbackLlm {
     fn chat(&self, request: ChatRequest) -> BoxStream<'static, Result<LlmEvent, CallError>> {
-        let all = Arc::clone(&self.all);
+        self.chat_with(request, &CallOptions::default())
+    }
+
+    fn chat_with(
+        &self,
+        request: ChatRequest,
+        options: &CallOptions,
+    ) -> BoxStream<'static, Result<LlmEvent, CallError>> {
+        let (all, options) = (Arc::clone(&self.all), options.clone());
         self.choice
-            .stream(move |place| all[place].chat(request.clone()))
+            .stream(move |place| all[place].chat_with(request.clone(), &options))
     }
 
     fn prewarm(&self) -> BoxFuture<'static, Result<(), CallError>> {

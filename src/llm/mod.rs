@@ -21,6 +21,7 @@ pub use self::fallback::{FallbackLlm, FallbackStructuredLlm};
 pub use self::structured::{OpenAiStructuredLlm, StructuredLlm, StructuredRequest};
 use crate::chat::{ChatContext, ToolCall, ToolSpec};
 use crate::error::CallError;
+use crate::pool::CallOptions;
 
 /// What a model is asked.
 #[derive(Clone)]
@@ -61,6 +62,16 @@ pub trait Llm: Send + Sync {
     ///
     /// Cancel safety: dropping the stream closes the request.
     fn chat(&self, request: ChatRequest) -> BoxStream<'static, Result<LlmEvent, CallError>>;
+
+    /// The same for a caller and as urgent as `options` say, where the model shares a pool with others.
+    fn chat_with(
+        &self,
+        request: ChatRequest,
+        options: &CallOptions,
+    ) -> BoxStream<'static, Result<LlmEvent, CallError>> {
+        let _ = options;
+        self.chat(request)
+    }
 
     /// Finds out before the first call what the service takes; nothing by default.
     ///

@@ -18,8 +18,8 @@ use super::{ChatRequest, Config, Llm, LlmEvent};
 use crate::chat::ChatContext;
 use crate::error::CallError;
 use crate::pool::{
-    self, CallSpec, Candidate, ConnectionPool, Endpoint, EndpointConfig, EndpointError, Items,
-    Lease,
+    self, CallOptions, CallSpec, Candidate, ConnectionPool, Endpoint, EndpointConfig,
+    EndpointError, Items, Lease,
 };
 
 const OPERATION: &str = "chat.stream";
@@ -106,8 +106,17 @@ impl Llm for OpenAiLlm {
     }
 
     fn chat(&self, request: ChatRequest) -> BoxStream<'static, Result<LlmEvent, CallError>> {
+        self.chat_with(request, &CallOptions::default())
+    }
+
+    fn chat_with(
+        &self,
+        request: ChatRequest,
+        options: &CallOptions,
+    ) -> BoxStream<'static, Result<LlmEvent, CallError>> {
         let config = &self.service.config;
         let spec = CallSpec::openai(OPERATION, &self.service.endpoint, config.timeout)
+            .options(options)
             .attempt_timeout(config.first_token_timeout)
             .retries_max(self.retries_max);
         self.asked(spec, request)

@@ -1,23 +1,29 @@
-//! How many calls to one host may be under way: a limit that falls when the service shows that it
-//! has too much to do and grows back with every answer. Plain code: time is an argument; the places
-//! themselves are in `places.rs`.
+//! How many requests may wait for one host to begin its answer: a limit that falls when the service
+//! shows that it has too much to do and grows with its answers. Plain code: time is an argument; the
+//! permits themselves are in `queue.rs`.
 //!
 //! Additive increase, multiplicative decrease, with at most one decrease per round trip as in TCP: a
-//! sign of overload from a call that began before the last decrease says nothing about the new
-//! limit. Signs are a time-out, a 429, an unavailable service, and answers that are slow: several in
+//! sign of overload from a request that began before the last decrease says nothing about the new
+//! limit. Signs are a time-out, a 429, an unavailable service, and answers that begin late: several in
 //! a row that took a multiple of what the same operation usually takes, while at least half of the
-//! limit was in use (below that the cause cannot be the number of our calls). Operations of one host
-//! have very different times, so each is compared with itself.
+//! limit was in use (below that the cause cannot be the number of our requests). Operations of one host
+//! have very different times, so each is compared with itself. A limit rises above its start only while
+//! all of it is wanted: unused, it would say nothing about what the service takes.
 //!
-//! Ours, and not `tower-resilience-adaptive` (0.14): its place is free as soon as the answer has
-//! begun, so streams would not count; it compares all latencies with one fixed or one learned value
-//! for all operations; and it reads the system's clock.
+//! What the pool or a caller does is no sign. Time is measured from the permit on, so waiting for one
+//! does not count. A request that is dropped says nothing. One caller alone (with a question that takes
+//! long, say) is late once: the next sign of that kind has to come from another caller.
+//!
+//! Ours, and not `tower-resilience-adaptive` (0.14): it compares all latencies with one fixed or one
+//! learned value for all operations, and it reads the system's clock.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+
+use super::urgency::CallerId;
 
 /// Answers of an operation before its usual time is known.
 const WARM_UP: u32 = 10;
@@ -26,13 +32,18 @@ const MEMORY: u32 = 50;
 /// One slow answer is chance, and so are two.
 const SLOW_IN_A_ROW: u32 = 3;
 
-/// How many calls may be under way (`[pool.adaptive]`). The ceiling is
-/// `pool.connections_per_host_max`.
+/// A limit that rises stays below this, whatever the service takes: above it the connections of
+/// `[pool]` and the machine are the limit.
+const RISEN_MAX: usize = 10_000;
+
+/// How many requests may wait for the beginning of their answer (`[pool.adaptive]`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Whether the limit moves at all.
+    /// Whether there is such a limit.
     pub enabled: bool,
+    /// Where it starts; 0 for `pool.connections_per_host_max`.
+    pub limit_start: usize,
     /// The limit never falls below this.
     pub limit_min: usize,
     /// What is left of the limit after a sign of overload, above 0 and below 1.
@@ -45,6 +56,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             enabled: true,
+            limit_start: 0,
             limit_min: 4,
             decrease_factor: 0.7,
             slow_factor: 2.0,
@@ -59,6 +71,10 @@ impl Config {
             (
                 (1..=ceiling.max(1)).contains(&self.limit_min),
                 "limit_min: must be from 1 to pool.connections_per_host_max",
+            ),
+            (
+                self.limit_start <= RISEN_MAX,
+                "limit_start: must be at most 10000",
             ),
             (
                 self.decrease_factor > 0.0 && self.decrease_factor < 1.0,
@@ -76,15 +92,15 @@ impl Config {
     }
 }
 
-/// What a call says about the load of its service.
+/// What a request says about the load of its service.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Sample {
-    /// Answered; the latency is known unless the call was tried more than once.
+    /// Answered; after so long, if that can be compared.
     Answered(Option<Duration>),
-    /// A sign of overload.
+    /// The service says that it has too much to do.
     Overload,
-    /// Nothing.
-    Unknown,
+    /// No answer in time: a sign of overload, or of a question that takes long.
+    Late,
 }
 
 /// The moving limit of one host.
@@ -92,9 +108,11 @@ pub(super) enum Sample {
 pub(super) struct Adaptive {
     rules: Config,
     floor: f64,
+    start: f64,
     ceiling: f64,
     limit: f64,
     last_decrease: Option<Instant>,
+    last_late: Option<CallerId>,
     operations: BTreeMap<&'static str, Usual>,
 }
 
@@ -104,48 +122,67 @@ struct Usual {
     seconds: f64,
     samples: u32,
     slow_in_a_row: u32,
+    last_slow: Option<CallerId>,
 }
 
 impl Adaptive {
-    /// Starts at the ceiling: a service is trusted until it shows otherwise.
+    /// Starts at its ceiling.
     pub(super) fn new(rules: Config, ceiling: usize) -> Self {
         let ceiling = ceiling.max(1);
         Self {
             floor: rules.limit_min.clamp(1, ceiling) as f64,
+            start: ceiling as f64,
             ceiling: ceiling as f64,
             limit: ceiling as f64,
             rules,
             last_decrease: None,
+            last_late: None,
             operations: BTreeMap::new(),
         }
     }
 
-    /// Calls that may be under way.
+    /// Starts here and rises as far as the service takes it.
+    pub(super) fn rising(rules: Config, start: usize) -> Self {
+        Self {
+            ceiling: RISEN_MAX.max(start) as f64,
+            ..Self::new(rules, start)
+        }
+    }
+
+    /// Requests that may wait for their answer.
     pub(super) fn limit(&self) -> usize {
         self.limit as usize
     }
 
-    /// Takes the outcome of a call that began at `began`; `in_use` are the calls under way with it.
+    /// Takes the outcome of a request that got its permit at `began`; `wanted` are the permits that
+    /// are used or waited for.
     pub(super) fn settle(
         &mut self,
         operation: &'static str,
         sample: Sample,
-        began: Instant,
-        now: Instant,
-        in_use: usize,
+        caller: Option<CallerId>,
+        (began, now): (Instant, Instant),
+        wanted: usize,
     ) {
         let is_overload = match sample {
-            Sample::Unknown => return,
             Sample::Overload => true,
+            Sample::Late => {
+                let last = std::mem::replace(&mut self.last_late, caller);
+                caller.is_none() || last != caller
+            }
             Sample::Answered(None) => false,
             Sample::Answered(Some(latency)) => {
                 let usual = self.operations.entry(operation).or_default();
-                let is_slow = usual.is_slow(latency, self.rules.slow_factor);
-                is_slow && in_use as f64 >= self.limit / 2.0
+                let is_slow = usual.is_slow(latency, caller, self.rules.slow_factor);
+                is_slow && wanted as f64 >= self.limit / 2.0
             }
         };
         if !is_overload {
-            self.limit = (self.limit + 1.0 / self.limit).min(self.ceiling);
+            let is_late = sample == Sample::Late;
+            let may_rise = self.limit < self.start || wanted as f64 >= self.limit.floor();
+            if may_rise && !is_late {
+                self.limit = (self.limit + 1.0 / self.limit).min(self.ceiling);
+            }
         } else if self.last_decrease.is_none_or(|last| began >= last) {
             self.limit = (self.limit * self.rules.decrease_factor).max(self.floor);
             self.last_decrease = Some(now);
@@ -155,10 +192,15 @@ impl Adaptive {
 
 impl Usual {
     /// Takes a latency; returns whether it is one slow answer too many.
-    fn is_slow(&mut self, latency: Duration, slow_factor: f64) -> bool {
+    fn is_slow(&mut self, latency: Duration, caller: Option<CallerId>, slow_factor: f64) -> bool {
         let seconds = latency.as_secs_f64();
         let is_slow = self.samples >= WARM_UP && seconds > slow_factor * self.seconds;
-        self.slow_in_a_row = if is_slow { self.slow_in_a_row + 1 } else { 0 };
+        if !is_slow {
+            self.slow_in_a_row = 0;
+            self.last_slow = None;
+        } else if caller.is_none() || std::mem::replace(&mut self.last_slow, caller) != caller {
+            self.slow_in_a_row += 1;
+        }
         self.samples = (self.samples + 1).min(MEMORY);
         // What stays slow becomes usual with time: only a change is a sign.
         self.seconds += (seconds - self.seconds) / f64::from(self.samples);
@@ -193,8 +235,16 @@ mod tests {
         fn settle(&mut self, operation: &'static str, sample: Sample, ms: u64, in_use: usize) {
             let began = self.now;
             self.now += Duration::from_millis(ms);
-            self.adaptive
-                .settle(operation, sample, began, self.now, in_use);
+            let times = (began, self.now);
+            self.adaptive.settle(operation, sample, None, times, in_use);
+        }
+
+        fn late(&mut self, caller: CallerId) -> usize {
+            let times = (self.now, self.now + Duration::from_millis(10));
+            self.now = times.1;
+            let caller = Some(caller);
+            self.adaptive.settle("chat", Sample::Late, caller, times, 1);
+            self.adaptive.limit()
         }
 
         fn answer(&mut self, operation: &'static str, ms: u64, in_use: usize) -> usize {
@@ -223,8 +273,8 @@ mod tests {
         let began = script.now;
         for _ in 0..30 {
             script.now += Duration::from_millis(1);
-            let (now, sample) = (script.now, Sample::Overload);
-            script.adaptive.settle("chat", sample, began, now, 30);
+            let (times, sample) = ((began, script.now), Sample::Overload);
+            script.adaptive.settle("chat", sample, None, times, 30);
         }
         assert_eq!(script.adaptive.limit(), 21);
     }
@@ -291,13 +341,51 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_was_dropped_says_nothing() {
+    fn it_rises_above_its_start_while_all_of_it_is_wanted() {
         let mut script = Script::new();
-        script.overload();
-        for _ in 0..1000 {
-            script.settle("chat", Sample::Unknown, 10, 30);
+        script.adaptive = Adaptive::rising(Config::default(), 8);
+        for _ in 0..100 {
+            script.answer("chat", 100, 7);
         }
-        assert_eq!(script.adaptive.limit(), 21);
+        assert_eq!(script.adaptive.limit(), 8, "7 of 8 were enough");
+        for _ in 0..100 {
+            script.answer("chat", 100, 40);
+        }
+        let risen = script.adaptive.limit();
+        assert!(risen >= 14, "{risen}");
+        for _ in 0..3 {
+            script.answer("chat", 500, 40);
+        }
+        assert!(
+            script.adaptive.limit() < risen,
+            "as far as the service takes it"
+        );
+    }
+
+    #[test]
+    fn one_caller_alone_is_late_once() {
+        let mut script = Script::new();
+        let (ann, bob) = (CallerId::next(), CallerId::next());
+        for _ in 0..30 {
+            assert_eq!(script.late(ann), 21);
+        }
+        assert_eq!(script.late(bob), 14);
+    }
+
+    #[test]
+    fn slow_answers_of_one_caller_are_one_slow_answer() {
+        let mut script = Script::new();
+        for _ in 0..20 {
+            script.answer("chat", 100, 25);
+        }
+        let caller = Some(CallerId::next());
+        let slow = Sample::Answered(Some(Duration::from_millis(500)));
+        for _ in 0..10 {
+            let times = (script.now, script.now + Duration::from_millis(500));
+            script.now = times.1;
+            script.adaptive.settle("chat", slow, caller, times, 25);
+        }
+        assert_eq!(script.adaptive.limit(), 30);
     }
 
     proptest! {
@@ -314,7 +402,7 @@ mod tests {
                 let sample = match kind {
                     0 => Sample::Answered(Some(Duration::from_millis(ms))),
                     1 => Sample::Overload,
-                    _ => Sample::Unknown,
+                    _ => Sample::Late,
                 };
                 script.settle("chat", sample, ms, in_use);
                 let limit = script.adaptive.limit();

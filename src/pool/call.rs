@@ -1,7 +1,7 @@
 //! One guarded call on its way, and the lease under which an attempt is made.
 //!
 //! **Invariant:** a [`Lease`] is the only way to the HTTP client, and only the stack hands one out,
-//! so no request leaves the process without a place, a deadline and a line in the statistics.
+//! so no request leaves the process without a permit, a deadline and a line in the statistics.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -13,11 +13,12 @@ use reqwest::{Method, Request, RequestBuilder, Response};
 use tokio::time::Instant;
 
 use super::Shared;
+use super::adaptive::Sample;
 use super::classify;
 use super::connector::awaited;
 use super::endpoint::Endpoint;
 use super::gate::Entry;
-use super::limits::Permit;
+use super::permits::Permit;
 use super::recorder::InFlight;
 use super::slots::Taken;
 use super::spec::CallSpec;
@@ -42,14 +43,38 @@ pub(super) struct Call {
 /// How far a call got; shared by its attempts.
 #[derive(Default)]
 pub(super) struct Progress {
-    /// A place was free at least once.
-    pub(super) was_admitted: AtomicBool,
-    /// Attempts made.
-    pub(super) attempts: AtomicU32,
-    /// An attempt failed in a way that is a sign of overload.
-    pub(super) met_overload: AtomicBool,
+    /// Attempts that wait for a permit.
+    waiting: AtomicU32,
+    /// Attempts that have one.
+    running: AtomicU32,
+    /// An attempt failed in a way that counts against the service.
+    pub(super) met_failure: AtomicBool,
     /// The last attempt met a connection that was dead already.
     pub(super) met_dead_socket: AtomicBool,
+}
+
+impl Progress {
+    /// Whether all that the call does is to wait for a permit.
+    pub(super) fn only_waits(&self) -> bool {
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        waiting > 0 && self.running.load(Ordering::Relaxed) == 0
+    }
+}
+
+/// Counts an attempt for as long as it lives.
+struct Counted<'a>(&'a AtomicU32);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicU32) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Call {
@@ -65,45 +90,43 @@ impl Call {
 
     /// One attempt: the innermost service of the stack.
     pub(super) async fn attempt(self, shared: Arc<Shared>) -> Result<(), CallError> {
-        // Without a host there is a pool behind the service that has its own limit.
-        let permit = match &self.spec.host {
-            Some(host) => Some(shared.limits.acquire(host, self.spec.priority).await),
-            None => None,
-        };
         let progress = self.progress;
-        progress.was_admitted.store(true, Ordering::Relaxed);
-        progress.attempts.fetch_add(1, Ordering::Relaxed);
+        let permit = {
+            let _waiting = Counted::new(&progress.waiting);
+            shared.permits.acquire(&self.spec, self.deadline).await?
+        };
+        // Nobody asks a service that has turned out to be unavailable meanwhile.
+        if let Some(refusal) = self.entry.as_ref().and_then(|it| it.refusal(&self.spec)) {
+            return Err(refusal);
+        }
+        let _running = Counted::new(&progress.running);
         let lease = Lease(Arc::new(Leased {
             slot: OnceLock::new(),
-            _permit: permit,
+            permit,
             entry: self.entry,
             shared,
             spec: self.spec.clone(),
             progress: Arc::clone(&progress),
         }));
-        let result = tokio::time::timeout(self.spec.attempt_timeout, (self.run)(lease))
+        let answer = (self.run)(lease.clone());
+        let result = tokio::time::timeout(self.spec.attempt_timeout, answer)
             .await
             .unwrap_or_else(|_| Err(self.spec.error(ErrorKind::Timeout)));
-        if let Err(error) = &result
-            && error.kind.is_overload()
-            && !progress.met_dead_socket.load(Ordering::Relaxed)
-        {
-            progress.met_overload.store(true, Ordering::Relaxed);
-        }
+        lease.settle(&result);
         result
     }
 }
 
-/// Leave to make one attempt: a place among the requests in flight and access to the client. The
-/// place is free again when the last clone is dropped, so a stream keeps one.
+/// Leave to make one attempt: a permit, and access to the client. When the answer begins, others may
+/// ask; the connection is free again when the last clone is dropped, so a stream has one to its end.
 #[derive(Clone)]
 pub struct Lease(Arc<Leased>);
 
 struct Leased {
-    /// The connection of its requests, which come one after the other. Returned before the place is,
-    /// so that who gets that finds it.
+    /// The connection of its requests, which come one after the other. Returned before the permit is,
+    /// so that the next request with that finds it.
     slot: OnceLock<Taken>,
-    _permit: Option<Permit>,
+    permit: Permit,
     entry: Option<Arc<Entry>>,
     shared: Arc<Shared>,
     spec: CallSpec,
@@ -111,6 +134,34 @@ struct Leased {
 }
 
 impl Lease {
+    /// Takes the outcome of the attempt, for a stream that of its beginning.
+    fn settle(&self, result: &Result<(), CallError>) {
+        let Leased {
+            permit,
+            spec,
+            progress,
+            ..
+        } = &*self.0;
+        let sample = match result {
+            Ok(()) => Some(Sample::Answered(Some(permit.age()))),
+            // A connection that was dead already says nothing about the service.
+            Err(_) if progress.met_dead_socket.load(Ordering::Relaxed) => None,
+            Err(error) => {
+                if error.kind.counts_against(spec.service) {
+                    progress.met_failure.store(true, Ordering::Relaxed);
+                }
+                match error.kind {
+                    ErrorKind::Timeout => Some(Sample::Late),
+                    kind if kind.is_overload() => Some(Sample::Overload),
+                    // Refused for another reason: the service had time to say so.
+                    ErrorKind::Rejected | ErrorKind::Unauthorized => Some(Sample::Answered(None)),
+                    _ => None,
+                }
+            }
+        };
+        permit.begun(spec.operation, sample);
+    }
+
     /// What this attempt is for.
     pub fn spec(&self) -> &CallSpec {
         &self.0.spec
@@ -168,7 +219,8 @@ impl Lease {
         match awaited(client.execute(request)).await {
             Ok(response) => {
                 if let Some(slot) = slot {
-                    shared.http.answered(slot, &response);
+                    let is_shared = shared.http.answered(slot, &response);
+                    shared.permits.answered(&slot.host, is_shared);
                 }
                 if let Some(info) = response.extensions().get::<HttpInfo>() {
                     shared.ledger.answered(self.0.spec.service, info);
@@ -267,7 +319,7 @@ impl Lease {
     }
 }
 
-/// What a stream holds on to until it ends: its place and its line among the calls in flight.
+/// What a stream holds on to until it ends: its connection and its line among the calls in flight.
 pub(super) struct Held {
     pub(super) lease: Lease,
     pub(super) _in_flight: InFlight,

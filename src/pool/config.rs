@@ -14,14 +14,20 @@ pub struct Config {
     /// `false` makes a fresh HTTP client for each request, without kept connections: for
     /// measurements of what the pool is worth, and nothing else.
     pub enabled: bool,
-    /// HTTP connections to all hosts together, in use or kept, and so requests in flight. WebSockets
-    /// come on top: as many in use as this for each service and stage that has some.
+    /// HTTP connections to all hosts together, in use or idle. Where it is not set it grows with
+    /// `worker.slots_max` ([`Config::fit`]). WebSockets come on top: as many in use as this for each
+    /// service and stage that has some.
     pub connections_max: usize,
-    /// HTTP connections to one host, in use or kept, and so requests in flight to it.
+    /// HTTP connections to one host, in use or idle; grows likewise.
     pub connections_per_host_max: usize,
-    /// Requests in flight that no caller waits for, of those above; and no more than half of those, to
+    /// Requests that share a connection to a host that speaks HTTP/2; more of them open another one.
+    pub streams_per_connection_max: usize,
+    /// Requests under way that no caller waits for; and no more than half of the connections, to
     /// a host and to all, so that callers always find the rest.
     pub background_max: usize,
+    /// The longest wait of a request for a permit, within its own deadline; then it fails and says so.
+    #[serde(rename = "permit_timeout_seconds", with = "seconds")]
+    pub permit_timeout: Duration,
     /// How long an unused connection is kept; shorter than the idle limit of common load balancers.
     #[serde(rename = "idle_timeout_seconds", with = "seconds")]
     pub idle_timeout: Duration,
@@ -68,7 +74,9 @@ impl Default for Config {
             enabled: true,
             connections_max: 100,
             connections_per_host_max: 30,
+            streams_per_connection_max: 100,
             background_max: 8,
+            permit_timeout: Duration::from_secs(3),
             idle_timeout: Duration::from_secs(60),
             dns_ttl: Duration::from_secs(300),
             connect_timeout: Duration::from_secs(5),
@@ -103,6 +111,14 @@ impl Config {
         check(
             (1..=self.connections_max.max(1)).contains(&self.connections_per_host_max),
             "connections_per_host_max: must be from 1 to pool.connections_max",
+        );
+        check(
+            (1..=10_000).contains(&self.streams_per_connection_max),
+            "streams_per_connection_max: must be from 1 to 10000",
+        );
+        check(
+            !self.permit_timeout.is_zero(),
+            "permit_timeout_seconds: must be more than 0",
         );
         check(
             (1..=1_000).contains(&self.background_max),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use hyper_util::client::legacy::connect::{Connection, HttpInfo};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::connections::Ledger;
@@ -40,9 +41,22 @@ fn is_awaited() -> bool {
 
 /// Until when no other connection is to be opened, as one is still on its way; clones share it.
 #[derive(Clone, Default)]
-pub(super) struct Underway(Arc<Mutex<Option<Instant>>>);
+pub(super) struct Underway {
+    until: Arc<Mutex<Option<Instant>>>,
+    /// Where many requests ask for the one connection that they will share: it is opened once.
+    turn: Option<Arc<Semaphore>>,
+}
 
 impl Underway {
+    /// For a connection that many requests ask for before it is there. As hyper learns only from the
+    /// connection itself that it can be shared, it would open one for each of them.
+    pub(super) fn one_by_one() -> Self {
+        Self {
+            turn: Some(Arc::new(Semaphore::new(1))),
+            ..Self::default()
+        }
+    }
+
     /// The client's own comes back.
     pub(super) fn comes_back(&self) {
         *self.lock() = Some(Instant::now() + BACK_WITHIN);
@@ -59,7 +73,24 @@ impl Underway {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the turn to open one, where one is enough for all, and fails when the request has got
+    /// the one that another has opened.
+    async fn turn(&self) -> Result<Option<OwnedSemaphorePermit>, BoxError> {
+        let Some(turn) = &self.turn else {
+            return Ok(None);
+        };
+        loop {
+            if let Ok(turn) = Arc::clone(turn).try_acquire_owned() {
+                return Ok(Some(turn));
+            }
+            tokio::time::sleep(PAUSE).await;
+            if !is_awaited() {
+                return Err("the request shares a connection that another has opened".into());
+            }
+        }
     }
 
     /// Returns when none is on its way any more, and fails when the request has got it.
@@ -123,8 +154,13 @@ where
         let mut inner = std::mem::replace(&mut self.inner, next);
         let ConnectorLayer { ledger, underway } = self.layer.clone();
         Box::pin(async move {
+            let turn = underway.turn().await?;
             underway.settled().await?;
             let result = inner.call(destination).await;
+            if turn.is_some() && result.is_ok() {
+                // The next one has it in a moment.
+                underway.comes_back();
+            }
             match &result {
                 Ok(connection) => {
                     let mut extensions = http::Extensions::new();

@@ -1,4 +1,4 @@
-//! What all calls to one host of one service pass: the breaker and the limit of that host.
+//! What all calls to one host of one service pass: the circuit breaker of that host.
 //!
 //! A stage may have a server of its own, so state is kept for each host and not for each service. A
 //! service without hosts (a backend with its own pool) has one gate. Work in the background passes a
@@ -13,13 +13,11 @@ use rand::Rng as _;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::adaptive::{Adaptive, Sample};
 use super::breaker::{Breaker, BreakerState, Ticket, Transition, Verdict};
 use super::call::Progress;
 use super::config::Config;
-use super::places::{Place, Places};
 use super::spec::{CallSpec, Priority};
-use super::stats::{BreakerStats, LimitStats};
+use super::stats::BreakerStats;
 use crate::error::{CallError, ErrorKind, Service};
 
 /// Gates remembered at most; hosts come from the configuration, so there are few.
@@ -34,6 +32,15 @@ pub(super) struct Key {
 }
 
 impl Key {
+    /// Of a call.
+    pub(super) fn of(spec: &CallSpec) -> Self {
+        Self {
+            service: spec.service,
+            host: spec.host.clone(),
+            priority: spec.priority,
+        }
+    }
+
     /// Of what callers wait for.
     pub(super) fn of_callers(service: Service, host: Option<Arc<str>>) -> Self {
         Self {
@@ -62,11 +69,7 @@ impl Gates {
 
     /// The gate of a host; built at its first call.
     pub(super) fn get(&self, spec: &CallSpec) -> Arc<Gate> {
-        let key = Key {
-            service: spec.service,
-            host: spec.host.clone(),
-            priority: spec.priority,
-        };
+        let key = Key::of(spec);
         let mut gates = self.lock();
         if gates.len() >= GATES_MAX && !gates.contains_key(&key) {
             // One that is open closes by itself with time, and is forgotten then.
@@ -115,7 +118,6 @@ impl Gates {
 pub(super) struct Gate {
     pub(super) key: Key,
     breaker: Option<Mutex<Breaker>>,
-    places: Option<Arc<Places>>,
     last_answer: Mutex<Option<Instant>>,
     opened: Arc<Notify>,
 }
@@ -123,50 +125,18 @@ pub(super) struct Gate {
 impl Gate {
     fn new(key: Key, config: &Config, opened: Arc<Notify>) -> Self {
         let breaker = (config.breaker.enabled).then(|| Breaker::new(config.breaker.clone()));
-        let ceiling = match key.priority {
-            Priority::Caller => config.connections_per_host_max,
-            Priority::Background => config.background_max,
-        };
-        let places = (config.adaptive.enabled)
-            .then(|| Places::new(Adaptive::new(config.adaptive.clone(), ceiling)));
         Self {
             key,
             breaker: breaker.map(Mutex::new),
-            places,
             last_answer: Mutex::default(),
             opened,
         }
     }
 
-    /// Lets a call in: refused at once while the breaker is open, else when there is a place.
-    ///
-    /// Cancel safety: a dropped wait takes nothing.
-    pub(super) async fn enter(
-        self: Arc<Self>,
-        spec: &CallSpec,
-        deadline: Instant,
-    ) -> Result<Entry, CallError> {
-        // Nobody waits for a place only to be refused.
-        if let Some(wait) = self.refusal() {
-            return Err(refused(spec, wait));
-        }
-        let place = match &self.places {
-            Some(places) => {
-                let waited = tokio::time::timeout_at(deadline, places.acquire()).await;
-                // One that comes at the last moment is too late to ask anything.
-                let place = waited.ok().filter(|_| Instant::now() < deadline);
-                Some(place.ok_or_else(|| spec.error(ErrorKind::Saturated))?)
-            }
-            None => None,
-        };
+    /// Lets a call in, or refuses it while the breaker is open.
+    pub(super) fn enter(self: Arc<Self>, spec: &CallSpec) -> Result<Entry, CallError> {
         let ticket = self.admit().map_err(|wait| refused(spec, wait))?;
-        Ok(Entry {
-            gate: self,
-            ticket,
-            operation: spec.operation,
-            began: Instant::now(),
-            _place: place,
-        })
+        Ok(Entry { gate: self, ticket })
     }
 
     /// For how long a call would be refused now.
@@ -193,11 +163,6 @@ impl Gate {
             opened: breaker.opened(),
             retry_in_seconds: breaker.refusal(now).map(|wait| wait.as_secs_f64()),
         })
-    }
-
-    pub(super) fn limit_stats(&self) -> Option<LimitStats> {
-        let (limit, in_use) = self.places.as_ref()?.stats();
-        Some(LimitStats { limit, in_use })
     }
 
     fn admit(&self) -> Result<Option<Ticket>, Duration> {
@@ -259,44 +224,45 @@ fn refused(spec: &CallSpec, wait: Duration) -> CallError {
     }
 }
 
-/// A call that was let in. Shared by its attempts and, for a stream, kept to its end.
+/// A call that was let in. Shared by its attempts and, for a stream, held to its end.
 pub(super) struct Entry {
     gate: Arc<Gate>,
     ticket: Option<Ticket>,
-    operation: &'static str,
-    began: Instant,
-    _place: Option<Place>,
 }
 
 impl Entry {
+    /// Why an attempt must not be made any more: the breaker has opened while it waited for a permit.
+    pub(super) fn refusal(&self, spec: &CallSpec) -> Option<CallError> {
+        // A probe of a breaker that is half-open has its ticket.
+        let is_open = self.gate.state() == BreakerState::Open;
+        let wait = is_open.then(|| self.gate.refusal()).flatten()?;
+        Some(refused(spec, wait))
+    }
+
     /// Takes the outcome of the call: once, and `None` when it was dropped before it had one.
     pub(super) fn settle(&self, result: Option<&Result<(), CallError>>, progress: &Progress) {
-        let failure = result.and_then(|result| result.as_ref().err().map(|error| error.kind));
-        let verdict = match (result, failure) {
-            (None, _) => Verdict::Unknown,
-            (Some(_), Some(kind)) => verdict(self.gate.key.service, kind),
-            (Some(_), None) => Verdict::Good,
+        let verdict = match result {
+            None => Verdict::Unknown,
+            Some(Ok(())) => Verdict::Good,
+            Some(Err(error)) => self.verdict(error.kind, progress),
         };
         if matches!(verdict, Verdict::Good | Verdict::Busy) {
             let mut last_answer =
                 (self.gate.last_answer.lock()).unwrap_or_else(PoisonError::into_inner);
             *last_answer = Some(Instant::now());
         }
-        if let Some(places) = &self.gate.places {
-            let is_overload = failure.is_some_and(ErrorKind::is_overload)
-                || progress.met_overload.load(Ordering::Relaxed);
-            let attempts = progress.attempts.load(Ordering::Relaxed);
-            // An attempt that met overload counts, although the next one may have succeeded.
-            let sample = match verdict {
-                _ if is_overload => Sample::Overload,
-                Verdict::Good => Sample::Answered((attempts == 1).then(|| self.began.elapsed())),
-                Verdict::Bad | Verdict::Busy | Verdict::Unknown => Sample::Unknown,
-            };
-            places.settle(self.operation, sample, self.began);
-        }
         self.tell_breaker(|breaker, ticket, now, jitter| {
             breaker.settle(ticket, verdict, now, jitter)
         });
+    }
+
+    /// What a failure says about the service. A call that ended while it waited for a permit says
+    /// nothing, unless the service had failed an attempt before.
+    fn verdict(&self, kind: ErrorKind, progress: &Progress) -> Verdict {
+        match kind {
+            ErrorKind::Saturated if progress.met_failure.load(Ordering::Relaxed) => Verdict::Bad,
+            kind => verdict(self.gate.key.service, kind),
+        }
     }
 
     /// Takes note that an answer broke off which had been settled as good.

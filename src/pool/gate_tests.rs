@@ -5,7 +5,7 @@ use futures::future::{BoxFuture, join_all};
 use futures::stream::{self, StreamExt};
 use tokio::time::sleep;
 
-use super::super::{AdaptiveConfig, BreakerConfig, ConnectionPool, HostStats, Lease};
+use super::super::{AdaptiveConfig, BreakerConfig, ConnectionPool, HostStats, Lease, LimitStats};
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -145,7 +145,7 @@ async fn overload_lowers_the_limit_and_waiting_for_a_place_is_within_the_deadlin
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_keeps_its_place_until_it_ends_or_is_dropped() {
+async fn a_stream_gives_its_permit_back_when_its_answer_begins() {
     let pool = pool();
     let items = || {
         pool.stream(spec(None), SECOND, |_| async {
@@ -153,19 +153,101 @@ async fn a_stream_keeps_its_place_until_it_ends_or_is_dropped() {
             Ok(items.boxed())
         })
     };
-    let mut dropped = items();
-    assert_eq!(dropped.next().await.unwrap().ok(), Some(1));
-    assert_eq!(limit(&pool).await.in_use, 1);
-    drop(dropped);
-    assert_eq!(limit(&pool).await.in_use, 0);
+    let mut unheard = items();
+    assert!(unheard.next().now_or_never().is_some());
+    assert_eq!(limit(&pool).await.in_use, 0, "although the stream goes on");
+    assert_eq!(pool.stats().await.services[0].in_flight, 1);
 
-    let mut stalled = items();
-    while stalled.next().await.is_some_and(|item| item.is_ok()) {}
-    assert_eq!(
-        limit(&pool).await.in_use,
-        0,
-        "although the stream is still held"
-    );
+    let never = pool.stream(spec(None), SECOND, |_| async {
+        Ok(stream::pending::<Result<(), CallError>>().boxed())
+    });
+    let mut never = Box::pin(never);
+    assert!(never.next().now_or_never().is_none());
+    assert_eq!(limit(&pool).await.in_use, 1, "nothing came yet");
+    drop(never);
+    assert_eq!(limit(&pool).await.in_use, 0);
+}
+
+/// A caller who interrupts breaks off what was asked for them.
+#[tokio::test(start_paused = true)]
+async fn requests_that_a_caller_breaks_off_lower_no_limit() {
+    let pool = pool();
+    for _ in 0..30 {
+        let mut asked: Vec<_> = (0..3).map(|_| unanswered(&pool)).collect();
+        for call in &mut asked {
+            assert!(call.now_or_never().is_none());
+        }
+        sleep(SECOND / 2).await;
+    }
+    assert_eq!(limit(&pool).await.limit, 30);
+    assert_eq!(state(&pool).await, BreakerState::Closed);
+}
+
+/// Waiting for a permit is our own doing: whatever becomes of it says nothing about the service.
+#[tokio::test(start_paused = true)]
+async fn calls_that_end_while_they_wait_open_no_breaker_and_lower_no_limit() {
+    let config = Config {
+        connections_per_host_max: 8,
+        retries_max: 0,
+        ..Config::default()
+    };
+    let pool = ConnectionPool::new(config).unwrap();
+    let slow = (0..8).map(|_| {
+        let slow = CallSpec::new(Service::Http, "get", None, 100 * SECOND);
+        pool.call(slow, |_| async {
+            sleep(50 * SECOND).await;
+            Ok(())
+        })
+    });
+    let slow = join_all(slow);
+    let waiting = async {
+        for _ in 0..20 {
+            assert_eq!(call(&pool, None, None).await, Err(ErrorKind::Saturated));
+        }
+    };
+    let (answers, ()) = tokio::join!(slow, waiting);
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(state(&pool).await, BreakerState::Closed);
+    assert!(limit(&pool).await.limit >= 8);
+    assert_eq!(call(&pool, None, None).await, Ok(()));
+}
+
+/// A retry whose second attempt never got a permit: the first one's failure counts.
+#[tokio::test(start_paused = true)]
+async fn a_failed_attempt_counts_although_the_next_one_only_waited() {
+    let config = Config {
+        connections_per_host_max: 1,
+        adaptive: AdaptiveConfig {
+            enabled: false,
+            ..AdaptiveConfig::default()
+        },
+        ..Config::default()
+    };
+    let pool = ConnectionPool::new(config).unwrap();
+    for _ in 0..5 {
+        let failing = pool.call::<(), _, _>(spec(Some("a:80")), |lease: Lease| async move {
+            Err(lease.spec().error(ErrorKind::Unavailable))
+        });
+        let other = CallSpec {
+            service: Service::LiveKit,
+            timeout: 2 * SECOND,
+            attempt_timeout: 2 * SECOND,
+            ..spec(Some("a:80"))
+        };
+        let blocking = async {
+            sleep(Duration::from_millis(1)).await;
+            let blocked = pool.call(other, |_| async {
+                sleep(SECOND + SECOND / 2).await;
+                Ok(())
+            });
+            blocked.await
+        };
+        let (failed, blocked) = tokio::join!(failing, blocking);
+        assert_eq!(failed.unwrap_err().kind, ErrorKind::Saturated);
+        blocked.unwrap();
+    }
+    let refused = call(&pool, Some("a:80"), None).await;
+    assert_eq!(refused, Err(ErrorKind::CircuitOpen));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! The layer before the gate of each host: breaker and adaptive limit, see `gate.rs`.
+//! The layer before the gate of each host: its circuit breaker, see `gate.rs`.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -35,7 +35,7 @@ where
         let mut inner = std::mem::replace(&mut self.inner, next);
         let gate = self.gates.get(&call.spec);
         Box::pin(async move {
-            let entry = Arc::new(gate.enter(&call.spec, call.deadline).await?);
+            let entry = Arc::new(gate.enter(&call.spec)?);
             call.entry = Some(Arc::clone(&entry));
             let mut unsettled = Unsettled(Some((entry, Arc::clone(&call.progress))));
             let result = inner.call(call).await;

@@ -10,11 +10,12 @@ use reqwest::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use reqwest::{ClientBuilder, Response, StatusCode, Version};
 use serde::Serialize;
 
+use super::book::Slot;
 use super::config::Config;
 use super::connections::Ledger;
 use super::connector::{ConnectorLayer, Underway};
 use super::dns::CachingResolver;
-use super::slots::{Slot, Slots, Taken};
+use super::slots::{Slots, Taken};
 use super::tls::Tls;
 
 /// HTTP/2 pings on a silent connection, so that a dead one is noticed before a call needs it.
@@ -106,10 +107,10 @@ impl Http {
         self.slots.take(host, build)
     }
 
-    /// Takes note of an answer over `taken`.
-    pub(super) fn answered(&self, taken: &Taken, response: &Response) {
+    /// Takes note of an answer over `taken`; returns whether its connection is shared.
+    pub(super) fn answered(&self, taken: &Taken, response: &Response) -> bool {
         self.slots
-            .answered(taken, response.version(), is_kept_open(response));
+            .answered(taken, response.version(), is_kept_open(response))
     }
 
     /// The client for a library that sends its requests by itself. Not to be kept: its idle

@@ -91,6 +91,31 @@ async fn requests_to_a_host_that_speaks_http2_share_one_connection() {
     join_all((0..50).map(|_| ask())).await;
     assert_eq!(accepted.load(Ordering::SeqCst), 1);
     http.drop_all_idle();
-    ask().await;
+    // The next one is opened once, however many ask for it before it is there.
+    join_all((0..50).map(|_| ask())).await;
     assert_eq!(accepted.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn more_requests_than_a_connection_carries_open_another_one() {
+    let (address, accepted, _server) = http2_server().await;
+    let (mut http, works) = http();
+    works.store(true, Ordering::Relaxed);
+    let recipe = std::mem::replace(&mut http.recipe, Box::new(|_| ClientBuilder::new()));
+    http.recipe = Box::new(move |underway| recipe(underway).http2_prior_knowledge());
+    let host: Arc<str> = Arc::from(address.to_string());
+    let answered = async || {
+        let slot = http.take(&host);
+        let response = awaited(slot.client.get(format!("http://{address}/")).send()).await;
+        assert!(http.answered(&slot, &response.unwrap()));
+        slot
+    };
+    let mut held = vec![answered().await];
+    for _ in 1..250 {
+        held.push(answered().await);
+    }
+    assert_eq!(accepted.load(Ordering::SeqCst), 3, "a hundred to each");
+    held.truncate(90);
+    held.push(answered().await);
+    assert_eq!(accepted.load(Ordering::SeqCst), 3);
 }

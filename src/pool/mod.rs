@@ -10,7 +10,9 @@
 
 mod adaptive;
 mod backend;
+mod book;
 mod breaker;
+mod budget;
 mod call;
 mod choice;
 mod classify;
@@ -19,8 +21,10 @@ mod config;
 mod connections;
 mod connector;
 mod decode;
+mod demand;
 mod dns;
 mod endpoint;
+mod fit;
 mod gate;
 mod guard;
 mod health;
@@ -29,12 +33,12 @@ mod histogram;
 mod http;
 mod http_client;
 mod learnt;
-mod limits;
 mod openai;
 mod parallel;
-mod places;
+mod permits;
 mod prewarm;
 mod proxy;
+mod queue;
 mod recorder;
 mod refusal;
 mod retry;
@@ -49,6 +53,8 @@ mod stats;
 mod stream;
 mod supabase;
 mod tls;
+mod urgency;
+mod usage;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -86,11 +92,12 @@ pub use self::sockets::{Opening, SocketPlan, Sockets, TakenSocket};
 pub use self::spec::{CallSpec, Priority};
 pub(crate) use self::sse::SseDecoder;
 pub use self::stats::{
-    BreakerStats, CheckStats, HostStats, LatencyStats, LimitStats, OperationStats, PermitStats,
-    PoolStats, ServiceStats,
+    BreakerStats, CheckStats, HostStats, HttpHostStats, LatencyStats, LimitStats, OperationStats,
+    PermitStats, PoolStats, ServiceStats, WaitStats,
 };
 pub use self::stream::{IDLE_TIMEOUT_MIN, Items};
 pub use self::supabase::{SupabaseClient, SupabaseProject};
+pub use self::urgency::{CallOptions, CallerId, PermitWait, Urgency};
 
 use self::call::Call;
 use self::recorder::{InFlight, Recorder};
@@ -124,7 +131,7 @@ struct Inner {
 struct Shared {
     config: Config,
     http: http::Http,
-    limits: limits::Limits,
+    permits: Arc<permits::Permits>,
     gates: Arc<gate::Gates>,
     ledger: connections::Ledger,
     resolver: dns::CachingResolver,
@@ -164,7 +171,7 @@ impl ConnectionPool {
         let ledger = connections::Ledger::default();
         let shared = Arc::new(Shared {
             http: http::Http::new(&config, resolver.clone(), ledger.clone())?,
-            limits: limits::Limits::new(&config),
+            permits: permits::Permits::new(&config),
             gates: Arc::new(gate::Gates::new(&config)),
             ledger,
             resolver,
@@ -237,7 +244,8 @@ impl ConnectionPool {
             uptime_seconds: self.0.started.elapsed().as_secs_f64(),
             connections,
             http_client: shared.http.stats(),
-            permits: shared.limits.stats(),
+            permits: shared.permits.stats(),
+            http_hosts: shared.permits.hosts(),
             dns: shared.resolver.stats(),
             evictions: shared.http.evictions(),
             cleanups: self.cleanup_log().count,
@@ -247,6 +255,12 @@ impl ConnectionPool {
             unreadable_pieces: shared.unreadable_pieces.load(Ordering::Relaxed),
             learnt: self.0.learnt.stats(),
         }
+    }
+
+    /// The part of the tightest limit that was wanted at once lately, where callers wait: above 1
+    /// where requests had to wait for permits. For the admission of further calls.
+    pub fn demand(&self) -> f32 {
+        self.0.shared.permits.demand()
     }
 
     /// What is known of each host of a service.
@@ -261,7 +275,7 @@ impl ConnectionPool {
                 host: key.host.as_deref().map(str::to_owned),
                 priority: key.priority,
                 breaker: gate.and_then(|gate| gate.breaker_stats()),
-                limit: gate.and_then(|gate| gate.limit_stats()),
+                limit: self.0.shared.permits.limit(&key),
                 last_check: self.0.health.last_check(&key),
             }
         });

@@ -10,6 +10,7 @@ use super::call::Lease;
 use super::endpoint::Endpoint;
 use super::health::key_of;
 use super::spec::{CallSpec, Priority};
+use super::urgency::{CallOptions, Urgency};
 use crate::error::{CallError, ErrorKind, Service};
 
 /// Most of a model list that is read: a gateway's list of thousands fits.
@@ -83,6 +84,8 @@ impl ConnectionPool {
         };
         let spec = CallSpec {
             priority,
+            // What callers wait for goes first.
+            options: CallOptions::default().urgency(Urgency::LaterSentence),
             ..CallSpec::to(operation, endpoint, timeout)
         };
         let endpoint = endpoint.clone();

@@ -6,10 +6,13 @@
 //! another host, and what is kept to a host can be dropped without what is in use. Name resolution,
 //! TLS sessions and the book of connections are shared by all.
 //!
+//! Over HTTP/2 a connection carries as many requests as its server allows. Neither reqwest nor hyper
+//! tells that number, and what is above it waits inside of hyper unseen. So a connection is given
+//! `pool.streams_per_connection_max` requests, and more of them open another one.
+//!
 //! For a moment there can be one more: when what was dropped takes longer to close than the next one
-//! is made to wait, and when a connection that is shared is lost and many ask for the next.
+//! is made to wait.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,125 +20,21 @@ use std::time::Duration;
 use reqwest::Version;
 use tokio::time::Instant;
 
+use super::book::{Book, Idle, Slot};
 use super::config::Config;
 use super::connector::Underway;
 
-/// Hosts remembered before those without a connection are forgotten.
-const HOSTS_MAX: usize = 64;
-
 /// The generation of no host.
 const NOT_KEPT: u64 = u64::MAX;
-
-/// A client that keeps one connection.
-pub(super) struct Slot {
-    pub(super) client: reqwest::Client,
-    pub(super) host: Arc<str>,
-    underway: Underway,
-    /// Which of its host's: those of an earlier one are not kept.
-    generation: u64,
-    /// Requests that have it; written with the book's lock.
-    users: AtomicUsize,
-    is_shared: AtomicBool,
-    /// Whether the connection can be used again once the answer has been read.
-    is_kept_open: AtomicBool,
-    /// Whether it can be used again now.
-    is_usable: AtomicBool,
-    /// Whether any answer came over it: before that, no failure can be a stale socket's.
-    has_answered: AtomicBool,
-}
 
 /// All slots of the process.
 pub(super) struct Slots {
     is_enabled: bool,
     all_max: usize,
     per_host_max: usize,
+    streams_max: usize,
     idle_timeout: Duration,
     book: Mutex<Book>,
-}
-
-#[derive(Default)]
-struct Book {
-    hosts: HashMap<Arc<str>, Host>,
-    generations: u64,
-}
-
-#[derive(Default)]
-struct Host {
-    generation: u64,
-    /// In the order in which they were returned.
-    idle: Vec<Idle>,
-    /// Those in use, but for the shared one.
-    lent: usize,
-    /// The one of all requests, where the host speaks HTTP/2.
-    shared: Option<Arc<Slot>>,
-}
-
-struct Idle {
-    slot: Arc<Slot>,
-    since: Instant,
-}
-
-impl Slot {
-    /// Takes note that an answer has been read to its end.
-    pub(super) fn note_read(&self) {
-        let is_kept_open = self.is_kept_open.load(Ordering::Relaxed);
-        self.is_usable.store(is_kept_open, Ordering::Relaxed);
-    }
-}
-
-impl Host {
-    fn n_slots(&self) -> usize {
-        self.idle.len() + self.lent + usize::from(self.shared.is_some())
-    }
-
-    fn is_shared(&self, slot: &Arc<Slot>) -> bool {
-        (self.shared.as_ref()).is_some_and(|shared| Arc::ptr_eq(shared, slot))
-    }
-
-    /// Takes out the shared one, which counts as lent while it is in use.
-    fn take_shared(&mut self) -> Option<Arc<Slot>> {
-        let shared = self.shared.take()?;
-        self.lent += usize::from(shared.users.load(Ordering::Relaxed) > 0);
-        Some(shared)
-    }
-}
-
-impl Book {
-    fn host(&mut self, host: &Arc<str>) -> &mut Host {
-        if self.hosts.len() >= HOSTS_MAX && !self.hosts.contains_key(host) {
-            self.hosts.retain(|_, host| host.n_slots() > 0);
-        }
-        let generation = self.generations;
-        let hosts = self.hosts.entry(Arc::clone(host));
-        hosts.or_insert_with(|| Host {
-            generation,
-            ..Host::default()
-        })
-    }
-
-    /// Takes out what nobody has used for so long.
-    fn expired(&mut self, idle_timeout: Duration) -> Vec<Arc<Slot>> {
-        let hosts = self.hosts.values_mut();
-        let is_old = |it: &mut Idle| it.since.elapsed() >= idle_timeout;
-        hosts
-            .flat_map(|host| host.idle.extract_if(.., is_old))
-            .map(|idle| idle.slot)
-            .collect()
-    }
-
-    /// Takes out what has been idle for longest, else what could be shared and nobody uses.
-    fn oldest(&mut self) -> Option<Arc<Slot>> {
-        let hosts = self.hosts.values_mut().filter(|host| !host.idle.is_empty());
-        if let Some(host) = hosts.min_by_key(|host| host.idle[0].since) {
-            return Some(host.idle.remove(0).slot);
-        }
-        let is_unused = |slot: &mut Arc<Slot>| slot.users.load(Ordering::Relaxed) == 0;
-        (self.hosts.values_mut()).find_map(|host| host.shared.take_if(is_unused))
-    }
-
-    fn n_slots(&self) -> usize {
-        self.hosts.values().map(Host::n_slots).sum()
-    }
 }
 
 /// A slot in use; returned when dropped. Keep it until the answer has been read.
@@ -158,6 +57,7 @@ impl Slots {
             is_enabled: config.enabled,
             all_max: config.connections_max,
             per_host_max: config.connections_per_host_max,
+            streams_max: config.streams_per_connection_max.max(1),
             idle_timeout: config.idle_timeout,
             book: Mutex::default(),
         })
@@ -179,7 +79,7 @@ impl Slots {
         let mut book = self.book();
         gone.append(&mut book.expired(self.idle_timeout));
         let found = book.host(host);
-        if let Some(shared) = &found.shared {
+        if let Some(shared) = found.with_room(self.streams_max) {
             shared.users.fetch_add(1, Ordering::Relaxed);
             return taken(Arc::clone(shared));
         }
@@ -189,13 +89,17 @@ impl Slots {
             slot.is_usable.store(false, Ordering::Relaxed);
             return taken(slot);
         }
-        let generation = found.generation;
+        let (generation, is_http2) = (found.generation, found.is_http2);
         let is_last_of_host = found.lent >= self.per_host_max;
         let n_slots = book.n_slots();
         if n_slots > self.all_max {
             gone.extend(book.oldest());
         }
-        let underway = Underway::default();
+        // Many will ask for it before it is there.
+        let underway = match is_http2 {
+            true => Underway::one_by_one(),
+            false => Underway::default(),
+        };
         if is_last_of_host || n_slots >= self.all_max {
             // What was dropped just now may still be open.
             underway.makes_room();
@@ -206,7 +110,7 @@ impl Slots {
             Ok(client) => (client, generation),
             Err(client) => (client, NOT_KEPT),
         };
-        taken(Arc::new(Slot {
+        let slot = Arc::new(Slot {
             client,
             host: Arc::clone(host),
             underway,
@@ -216,34 +120,52 @@ impl Slots {
             is_kept_open: AtomicBool::new(false),
             is_usable: AtomicBool::new(false),
             has_answered: AtomicBool::new(false),
-        }))
+        });
+        if is_http2 {
+            drop(self.share(&slot));
+        }
+        taken(slot)
+    }
+
+    /// Shares a slot that is lent, unless another one has room; returns what is not needed any more.
+    fn share(&self, slot: &Arc<Slot>) -> Vec<Arc<Slot>> {
+        let mut book = self.book();
+        let host = book.host(&slot.host);
+        if slot.generation != host.generation || host.with_room(self.streams_max).is_some() {
+            return Vec::new();
+        }
+        slot.is_shared.store(true, Ordering::Relaxed);
+        host.lent -= 1;
+        host.shared.push(Idle {
+            slot: Arc::clone(slot),
+            since: Instant::now(),
+        });
+        host.idle.drain(..).map(|idle| idle.slot).collect()
     }
 
     /// Takes note of the beginning of an answer: what speaks HTTP/2 is shared from now on, and what
-    /// does not is not.
-    pub(super) fn answered(&self, taken: &Taken, version: Version, is_kept_open: bool) {
+    /// does not is not. Returns whether it is.
+    pub(super) fn answered(&self, taken: &Taken, version: Version, is_kept_open: bool) -> bool {
         let slot = &taken.slot;
         slot.has_answered.store(true, Ordering::Relaxed);
         slot.is_kept_open.store(is_kept_open, Ordering::Relaxed);
         slot.is_usable.store(false, Ordering::Relaxed);
         let is_http2 = self.is_enabled && version == Version::HTTP_2;
         if slot.is_shared.load(Ordering::Relaxed) == is_http2 {
-            return;
+            return is_http2;
         }
-        let mut gone = Vec::new();
         let mut book = self.book();
         let host = book.host(&slot.host);
-        if !is_http2 {
+        host.is_http2 = is_http2;
+        let gone = if is_http2 {
+            drop(book);
+            self.share(slot)
+        } else {
             slot.is_shared.store(false, Ordering::Relaxed);
-            if host.is_shared(slot) {
-                gone.extend(host.take_shared());
-            }
-        } else if host.shared.is_none() && slot.generation == host.generation {
-            slot.is_shared.store(true, Ordering::Relaxed);
-            host.lent -= 1;
-            host.shared = Some(Arc::clone(slot));
-            gone.extend(host.idle.drain(..).map(|idle| idle.slot));
-        }
+            host.take_shared(|it| Arc::ptr_eq(it, slot))
+        };
+        drop(gone);
+        is_http2
     }
 
     /// Drops what is kept to the host of `failed`, which met a dead connection; `false` when it cannot
@@ -280,7 +202,7 @@ impl Slots {
             return false;
         }
         host.generation = next;
-        let gone = (std::mem::take(&mut host.idle), host.take_shared());
+        let gone = (std::mem::take(&mut host.idle), host.take_shared(|_| true));
         book.generations = next;
         drop(book);
         drop(gone);
@@ -291,12 +213,16 @@ impl Slots {
         let mut book = self.book();
         let host = book.host(&slot.host);
         let is_last = slot.users.fetch_sub(1, Ordering::Relaxed) == 1;
-        if !is_last || host.is_shared(slot) {
+        if let Some(shared) = host.shared(slot) {
+            shared.since = Instant::now();
+            return;
+        }
+        if !is_last {
             return;
         }
         host.lent -= 1;
         slot.underway.comes_back();
-        let is_current = slot.generation == host.generation && host.shared.is_none();
+        let is_current = slot.generation == host.generation && host.shared.is_empty();
         // The connection of an answer that was broken off is closed.
         let is_usable = slot.is_usable.load(Ordering::Relaxed);
         if self.is_enabled && is_current && is_usable {

@@ -2,6 +2,7 @@ use std::sync::Weak;
 
 use proptest::prelude::*;
 
+use super::super::book::HOSTS_MAX;
 use super::*;
 
 fn slots(all_max: usize) -> Arc<Slots> {

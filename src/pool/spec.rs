@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::endpoint::Endpoint;
+use super::urgency::CallOptions;
 use crate::error::{CallError, ErrorKind, Service};
 
-/// Who waits for a call. Each has a breaker, a limit and places of its own at every host, so that
+/// Who waits for a call. Each has a breaker, a limit and permits of its own at every host, so that
 /// nothing that happens to work in the background is felt in a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -40,7 +41,7 @@ pub struct CallSpec {
     pub operation: &'static str,
     /// Host whose connections are used; `None` for services with a pool of their own.
     pub host: Option<Arc<str>>,
-    /// The whole call: waiting for a place, every attempt and every pause between them. For a
+    /// The whole call: waiting for a permit, every attempt and every pause between them. For a
     /// stream it ends with the first item.
     pub timeout: Duration,
     /// One attempt.
@@ -52,11 +53,13 @@ pub struct CallSpec {
     pub is_repeatable: bool,
     /// How long to wait for an answer before a second attempt is made beside the first.
     pub hedge_after: Option<Duration>,
+    /// For which caller, and how urgent.
+    pub options: CallOptions,
 }
 
 impl CallSpec {
     /// A call that may use its whole time for one attempt. Without a `host` the service has a pool
-    /// of its own (a [`Backend`](super::Backend)) and takes none of the HTTP places.
+    /// of its own (a [`Backend`](super::Backend)) and takes no HTTP connection.
     pub fn new(
         service: Service,
         operation: &'static str,
@@ -73,6 +76,7 @@ impl CallSpec {
             retries_max: None,
             is_repeatable: true,
             hedge_after: None,
+            options: CallOptions::default(),
         }
     }
 
@@ -91,6 +95,13 @@ impl CallSpec {
     #[must_use]
     pub fn background(mut self) -> Self {
         self.priority = Priority::Background;
+        self
+    }
+
+    /// The same call, for this caller and this urgent.
+    #[must_use]
+    pub fn options(mut self, options: &CallOptions) -> Self {
+        self.options = options.clone();
         self
     }
 

@@ -2,19 +2,19 @@
 //!
 //! ```text
 //! metrics      what a caller sees: one line per call, however often it was tried
-//! guard        the gate of the host: circuit breaker, adaptive limit
+//! guard        the gate of the host: circuit breaker
 //! deadline     the whole call
 //! retry        each attempt anew
 //! hedge        a second attempt beside one that is late, for calls that ask for it
-//! attempt      an HTTP place, the attempt's own deadline, the request
+//! attempt      a permit (`permits.rs`), the attempt's own deadline, the request
 //! ```
 //!
-//! Breaker and limit see one outcome per call, and what they refuse is counted. A layer is a tower
+//! The breaker sees one outcome per call, the adaptive limit one per attempt, and what they refuse is
+//! counted. A layer is a tower
 //! layer over `Service<Call, Response = (), Error = CallError>`; its state is shared by all calls of
 //! a service.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
@@ -131,12 +131,12 @@ where
         let progress = Arc::clone(&call.progress);
         let answer = self.inner.call(call);
         Box::pin(async move {
-            match tokio::time::timeout_at(deadline, answer).await {
+            // It lives on beyond the deadline, so that it can be seen where it stood.
+            let mut answer = std::pin::pin!(answer);
+            match tokio::time::timeout_at(deadline, answer.as_mut()).await {
                 Ok(result) => result,
-                Err(_) if progress.was_admitted.load(Ordering::Relaxed) => {
-                    Err(spec.error(ErrorKind::Timeout))
-                }
-                Err(_) => Err(spec.error(ErrorKind::Saturated)),
+                Err(_) if progress.only_waits() => Err(spec.error(ErrorKind::Saturated)),
+                Err(_) => Err(spec.error(ErrorKind::Timeout)),
             }
         })
     }

@@ -26,8 +26,10 @@ pub struct PoolStats {
     pub connections: ConnectionStats,
     /// The client that HTTP services share.
     pub http_client: HttpClientStats,
-    /// Places for requests in flight, and how many are taken.
+    /// Requests under way, and those that wait for permits.
     pub permits: PermitStats,
+    /// The connections to each host.
+    pub http_hosts: Vec<HttpHostStats>,
     /// Name resolution.
     pub dns: DnsStats,
     /// How often all idle connections to a host were dropped because one of them turned out to be dead
@@ -47,17 +49,53 @@ pub struct PoolStats {
     pub learnt: Vec<LearntStats>,
 }
 
-/// Places for requests in flight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// HTTP requests under way, and those that wait for permits.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct PermitStats {
-    /// Places there are.
+    /// Connections there may be: over HTTP/1.1 requests under way, over HTTP/2 each has many.
     pub max: usize,
-    /// Places taken.
+    /// Requests under way, until their answers have been read.
     pub in_use: usize,
-    /// Places that work in the background may have of them.
+    /// Requests under way that no caller waits for, at most.
     pub background_max: usize,
-    /// Places that it has.
+    /// Requests under way that no caller waits for.
     pub background_in_use: usize,
+    /// Connections that the requests under way take.
+    pub connections_in_use: usize,
+    /// Requests under way whose answer has not begun.
+    pub asking: usize,
+    /// Requests under way whose answer has begun.
+    pub answering: usize,
+    /// Requests that wait for a permit.
+    pub waiting: usize,
+    /// Waits that there were, by urgency.
+    pub waits: BTreeMap<&'static str, WaitStats>,
+    /// Requests for answers before a turn's end that had to wait, as permits were short.
+    pub speculation_held_back: u64,
+}
+
+/// Waits for permits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct WaitStats {
+    /// Requests that waited and got a permit.
+    pub count: u64,
+    /// How long, together.
+    pub seconds: f64,
+}
+
+/// The connections to one host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HttpHostStats {
+    /// Name and port.
+    pub host: String,
+    /// Whether it answered over HTTP/2 last, so that requests share connections.
+    pub is_http2: bool,
+    /// Connections that the requests under way take.
+    pub connections_in_use: usize,
+    /// Requests under way on shared connections.
+    pub streams_in_use: usize,
+    /// The most of those that there were at once.
+    pub streams_seen_max: usize,
 }
 
 /// One service.
@@ -123,9 +161,9 @@ pub struct BreakerStats {
 /// An adaptive limit.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct LimitStats {
-    /// Calls that may be under way.
+    /// Requests that may wait for the beginning of their answer.
     pub limit: usize,
-    /// Calls that are.
+    /// Requests that do.
     pub in_use: usize,
 }
 
@@ -265,12 +303,8 @@ mod tests {
                 one_off_requests: 0,
                 has_certificates: true,
             },
-            permits: PermitStats {
-                max: 100,
-                in_use: 0,
-                background_max: 8,
-                background_in_use: 0,
-            },
+            permits: PermitStats::default(),
+            http_hosts: Vec::new(),
             dns: DnsStats::default(),
             evictions: 0,
             cleanups: 0,

@@ -20,6 +20,7 @@ use super::{Agent, BoxVad, Config, SessionEnd};
 use crate::audio::{AudioFrame, speech};
 use crate::chat::ChatContext;
 use crate::memory::Briefing;
+use crate::pool::{CallOptions, CallerId};
 use crate::redact::Pii;
 use crate::room::{AgentState, AudioOutput, RoomEvent, RoomOutput, SegmentId, Usage, UserState};
 use crate::turn::{self, SessionTime, SpeechId, TurnInput, TurnOutput};
@@ -58,6 +59,8 @@ pub(super) struct Core {
     pub(super) n_segments: u32,
     pub(super) speech_ids: SpeechIds,
     pub(super) usage: Usage,
+    /// The name under which the pool shares permits out.
+    pub(super) caller: CallerId,
     /// The identity of the user, there or away.
     pub(super) user: Option<Pii<String>>,
 }
@@ -95,6 +98,7 @@ impl Session {
             n_segments: 0,
             speech_ids,
             usage: Usage::default(),
+            caller: CallerId::next(),
             user: None,
             agent,
         };
@@ -276,8 +280,13 @@ impl Conversation {
                     let sound = self.listener.utterance().so_far();
                     self.core.usage.stt_audio += sound.duration();
                     let stt = Arc::clone(&self.core.agent.stt);
+                    let stall_max = self.core.config.stall_max;
+                    let options = CallOptions {
+                        caller: Some(self.core.caller),
+                        ..CallOptions::default()
+                    };
                     self.transcriptions
-                        .start(request, &*stt, sound, self.core.config.stall_max);
+                        .start(request, (&*stt, &options), sound, stall_max);
                 }
                 TurnOutput::CutSound => {
                     let sound = self.listener.utterance().cut();

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{SetOnce, watch};
 
 use super::event_loop::Core;
 use super::handle::Ending;
@@ -11,6 +11,7 @@ use super::reply::{Making, Reply, ReplyId};
 use super::spoken::SpokenLog;
 use super::writing::Source;
 use crate::error::CallError;
+use crate::pool::{CallOptions, PermitWait};
 use crate::redact::Pii;
 use crate::room::{AgentState, SegmentId};
 use crate::turn::{
@@ -46,9 +47,19 @@ pub(super) struct Exchange {
     pub(super) speech: Option<SpeechId>,
     /// Who wants to know how it ends.
     pub(super) ending: Option<Ending>,
+    /// How long its requests have waited for permits.
+    waited: PermitWait,
+    /// How long they had when the first sound came, and how long the turn's transcription had.
+    waited_for_sound: Option<Duration>,
+    transcription_waited: Duration,
 }
 
 impl Exchange {
+    /// Its first sound has come: later waits are behind it.
+    pub(super) fn has_sound(&mut self) {
+        self.waited_for_sound.get_or_insert(self.waited.total());
+    }
+
     /// Nothing more of it is heard, unless it goes on.
     pub(super) fn fall_silent(&mut self, now: SessionTime) {
         if self.timeline.playout_started.is_some() {
@@ -77,7 +88,8 @@ impl Exchange {
     }
 
     /// It is the answer to this turn of the user.
-    pub(super) fn answers(&mut self, commit: Commit) {
+    pub(super) fn answers(&mut self, commit: Commit, transcription_waited: Duration) {
+        self.transcription_waited = transcription_waited;
         self.id = commit.id;
         self.source = commit.source;
         self.transcript = commit.transcript;
@@ -93,6 +105,11 @@ impl Exchange {
             ReplyOutcome::Finished => self.reply.log(SpokenLog::full_text),
             ReplyOutcome::Interrupted | ReplyOutcome::Failed(_) => self.reply.heard_text(position),
         };
+        let waited = self.waited_for_sound.unwrap_or(self.waited.total());
+        let timeline = Timeline {
+            permit_wait: Some(self.transcription_waited + waited),
+            ..self.timeline
+        };
         Turn {
             id: self.id,
             user: self.user,
@@ -102,7 +119,7 @@ impl Exchange {
             heard: Pii::new(heard),
             tool_calls: Pii::new(self.reply.log(SpokenLog::tool_calls)),
             outcome,
-            timeline: self.timeline,
+            timeline,
         }
     }
 }
@@ -110,7 +127,24 @@ impl Exchange {
 impl Core {
     /// Begins to make a reply; nothing is heard of it before it is released.
     pub(super) fn make(&mut self, source: Source, kind: Kind) -> Exchange {
+        self.begin(source, kind, false)
+    }
+
+    /// The same for a reply that may turn out to be of no use: its requests are urgent only once it is
+    /// released.
+    pub(super) fn make_in_advance(&mut self, source: Source) -> Exchange {
+        self.begin(source, Kind::Answer, true)
+    }
+
+    fn begin(&mut self, source: Source, kind: Kind, is_speculation: bool) -> Exchange {
         self.n_replies += 1;
+        let released = Arc::<SetOnce<()>>::default();
+        let options = CallOptions {
+            caller: Some(self.caller),
+            committed: is_speculation.then(|| Arc::clone(&released)),
+            ..CallOptions::default()
+        };
+        let waited = options.waited.clone();
         let making = Making {
             id: ReplyId(self.n_replies),
             agent: self.agent.clone(),
@@ -118,8 +152,9 @@ impl Core {
             output: Arc::clone(&self.output),
             events: self.events.clone(),
             log: Arc::new(Mutex::new(SpokenLog::default())),
-            released: Arc::default(),
+            released,
             is_paused: watch::Sender::new(false),
+            options,
         };
         Exchange {
             user: self.user.clone(),
@@ -134,6 +169,9 @@ impl Core {
             is_paused: false,
             speech: None,
             ending: None,
+            waited,
+            waited_for_sound: None,
+            transcription_waited: Duration::ZERO,
         }
     }
 

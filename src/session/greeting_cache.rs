@@ -13,16 +13,18 @@ use futures::stream::{self, StreamExt};
 use tokio::sync::{SetOnce, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::ahead::{Piece, Pieces};
 use super::apology::Stage;
 use super::recording::{Recorder, Recording, recording};
 use super::reply::{Failure, Making, ReplyId};
 use super::speech::Speech;
-use super::writing::{Piece, Source, next, write};
+use super::writing::{Source, next, write};
 use super::{Agent, Config};
 use crate::audio::AudioFrame;
 use crate::cache::{Cache, CacheKey};
 use crate::error::{CallError, ErrorKind, Service};
 use crate::excess::contained;
+use crate::pool::CallOptions;
 use crate::room::AudioOutput;
 use crate::tts::Tts;
 
@@ -179,7 +181,7 @@ impl Maker {
     async fn record(self, recorder: &Recorder) -> Result<Speech, CallError> {
         let making = self.making();
         let voice = self.agent.tts.voice();
-        let (pieces, pieces_out) = mpsc::channel(1);
+        let (pieces, pieces_out) = Pieces::unplayed();
         let (written, spoken) = tokio::join!(
             write(&making, self.source, pieces),
             take(&making, pieces_out, recorder),
@@ -217,6 +219,7 @@ impl Maker {
             log: Arc::default(),
             is_paused: tokio::sync::watch::Sender::new(false),
             released: Arc::new(SetOnce::new_with(Some(()))),
+            options: CallOptions::default(),
         }
     }
 }

@@ -10,6 +10,7 @@
 //! **Invariants:** nothing in the loop waits for anything but events. Knows no LiveKit and no
 //! provider, only the traits. Only what was heard enters the chat context.
 
+mod ahead;
 mod apology;
 mod briefing;
 mod config;
@@ -22,6 +23,7 @@ mod handle;
 mod links;
 mod listener;
 mod methods;
+mod reading;
 pub mod realtime;
 mod recording;
 mod reply;

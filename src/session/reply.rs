@@ -12,6 +12,7 @@ use super::writing::Source;
 use super::{Agent, Config, speaking};
 use crate::chat::{ToolCall, ToolOutput};
 use crate::error::CallError;
+use crate::pool::CallOptions;
 use crate::room::{AudioOutput, Usage};
 
 /// Names a reply within its session.
@@ -74,6 +75,8 @@ pub(super) struct Making {
     pub(super) released: Arc<SetOnce<()>>,
     /// Whether it is to be silent in the middle of what it says.
     pub(super) is_paused: watch::Sender<bool>,
+    /// For whom its requests are made.
+    pub(super) options: CallOptions,
 }
 
 impl Making {

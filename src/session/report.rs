@@ -54,6 +54,7 @@ pub(super) fn turn(turn: &Turn) {
         first_audio_ms = ms(timeline.first_audio()),
         e2e_latency_ms = ms(timeline.e2e_latency()),
         interruption_delay_ms = ms(timeline.interruption_delay),
+        permit_wait_ms = ms(timeline.permit_wait),
         "turn"
     );
 }

@@ -9,37 +9,26 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::ahead::{Buffer, Piece, Reader, Sound, ahead};
 use super::apology::Stage;
 use super::reply::{Failure, Making, ReplyEvent, SILENCE};
 use super::spoken::SentenceId;
-use super::writing::{Piece, Source, broken, next, write};
+use super::writing::{Source, broken, next, write};
 use crate::audio::AudioFrame;
 use crate::excess::contained;
-
-/// Sentences whose sound has begun to arrive and is not fetched yet, beside the one that is.
-const PIECES_AHEAD: usize = 1;
-
-/// Frames fetched and not played. Services send 100 ms or so at a time: some seconds of speech.
-const FRAMES_AHEAD: usize = 64;
 
 /// What is queued for playing at a time: what was heard is known to this grain.
 const CHUNK: Duration = Duration::from_millis(40);
 
-enum Sound {
-    Frame(Option<SentenceId>, AudioFrame),
-    End(SentenceId),
-}
-
 /// Makes a reply, lets it be heard once it is released, and reports.
 pub(super) async fn make(making: Making, source: Source) {
-    let (pieces, pieces_out) = mpsc::channel(PIECES_AHEAD);
-    let (sounds, sounds_out) = mpsc::channel(FRAMES_AHEAD);
+    let (pieces, pieces_out, reader, buffer) = ahead();
     // A bug in one of them, or in what it calls, is a failure of its stage: what came before it is
     // still heard, and the session apologises as for any other.
     let (written, fetched, played) = tokio::join!(
         contained(write(&making, source, pieces)),
-        contained(fetch(&making, pieces_out, sounds)),
-        contained(play(&making, sounds_out)),
+        contained(fetch(&making, pieces_out, reader)),
+        contained(play(&making, buffer)),
     );
     let written = written.unwrap_or_else(|bug| Err(broken(Stage::Llm, bug)));
     let fetched = fetched.unwrap_or_else(|bug| Err(broken(Stage::Tts, bug)));
@@ -53,7 +42,7 @@ pub(super) async fn make(making: Making, source: Source) {
 async fn fetch(
     making: &Making,
     mut pieces: mpsc::Receiver<Piece>,
-    sounds: mpsc::Sender<Sound>,
+    reader: Reader,
 ) -> Result<(), Failure> {
     while let Some(mut piece) = pieces.recv().await {
         let stall_max = making.config.stall_max;
@@ -61,18 +50,17 @@ async fn fetch(
             if let Some(id) = piece.sentence {
                 making.log(|log| log.arrive(id, frame.duration()));
             }
-            // The player takes until there is nothing left to take.
-            sounds.send(Sound::Frame(piece.sentence, frame)).await.ok();
+            reader.push(piece.sentence, frame).await;
         }
         if let Some(id) = piece.sentence {
             making.log(|log| log.complete(id));
-            sounds.send(Sound::End(id)).await.ok();
+            reader.end(id).await;
         }
     }
     Ok(())
 }
 
-async fn play(making: &Making, mut sounds: mpsc::Receiver<Sound>) {
+async fn play(making: &Making, mut sounds: Buffer) {
     making.released.wait().await;
     let mut player = Player {
         making,
@@ -110,16 +98,16 @@ struct Player<'a> {
 
 impl Player<'_> {
     /// The next sound. What was played is heard meanwhile, and perhaps comes to its end.
-    async fn next(&mut self, sounds: &mut mpsc::Receiver<Sound>) -> Option<Sound> {
+    async fn next(&mut self, sounds: &mut Buffer) -> Option<Sound> {
         while self.is_audible {
-            if let Ok(sound) = tokio::time::timeout(CHUNK, sounds.recv()).await {
+            if let Ok(sound) = tokio::time::timeout(CHUNK, sounds.next()).await {
                 return sound;
             }
             self.wait_while_paused().await;
             self.report_heard().await;
             self.notice_silence().await;
         }
-        sounds.recv().await
+        sounds.next().await
     }
 
     async fn notice_silence(&mut self) {

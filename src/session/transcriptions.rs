@@ -11,6 +11,7 @@ use super::reply::Failure;
 use crate::audio::AudioFrame;
 use crate::error::{CallError, ErrorKind, Service};
 use crate::excess::{Excess, contained};
+use crate::pool::{CallOptions, PermitWait};
 use crate::stt::{Hearing, Stt};
 use crate::text::cut_to_chars;
 use crate::turn::RequestId;
@@ -36,6 +37,8 @@ pub(super) struct Transcriptions {
     running: Vec<Running>,
     /// Listens while the user speaks, if the service can.
     live: Option<Box<dyn Hearing>>,
+    /// How long the request that was answered last had waited for a permit.
+    waited: Duration,
 }
 
 struct Running {
@@ -44,6 +47,7 @@ struct Running {
     /// Whether it has a connection of the pool to itself, which breaking it off would cost.
     has_connection: bool,
     is_wanted: bool,
+    waited: PermitWait,
 }
 
 /// What a transcriber has to say.
@@ -76,13 +80,13 @@ impl Transcriptions {
     pub(super) fn start(
         &mut self,
         request: RequestId,
-        stt: &dyn Stt,
+        (stt, options): (&dyn Stt, &CallOptions),
         utterance: AudioFrame,
         stall_max: Duration,
     ) {
         let words = match &self.live {
             Some(live) => live.transcribe(utterance),
-            None => stt.transcribe(utterance),
+            None => stt.transcribe_with(utterance, options),
         };
         let error = |kind| CallError::new(Service::OpenAi, "transcription", kind);
         let answer = tokio::time::timeout(stall_max, contained(words));
@@ -100,7 +104,13 @@ impl Transcriptions {
             answer: answer.boxed(),
             has_connection: self.live.is_none(),
             is_wanted: true,
+            waited: options.waited.clone(),
         });
+    }
+
+    /// How long the transcription of a turn had waited for its permit; each turn is told once.
+    pub(super) fn take_waited(&mut self) -> Duration {
+        std::mem::take(&mut self.waited)
     }
 
     /// Nobody waits for the answer any more: it will not be heard of. Returns whether it was on its way.
@@ -136,6 +146,7 @@ impl Transcriptions {
             while let Some((place, answer)) = self.poll_answer(context) {
                 let ended = self.running.remove(place);
                 if ended.is_wanted {
+                    self.waited = ended.waited.total();
                     let answer = answer.map(bounded);
                     return Poll::Ready(Heard::Answer(ended.request, answer));
                 }
@@ -226,7 +237,8 @@ mod tests {
         transcriptions.open(service, &sound());
         for request in 0..requests {
             let stall_max = Duration::from_secs(10);
-            transcriptions.start(RequestId(request), service, sound(), stall_max);
+            let asked = (service as &dyn Stt, &CallOptions::default());
+            transcriptions.start(RequestId(request), asked, sound(), stall_max);
         }
         transcriptions
     }

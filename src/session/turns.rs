@@ -1,5 +1,7 @@
 //! The replies of a conversation: begun, heard, interrupted, finished, failed.
 
+use std::time::Duration;
+
 use super::SessionEnd;
 use super::apology::copy;
 use super::event_loop::Conversation;
@@ -44,7 +46,7 @@ impl Conversation {
         self.show_user_words(&text);
         let mut context = self.core.chat.clone();
         context.push_user(text);
-        self.prepared = Some(self.core.make(Source::Chat(context), Kind::Answer));
+        self.prepared = Some(self.core.make_in_advance(Source::Chat(context)));
     }
 
     /// The user went on: what was prepared is worth nothing.
@@ -69,7 +71,9 @@ impl Conversation {
 
     /// The user's turn is over: answers it.
     pub(super) fn commit(&mut self, now: SessionTime, commit: Commit) {
+        let mut waited = Duration::ZERO;
         if commit.source == TurnSource::Speech {
+            waited = self.transcriptions.take_waited();
             if !commit.is_cut_off {
                 self.transcriptions.close();
                 self.listener.utterance().close();
@@ -90,7 +94,7 @@ impl Conversation {
             let source = Source::Chat(self.core.chat.clone());
             self.core.make(source, Kind::Answer)
         });
-        exchange.answers(commit);
+        exchange.answers(commit, waited);
         self.release(exchange);
     }
 
@@ -187,7 +191,10 @@ impl Conversation {
             ReplyEvent::LlmStarted => stamp(&mut timeline.llm_started, now),
             ReplyEvent::LlmFirstToken => stamp(&mut timeline.llm_first_token, now),
             ReplyEvent::TtsStarted => stamp(&mut timeline.tts_started, now),
-            ReplyEvent::TtsFirstAudio => stamp(&mut timeline.tts_first_audio, now),
+            ReplyEvent::TtsFirstAudio => {
+                stamp(&mut timeline.tts_first_audio, now);
+                exchange.has_sound();
+            }
             ReplyEvent::Audible => {
                 stamp(&mut timeline.playout_started, now);
                 exchange.is_audible = true;

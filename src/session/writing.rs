@@ -1,15 +1,19 @@
 //! The first half of a reply: from the model's words to sentences whose speech has begun to arrive.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use futures::future::Either;
 use futures::stream::{BoxStream, StreamExt};
 use futures::{FutureExt, future};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Config;
+use super::ahead::{Piece, Pieces};
 use super::apology::Stage;
 use super::handle::Words;
+use super::reading::{Round, SENTENCES_AHEAD, read};
 use super::recording::Recording;
 use super::reply::{Failure, Making, ReplyEvent};
 use super::spoken::SentenceId;
@@ -17,7 +21,8 @@ use crate::audio::{AudioFrame, earcon};
 use crate::chat::{ChatContext, ChatItem, ToolCall, ToolOutput};
 use crate::error::{CallError, ErrorKind, Service};
 use crate::excess::{Excess, Panicked, contained};
-use crate::llm::{ChatRequest, LlmEvent};
+use crate::llm::ChatRequest;
+use crate::pool::Urgency;
 use crate::room::Usage;
 use crate::text::{SentenceSplitter, SpeechFilter};
 
@@ -41,19 +46,9 @@ pub(super) enum Source {
     Earcon,
 }
 
-/// The sound of one sentence, or of none.
-pub(super) struct Piece {
-    pub(super) sentence: Option<SentenceId>,
-    pub(super) frames: BoxStream<'static, Result<AudioFrame, CallError>>,
-}
-
 /// Sends the pieces of a reply, in order. The next sentence is sent to be spoken while the one
 /// before still arrives.
-pub(super) async fn write(
-    making: &Making,
-    source: Source,
-    pieces: mpsc::Sender<Piece>,
-) -> Result<(), Failure> {
+pub(super) async fn write(making: &Making, source: Source, pieces: Pieces) -> Result<(), Failure> {
     let mut writer = Writer {
         making,
         pieces,
@@ -78,22 +73,14 @@ pub(super) async fn write(
 
 struct Writer<'a> {
     making: &'a Making,
-    pieces: mpsc::Sender<Piece>,
+    pieces: Pieces,
     filter: SpeechFilter,
     has_spoken: bool,
     budget: Budget,
 }
 
-/// What the model did in one round.
-struct Round {
-    text: String,
-    calls: Vec<ToolCall>,
-    /// Whether it was cut at the bound of a reply.
-    is_cut: bool,
-}
-
-/// What is left of the most that one reply may be. The pieces of a reply are spoken as they are
-/// written, so the time since its beginning is the time that it was spoken.
+/// What is left of the most that one reply may be. A sentence is asked for half a minute at most before
+/// it is heard, so the time since the beginning is the time that was spoken.
 struct Budget {
     n_characters: usize,
     until: Instant,
@@ -105,18 +92,6 @@ impl Budget {
             n_characters: config.reply_characters_max,
             until: Instant::now() + config.reply_max,
         }
-    }
-
-    /// The part of a delta that the reply still has room for, and whether that is all of it.
-    fn take<'a>(&mut self, delta: &'a str) -> (&'a str, bool) {
-        if Instant::now() >= self.until {
-            return ("", false);
-        }
-        if let Some((end, _)) = delta.char_indices().nth(self.n_characters) {
-            return (&delta[..end], false);
-        }
-        self.n_characters -= delta.chars().count();
-        (delta, true)
     }
 }
 
@@ -204,70 +179,44 @@ impl Writer<'_> {
 
     async fn round(&mut self, context: &ChatContext, may_call: bool) -> Result<Round, Failure> {
         self.making.report(ReplyEvent::LlmStarted).await;
-        let mut events = self.making.agent.llm.chat(ChatRequest {
+        let options = self.making.options.clone().urgency(Urgency::Turn);
+        let request = ChatRequest {
             context: context.clone(),
             tools: self.making.agent.tools.specs(),
             may_call,
-        });
-        let mut splitter = SentenceSplitter::default();
-        let mut round = Round {
-            text: String::new(),
-            calls: Vec::new(),
-            is_cut: false,
         };
-        let stall_max = self.making.config.stall_max;
-        let mut n_spoken = 0;
-        let end = loop {
-            let event = match next(&mut events, stall_max, Stage::Llm).await {
-                Ok(Some(event)) => event,
-                Ok(None) => break Ok(()),
-                Err(failure) => break Err(failure),
-            };
-            match event {
-                LlmEvent::Text(delta) => {
-                    if round.text.is_empty() {
-                        self.making.report(ReplyEvent::LlmFirstToken).await;
-                    }
-                    let (delta, is_all) = self.budget.take(&delta);
-                    round.text.push_str(delta);
-                    for sentence in splitter.push(delta) {
-                        self.speak(&sentence).await?;
-                        n_spoken += 1;
-                    }
-                    if !is_all {
-                        // What is not a sentence yet is left out: a reply ends with a whole one.
-                        round.is_cut = true;
-                        return Ok(round);
-                    }
-                }
-                LlmEvent::ToolCall(call) => round.calls.push(call),
-                LlmEvent::Usage {
-                    prompt_tokens,
-                    completion_tokens,
-                } => {
-                    let used = Usage {
-                        llm_input_tokens: prompt_tokens,
-                        llm_output_tokens: completion_tokens,
-                        ..Usage::default()
-                    };
-                    self.making.report(ReplyEvent::Used(used)).await;
-                }
+        let events = self.making.agent.llm.chat_with(request, &options);
+        let (sentences, to_speak) = mpsc::channel(SENTENCES_AHEAD);
+        // Side by side: the model's connection is free as soon as it has written, not when all of it
+        // has been spoken.
+        let reading = pin!(read(self.making, events, sentences, self.budget.n_characters));
+        let speaking = pin!(self.speak_all(to_speak));
+        let round = match future::select(reading, speaking).await {
+            Either::Left((round, speaking)) => {
+                // What was written before a failure is still said.
+                let is_said = speaking.await?;
+                let mut round = round?;
+                round.is_cut |= !is_said;
+                round
             }
+            Either::Right((Ok(true), reading)) => reading.await?,
+            Either::Right((Ok(false), _)) => Round::cut(),
+            Either::Right((Err(failure), _)) => return Err(failure),
         };
-        // Half a sentence after whole ones tells a caller nothing; half a sentence alone is all there is.
-        let is_wanted = end.is_ok() || is_whole(&round.text) || n_spoken == 0;
-        if let Some(sentence) = splitter.finish().filter(|_| is_wanted) {
+        let n_characters = round.text.chars().count();
+        self.budget.n_characters = self.budget.n_characters.saturating_sub(n_characters);
+        Ok(round)
+    }
+
+    /// Returns whether all was said before the reply's time was over.
+    async fn speak_all(&mut self, mut sentences: mpsc::Receiver<String>) -> Result<bool, Failure> {
+        while let Some(sentence) = sentences.recv().await {
+            if Instant::now() >= self.budget.until {
+                return Ok(false);
+            }
             self.speak(&sentence).await?;
         }
-        match end {
-            Err(failure) if is_whole(&round.text) => {
-                // The pool has counted it. Nothing is missing that an apology would help with.
-                tracing::warn!(error = %failure.error, "an answer broke off behind a whole sentence");
-                Ok(round)
-            }
-            Err(failure) => Err(failure),
-            Ok(()) => Ok(round),
-        }
+        Ok(true)
     }
 
     /// Runs the calls side by side. A prepared reply waits here: what a tool does cannot be undone
@@ -299,6 +248,10 @@ impl Writer<'_> {
 
     /// Sends a sentence to be spoken and waits for its first sound.
     async fn speak(&mut self, sentence: &str) -> Result<(), Failure> {
+        // Asked for earlier, it would hold a connection that is not read.
+        if !self.pieces.has_room().await {
+            return Ok(());
+        }
         let text = self.filter.speakable(sentence);
         if text.is_empty() {
             // Still part of what the agent wrote, and of the captions.
@@ -314,7 +267,12 @@ impl Writer<'_> {
             ..Usage::default()
         };
         self.making.report(ReplyEvent::Used(used)).await;
-        let mut frames = self.making.agent.tts.speak(text);
+        let urgency = match self.has_spoken {
+            true => Urgency::LaterSentence,
+            false => Urgency::FirstSentence,
+        };
+        let options = self.making.options.clone().urgency(urgency);
+        let mut frames = self.making.agent.tts.speak_with(text, &options);
         let first = next(&mut frames, self.making.config.stall_max, Stage::Tts).await?;
         if !std::mem::replace(&mut self.has_spoken, true) {
             self.making.report(ReplyEvent::TtsFirstAudio).await;
@@ -330,15 +288,8 @@ impl Writer<'_> {
         sentence: Option<SentenceId>,
         frames: BoxStream<'static, Result<AudioFrame, CallError>>,
     ) {
-        // Nobody takes it when the speaking has failed, which is reported there.
-        self.pieces.send(Piece { sentence, frames }).await.ok();
+        self.pieces.send(Piece { sentence, frames }).await;
     }
-}
-
-/// Whether an answer that broke off ends where a sentence does.
-fn is_whole(text: &str) -> bool {
-    let text = text.trim_end_matches(|c: char| c.is_whitespace() || "\"'”’»)*_".contains(c));
-    text.ends_with(['.', '!', '?', '…', '。', '！', '？', '।', '؟', '۔'])
 }
 
 /// Answers calls that are not run, so that the model answers in words.

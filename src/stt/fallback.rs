@@ -10,7 +10,7 @@ use super::openai::OpenAiStt;
 use super::{Hearing, Stt};
 use crate::audio::AudioFrame;
 use crate::error::CallError;
-use crate::pool::{Choice, ConnectionPool};
+use crate::pool::{CallOptions, Choice, ConnectionPool};
 
 /// Transcribes with the first of several services that is well.
 #[derive(Clone)]
@@ -32,10 +32,19 @@ impl FallbackStt {
 
 impl Stt for FallbackStt {
     fn transcribe(&self, utterance: AudioFrame) -> BoxFuture<'static, Result<String, CallError>> {
+        self.transcribe_with(utterance, &CallOptions::default())
+    }
+
+    fn transcribe_with(
+        &self,
+        utterance: AudioFrame,
+        options: &CallOptions,
+    ) -> BoxFuture<'static, Result<String, CallError>> {
         let (choice, all) = (Arc::clone(&self.choice), Arc::clone(&self.all));
+        let options = options.clone();
         async move {
             choice
-                .call(|place| all[place].transcribe(utterance.clone()))
+                .call(|place| all[place].transcribe_with(utterance.clone(), &options))
                 .await
         }
         .boxed()

@@ -15,6 +15,7 @@ pub use self::config::{Config, Fallback, Mode};
 pub use self::fallback::FallbackStt;
 use crate::audio::AudioFrame;
 use crate::error::CallError;
+use crate::pool::CallOptions;
 
 /// Turns one utterance into words.
 pub trait Stt: Send + Sync {
@@ -28,6 +29,17 @@ pub trait Stt: Send + Sync {
     ///
     /// Cancel safety: dropping the future closes the request, and over HTTP/1.1 its connection with it.
     fn transcribe(&self, utterance: AudioFrame) -> BoxFuture<'static, Result<String, CallError>>;
+
+    /// The same for a caller and as urgent as `options` say, where the service shares a pool with
+    /// others.
+    fn transcribe_with(
+        &self,
+        utterance: AudioFrame,
+        options: &CallOptions,
+    ) -> BoxFuture<'static, Result<String, CallError>> {
+        let _ = options;
+        self.transcribe(utterance)
+    }
 
     /// Begins to listen to an utterance while it is spoken; `None` for a service that is only asked
     /// about whole ones. Must be called within a Tokio runtime.

@@ -13,7 +13,8 @@ use super::{Config, Mode, Stt, wav};
 use crate::audio::AudioFrame;
 use crate::error::CallError;
 use crate::pool::{
-    self, CallSpec, Candidate, ConnectionPool, Endpoint, EndpointConfig, EndpointError, Lease,
+    self, CallOptions, CallSpec, Candidate, ConnectionPool, Endpoint, EndpointConfig,
+    EndpointError, Lease,
 };
 
 const OPERATION: &str = "transcription";
@@ -104,6 +105,14 @@ impl Stt for OpenAiStt {
     }
 
     fn transcribe(&self, utterance: AudioFrame) -> BoxFuture<'static, Result<String, CallError>> {
+        self.transcribe_with(utterance, &CallOptions::default())
+    }
+
+    fn transcribe_with(
+        &self,
+        utterance: AudioFrame,
+        options: &CallOptions,
+    ) -> BoxFuture<'static, Result<String, CallError>> {
         if utterance.samples.is_empty() {
             return async { Ok(String::new()) }.boxed();
         }
@@ -123,6 +132,7 @@ impl Stt for OpenAiStt {
         };
         let hedge_after = self.config.hedge_after;
         let mut spec = CallSpec::openai(OPERATION, &self.endpoint, self.config.timeout)
+            .options(options)
             .attempt_timeout(self.config.attempt_timeout)
             .retries_max(self.retries_max);
         if !hedge_after.is_zero() {

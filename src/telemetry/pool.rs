@@ -8,7 +8,9 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::page::{Labels, Page};
-use crate::pool::{BreakerState, ConnectionPool, HostStats, PoolStats, ServiceStats};
+use crate::pool::{
+    BreakerState, ConnectionPool, HostStats, HttpHostStats, PoolStats, ServiceStats,
+};
 
 /// Shows a pool on the metrics page. Encoding reads the kernel's socket table: not for a thread of
 /// the async runtime.
@@ -25,6 +27,7 @@ impl Collector for PoolCollector {
         let stats = self.0.stats_blocking();
         let mut page = Page::new(encoder);
         whole(&mut page, &stats)?;
+        permits(&mut page, &stats)?;
         service_counters(&mut page, &stats)?;
         service_gauges(&mut page, &stats)?;
         hosts(&mut page, &stats)?;
@@ -37,22 +40,22 @@ fn whole(page: &mut Page<'_>, stats: &PoolStats) -> Result<(), fmt::Error> {
     let gauges = [
         (
             "voice_agent_http_places_max",
-            "HTTP requests that may be in flight",
+            "HTTP connections that there may be",
             stats.permits.max,
         ),
         (
             "voice_agent_http_places_used",
-            "HTTP requests in flight",
+            "HTTP requests under way",
             stats.permits.in_use,
         ),
         (
             "voice_agent_http_background_places_max",
-            "HTTP requests that may be in flight and that no caller waits for, of those",
+            "HTTP requests that may be under way and that no caller waits for",
             stats.permits.background_max,
         ),
         (
             "voice_agent_http_background_places_used",
-            "HTTP requests in flight that no caller waits for, of those",
+            "HTTP requests under way that no caller waits for",
             stats.permits.background_in_use,
         ),
     ];
@@ -85,6 +88,71 @@ fn whole(page: &mut Page<'_>, stats: &PoolStats) -> Result<(), fmt::Error> {
         page.counter(name, help, value)?;
     }
     Ok(())
+}
+
+/// Requests under way, and those that wait.
+fn permits(page: &mut Page<'_>, stats: &PoolStats) -> Result<(), fmt::Error> {
+    let permits = &stats.permits;
+    let gauges = [
+        (
+            "voice_agent_http_connections_used",
+            "Connections that the HTTP requests under way take",
+            permits.connections_in_use,
+        ),
+        (
+            "voice_agent_http_requests_asking",
+            "HTTP requests whose answer has not begun",
+            permits.asking,
+        ),
+        (
+            "voice_agent_http_requests_answering",
+            "HTTP requests whose answer has begun and is being read",
+            permits.answering,
+        ),
+        (
+            "voice_agent_permits_waiting",
+            "Requests that wait for a permit of the pool",
+            permits.waiting,
+        ),
+    ];
+    for (name, help, value) in gauges {
+        page.gauge(name, help, value as f64)?;
+    }
+    let waits = || {
+        let waits = permits.waits.iter();
+        waits.map(|(urgency, it)| (vec![("urgency", *urgency)], it))
+    };
+    let counts = waits().map(|(labels, it)| (labels, it.count));
+    page.counters(
+        "voice_agent_permit_waits",
+        "Requests that waited for a permit and got it, by urgency",
+        counts.collect(),
+    )?;
+    let ms = waits().map(|(labels, it)| (labels, (it.seconds * 1000.0) as u64));
+    page.counters(
+        "voice_agent_permit_wait_milliseconds",
+        "How long they waited together",
+        ms.collect(),
+    )?;
+    page.counter(
+        "voice_agent_speculation_held_back",
+        "Requests for answers before a turn's end that had to wait, as permits were short",
+        permits.speculation_held_back,
+    )?;
+    let of_hosts = |value: fn(&HttpHostStats) -> f64| {
+        let hosts = stats.http_hosts.iter();
+        hosts.map(move |it| (vec![("host", &*it.host)], value(it)))
+    };
+    page.gauges(
+        "voice_agent_http2_streams",
+        "Requests under way on shared HTTP/2 connections",
+        of_hosts(|it| it.streams_in_use as f64).collect(),
+    )?;
+    page.gauges(
+        "voice_agent_http2_streams_seen_max",
+        "The most of those that there were at once",
+        of_hosts(|it| it.streams_seen_max as f64).collect(),
+    )
 }
 
 /// Every service, with its label.
@@ -190,12 +258,12 @@ fn hosts(page: &mut Page<'_>, stats: &PoolStats) -> Result<(), fmt::Error> {
         ),
         (
             "voice_agent_limit_max",
-            "Calls that may be under way, by the adaptive limit",
+            "Requests that may wait for the beginning of their answer, by the adaptive limit",
             |it| Some(it.limit?.limit as f64),
         ),
         (
             "voice_agent_limit_used",
-            "Calls that take a place of the adaptive limit",
+            "Requests that wait for the beginning of their answer",
             |it| Some(it.limit?.in_use as f64),
         ),
         (
@@ -282,6 +350,9 @@ mod tests {
         let page = metrics.render();
         for row in [
             "voice_agent_http_places_max 100.0",
+            "voice_agent_permits_waiting 0.0",
+            "voice_agent_permit_waits_total{urgency=\"first_sentence\"} 0",
+            "voice_agent_speculation_held_back_total 0",
             "voice_agent_connect_failures_total 0",
             "voice_agent_requests_total{service=\"redis\"} 6",
             "voice_agent_request_errors_total{service=\"redis\",kind=\"timeout\"} 5",

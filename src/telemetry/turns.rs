@@ -31,7 +31,7 @@ type Measure = fn(&Timeline) -> Option<Duration>;
 /// A stage of a turn: name, meaning, and where it is read from.
 type Stage = (&'static str, &'static str, Measure);
 
-const STAGES: [Stage; 8] = [
+const STAGES: [Stage; 9] = [
     (
         "voice_agent_turn_transcription_delay_seconds",
         "End of the user's voice to the transcript",
@@ -71,6 +71,11 @@ const STAGES: [Stage; 8] = [
         "voice_agent_turn_interruption_delay_seconds",
         "Beginning of the user's voice over the agent's to the agent's silence",
         |timeline| timeline.interruption_delay,
+    ),
+    (
+        "voice_agent_turn_permit_wait_seconds",
+        "Waiting for permits of the pool, up to the first sound of the reply",
+        |timeline| timeline.permit_wait,
     ),
 ];
 
@@ -115,6 +120,8 @@ pub struct RecentTurn {
     pub tts_first_audio_ms: Option<u64>,
     /// The first sound left for the caller: what the user waited.
     pub playout_started_ms: Option<u64>,
+    /// How long requests waited for permits of the pool meanwhile.
+    pub permit_wait_ms: Option<u64>,
 }
 
 impl Default for TurnFigures {
@@ -188,6 +195,9 @@ impl RecentTurn {
             tts_started_ms: ms(timeline.tts_started),
             tts_first_audio_ms: ms(timeline.tts_first_audio),
             playout_started_ms: ms(timeline.playout_started),
+            permit_wait_ms: timeline
+                .permit_wait
+                .and_then(|wait| u64::try_from(wait.as_millis()).ok()),
         }
     }
 }
@@ -241,6 +251,7 @@ mod tests {
                 llm_started: at(10_310),
                 llm_first_token: at(10_460),
                 playout_started: at(10_520),
+                permit_wait: Some(Duration::from_millis(20)),
                 ..Timeline::default()
             },
         }
@@ -270,6 +281,7 @@ mod tests {
             "voice_agent_turn_first_token_seconds_sum 0.46",
             "voice_agent_turn_first_audio_seconds_count 0",
             "voice_agent_turn_e2e_latency_seconds_sum 0.52",
+            "voice_agent_turn_permit_wait_seconds_sum 0.02",
             "voice_agent_turns_total{outcome=\"finished\",source=\"speech\"} 1",
             "voice_agent_speculations_total{outcome=\"used\"} 1",
             "voice_agent_speculations_total{outcome=\"dropped\"} 2",
@@ -292,6 +304,7 @@ mod tests {
         assert_eq!(json["number"], 3);
         assert_eq!(json["transcript_ms"], 310);
         assert_eq!(json["playout_started_ms"], 520);
+        assert_eq!(json["permit_wait_ms"], 20);
         assert!(json["tts_started_ms"].is_null());
         let json = json.to_string();
         assert!(!json.contains("words") && !json.contains("ann"), "{json}");

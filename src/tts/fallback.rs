@@ -8,7 +8,7 @@ use super::Tts;
 use super::openai::OpenAiTts;
 use crate::audio::AudioFrame;
 use crate::error::CallError;
-use crate::pool::{Choice, ConnectionPool};
+use crate::pool::{CallOptions, Choice, ConnectionPool};
 
 /// Speaks with the first of several voices whose service is well. Another one takes over only before
 /// the first sound: a sentence that was half spoken is not spoken twice.
@@ -39,8 +39,16 @@ impl Tts for FallbackTts {
     }
 
     fn speak(&self, text: String) -> BoxStream<'static, Result<AudioFrame, CallError>> {
-        let all = Arc::clone(&self.all);
+        self.speak_with(text, &CallOptions::default())
+    }
+
+    fn speak_with(
+        &self,
+        text: String,
+        options: &CallOptions,
+    ) -> BoxStream<'static, Result<AudioFrame, CallError>> {
+        let (all, options) = (Arc::clone(&self.all), options.clone());
         self.choice
-            .stream(move |place| all[place].speak(text.clone()))
+            .stream(move |place| all[place].speak_with(text.clone(), &options))
     }
 }

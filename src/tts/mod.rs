@@ -15,6 +15,7 @@ pub use self::fallback::FallbackTts;
 pub use self::silent::SilentTts;
 use crate::audio::AudioFrame;
 use crate::error::CallError;
+use crate::pool::CallOptions;
 use crate::text::TextFilter;
 
 /// Speaks text.
@@ -43,4 +44,14 @@ pub trait Tts: Send + Sync {
     ///
     /// Cancel safety: dropping the stream closes the request.
     fn speak(&self, text: String) -> BoxStream<'static, Result<AudioFrame, CallError>>;
+
+    /// The same for a caller and as urgent as `options` say, where the voice shares a pool with others.
+    fn speak_with(
+        &self,
+        text: String,
+        options: &CallOptions,
+    ) -> BoxStream<'static, Result<AudioFrame, CallError>> {
+        let _ = options;
+        self.speak(text)
+    }
 }

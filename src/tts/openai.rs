@@ -15,8 +15,8 @@ use super::{Config, Tts};
 use crate::audio::AudioFrame;
 use crate::error::{CallError, ErrorKind};
 use crate::pool::{
-    self, CallSpec, Candidate, ConnectionPool, Endpoint, EndpointConfig, EndpointError, Items,
-    Lease,
+    self, CallOptions, CallSpec, Candidate, ConnectionPool, Endpoint, EndpointConfig,
+    EndpointError, Items, Lease,
 };
 use crate::text::TextFilter;
 
@@ -134,11 +134,20 @@ impl Tts for OpenAiTts {
     }
 
     fn speak(&self, text: String) -> BoxStream<'static, Result<AudioFrame, CallError>> {
+        self.speak_with(text, &CallOptions::default())
+    }
+
+    fn speak_with(
+        &self,
+        text: String,
+        options: &CallOptions,
+    ) -> BoxStream<'static, Result<AudioFrame, CallError>> {
         let text = text.trim();
         if text.is_empty() {
             return stream::empty().boxed();
         }
         let spec = CallSpec::openai(OPERATION, &self.endpoint, self.config.timeout)
+            .options(options)
             .attempt_timeout(self.config.first_byte_timeout)
             .retries_max(self.retries_max);
         let body = match self.body(text) {

@@ -102,6 +102,9 @@ pub struct Timeline {
     pub playout_ended: Option<SessionTime>,
     /// How long the user had spoken over the agent when it was silenced.
     pub interruption_delay: Option<Duration>,
+    /// How long the turn's requests waited for permits of the pool, up to its first sound. It is part of
+    /// the times above.
+    pub permit_wait: Option<Duration>,
 }
 
 impl Timeline {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::budget::Budget;
+use super::demand::PerCall;
 use crate::host::{DescriptorNeeds, Sample};
 
 /// Why a job is refused.
@@ -22,6 +23,8 @@ pub(super) enum Refusal {
     NoMemory,
     /// One more call could find no file descriptors.
     NoDescriptors,
+    /// The running calls and this one would want more of the shared connections than there are.
+    Saturated,
     /// This very job is running here already.
     Duplicate,
 }
@@ -35,6 +38,7 @@ impl Refusal {
             Self::Overloaded => "load above the threshold",
             Self::NoMemory => "memory above the threshold",
             Self::NoDescriptors => "too few file descriptors left",
+            Self::Saturated => "one more call would make others wait for the connection pool",
             Self::Duplicate => "the job is running here already",
         }
     }
@@ -57,6 +61,7 @@ pub(super) struct Admission {
     slots: HashMap<String, Slot>,
     machine_load: f32,
     budget: Budget,
+    per_call: PerCall,
     is_draining: bool,
 }
 
@@ -69,6 +74,7 @@ impl Admission {
             slots: HashMap::new(),
             machine_load: 0.0,
             budget: Budget::new(memory_threshold),
+            per_call: PerCall::default(),
             is_draining: false,
         }
     }
@@ -144,6 +150,11 @@ impl Admission {
         self.budget.set_needs(needs);
     }
 
+    /// Takes note of the part of a shared limit that the running jobs want.
+    pub(super) fn set_demand(&mut self, wanted: f32) {
+        self.per_call.measure(wanted, self.slots.len());
+    }
+
     /// Refuses every new job from now on.
     pub(super) fn drain(&mut self) {
         self.is_draining = true;
@@ -165,12 +176,14 @@ impl Admission {
     }
 
     /// How close to refusing the worker is, 0 to 1: the machine's load as a part of the threshold, the
-    /// part of the slots that is taken, or how full memory and descriptors are, whichever is the most.
+    /// part of the slots that is taken, the part of the shared limit that is wanted, or how full memory
+    /// and descriptors are, whichever is the most.
     pub(super) fn busy(&self) -> f32 {
         let taken = self.slots.len() as f32 / self.slots_max.max(1) as f32;
         let machine = self.machine_load / self.load_threshold;
+        let wanted = self.per_call.of(self.slots.len());
         let budget = self.budget.busy(self.slots.len());
-        taken.max(machine).max(budget).min(1.0)
+        taken.max(machine).max(wanted).max(budget).min(1.0)
     }
 
     fn refusal(&self) -> Option<Refusal> {
@@ -180,6 +193,9 @@ impl Admission {
             Some(Refusal::NoSlot)
         } else if self.machine_load > self.load_threshold {
             Some(Refusal::Overloaded)
+        } else if !self.slots.is_empty() && self.per_call.of(self.slots.len() + 1) > 1.0 {
+            // An idle worker takes a call whatever one call wants: another would be no better.
+            Some(Refusal::Saturated)
         } else {
             self.budget.refusal(self.slots.len())
         }
@@ -301,6 +317,36 @@ mod tests {
         assert!((admission.busy() - 1.0).abs() < 0.001);
         admission.release("0");
         assert_eq!(admission.reserve(0, "x", LATER), Ok(()));
+    }
+
+    #[test]
+    fn a_call_that_would_make_others_wait_is_refused_and_the_load_says_so() {
+        let mut admission = with(100, 0.7);
+        for n in 0..10 {
+            admission.reserve(0, &n.to_string(), LATER).unwrap();
+        }
+        admission.set_demand(0.85);
+        assert_eq!(admission.reserve(0, "fits", LATER), Ok(()));
+        assert!(
+            (admission.busy() - 0.935).abs() < 0.001,
+            "{}",
+            admission.busy()
+        );
+        assert_eq!(admission.reserve(0, "a", LATER), Err(Refusal::Saturated));
+        for n in 0..5 {
+            admission.release(&n.to_string());
+        }
+        assert_eq!(admission.reserve(0, "a", LATER), Ok(()), "some have left");
+    }
+
+    #[test]
+    fn an_idle_worker_takes_a_call_however_much_one_wants() {
+        let mut admission = with(100, 0.7);
+        admission.reserve(0, "a", LATER).unwrap();
+        admission.set_demand(3.0);
+        assert_eq!(admission.reserve(0, "b", LATER), Err(Refusal::Saturated));
+        admission.release("a");
+        assert_eq!(admission.reserve(0, "b", LATER), Ok(()));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod backoff;
 mod budget;
 mod config;
 mod connection;
+mod demand;
 mod direct;
 mod dispatcher;
 mod job;
@@ -43,6 +44,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::address::AddressError;
 pub use self::config::{Config, ServerConfig};
 pub use self::connection::ConnectError;
+pub use self::demand::Demand;
 pub use self::direct::{DirectJob, register_once};
 pub use self::dispatcher::{DIRECT_PREFIX, Declined, DirectDispatch, DispatchRequest, Dispatcher};
 pub use self::job::{JobContext, JobHandler, JobOutcome};
@@ -83,6 +85,7 @@ pub struct Worker {
     jobs: Jobs,
     handler: Arc<dyn JobHandler>,
     host: Option<Host>,
+    demand: Option<Arc<dyn Demand>>,
     started: Instant,
     snapshot: watch::Sender<Snapshot>,
 }
@@ -128,6 +131,7 @@ impl Worker {
             jobs: Jobs::default(),
             handler,
             host: Some(Host::default()),
+            demand: None,
             config,
             started: Instant::now(),
             snapshot,
@@ -145,6 +149,13 @@ impl Worker {
     #[must_use]
     pub fn with_descriptor_needs(mut self, needs: DescriptorNeeds) -> Self {
         self.state.set_descriptor_needs(needs);
+        self
+    }
+
+    /// Takes no more jobs than fit below a limit that they share.
+    #[must_use]
+    pub fn with_demand(mut self, demand: Arc<dyn Demand>) -> Self {
+        self.demand = Some(demand);
         self
     }
 
@@ -209,6 +220,9 @@ impl Worker {
             Event::Deadline => self.state.deadline(now),
             Event::Measured(Measurement { sample, lag }) => {
                 meter.sample(sample.cpu, lag);
+                if let Some(demand) = &self.demand {
+                    self.state.demanded(demand.wanted());
+                }
                 self.state.measured(meter.load(), sample)
             }
             Event::StatusDue => {

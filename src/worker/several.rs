@@ -10,7 +10,9 @@ use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{Config, Dispatcher, JobHandler, ServerConfig, Snapshot, Stop, Worker, WorkerEnd};
+use super::{
+    Config, Demand, Dispatcher, JobHandler, ServerConfig, Snapshot, Stop, Worker, WorkerEnd,
+};
 use crate::host::DescriptorNeeds;
 
 /// Signals that a worker has not looked at yet: there are three that mean anything.
@@ -56,6 +58,16 @@ impl Workers {
         // All take their jobs from the same slots.
         let workers = self.workers.into_iter();
         self.workers = workers.map(|it| it.with_descriptor_needs(needs)).collect();
+        self
+    }
+
+    /// Takes no more jobs than fit below a limit that all of them share.
+    #[must_use]
+    pub fn with_demand(mut self, demand: &Arc<dyn Demand>) -> Self {
+        let workers = self.workers.into_iter();
+        self.workers = workers
+            .map(|worker| worker.with_demand(Arc::clone(demand)))
+            .collect();
         self
     }
 

@@ -79,6 +79,10 @@ impl Slots {
         self.with(|it| it.set_descriptor_needs(needs));
     }
 
+    pub(super) fn set_demand(&self, wanted: f32) {
+        self.with(|it| it.set_demand(wanted));
+    }
+
     pub(super) fn drain(&self) {
         self.with(Admission::drain);
     }

@@ -301,6 +301,11 @@ impl State {
         self.report_if_changed().into_iter().collect()
     }
 
+    /// That part of a shared limit is wanted by the running jobs.
+    pub(super) fn demanded(&mut self, wanted: f32) {
+        self.admission.set_demand(wanted);
+    }
+
     /// Whether the server may not have read how some job ended.
     pub(super) fn has_unread_ends(&self) -> bool {
         self.reports.has_unread_ends()

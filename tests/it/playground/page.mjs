@@ -292,6 +292,7 @@ async function judgeStages() {
   assert.deepEqual(parts(late), [500, 300, 150, 100, 10], "the transcript was waited for");
   const typed = { transcript_ms: null, committed_ms: 0, llm_first_token_ms: 150, tts_first_audio_ms: 250, playout_started_ms: 255 };
   assert.deepEqual(parts(typed), [0, 0, 150, 100, 5]);
+  assert.deepEqual(parts({ ...typed, permit_wait_ms: 170 }), [0, 0, 0, 80, 5, 170], "permits were short");
   assert.equal(stagesOf({ ...turn, playout_started_ms: null }, 500), null, "nothing was heard");
   assert.deepEqual([median([3, 1, 2]), median([4, 1, 2, 3])], [2, 2.5]);
 }

@@ -17,7 +17,7 @@ use super::wire::{Step, Wire, head, said};
 use crate::common::eventually;
 
 #[tokio::test]
-async fn a_stream_keeps_its_place_until_it_is_dropped() {
+async fn a_stream_keeps_its_connection_until_it_is_dropped() {
     let wire = Wire::start(|n| match n {
         0 => vec![head("text/event-stream"), said("hel"), Step::Stall],
         _ => super::wire::transcript("hello"),
@@ -37,7 +37,11 @@ async fn a_stream_keeps_its_place_until_it_is_dropped() {
     events.next().await.unwrap().ok().unwrap();
 
     let error = stages.transcribe().await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Saturated, "the only place is taken");
+    assert_eq!(
+        error.kind,
+        ErrorKind::Saturated,
+        "the only connection is taken"
+    );
     assert_eq!(wire.requests(), 1);
     assert_eq!(stages.pool.stats().await.permits.in_use, 1);
 
@@ -50,6 +54,8 @@ async fn a_stream_keeps_its_place_until_it_is_dropped() {
 fn plain() -> Config {
     Config {
         retries_max: 0,
+        // What waits here waits until the test lets it go on.
+        permit_timeout: SOON,
         adaptive: AdaptiveConfig {
             enabled: false,
             ..AdaptiveConfig::default()

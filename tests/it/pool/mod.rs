@@ -13,6 +13,7 @@ mod limits;
 mod names;
 mod outage;
 mod outages;
+mod pacing;
 mod pooling;
 mod privacy;
 mod realtime_fallback;

@@ -1,5 +1,6 @@
 //! What is said is answered, and what is no turn is not.
 
+use voxpool::pool::Urgency;
 use voxpool::session::SpeculationEnd;
 
 use super::*;
@@ -28,6 +29,55 @@ async fn the_greeting_is_heard_as_soon_as_there_is_somebody_to_hear_it() {
             "agent end",
             "listening"
         ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prepared_answer_is_speculation_until_its_turn_ends_and_the_first_sentence_is_urgent() {
+    let mut call = Setup::default()
+        .answer("hello agent", Answer::Says("Nice to meet you. Really."))
+        .start()
+        .await;
+    call.user.say("hello agent", ms(400)).await;
+    call.user.be_silent(ms(350)).await;
+    let asked = call.llm.asked.lock().unwrap()[0].clone();
+    let is_committed = || asked.committed.as_ref().unwrap().initialized();
+    assert!(!is_committed(), "the user may go on");
+    call.user.be_silent(ms(2650)).await;
+    call.turn().await;
+    assert!(is_committed());
+    let spoken = call.tts.asked.lock().unwrap().clone();
+    let urgencies: Vec<Urgency> = spoken.iter().map(|it| it.urgency).collect();
+    assert_eq!(urgencies, [Urgency::FirstSentence, Urgency::LaterSentence]);
+    assert!(asked.caller.is_some());
+    assert!(spoken.iter().all(|it| it.caller == asked.caller));
+    call.hang_up().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_model_is_read_to_its_end_while_its_first_words_are_spoken() {
+    let long = "This sentence takes two seconds, roughly. \
+                That one does the same, more or less. \
+                And so does this one, which is a third. \
+                A fourth one follows after all of them. \
+                The fifth one is not the last one, either. \
+                A sixth one has something to add to it. \
+                The seventh one agrees with all before. \
+                The eighth one doubts the first of them. \
+                A ninth one settles it once and for all. \
+                But the tenth one is the very last of all.";
+    let call = Setup::default()
+        .answer("tell me", Answer::Says(long))
+        .start()
+        .await;
+    call.say("tell me", ms(1500)).await;
+    let (llm, tts) = (call.llm.clone(), call.tts.clone());
+    let spoken = tts.spoken.lock().unwrap().len();
+    call.hang_up().await;
+    assert_eq!(*llm.n_cancelled.lock().unwrap(), 0, "it had written all");
+    assert!(
+        (2..9).contains(&spoken),
+        "what is ahead has a bound: {spoken}"
     );
 }
 

@@ -20,7 +20,7 @@ use voxpool::chat::{ChatContext, ChatItem, ToolCall, ToolOutput, ToolSpec};
 use voxpool::error::{CallError, ErrorKind, Service};
 use voxpool::llm::{ChatRequest, Llm, LlmEvent};
 use voxpool::participant::Participant;
-use voxpool::pool::{CallSpec, ConnectionPool, Endpoint, EndpointConfig};
+use voxpool::pool::{CallOptions, CallSpec, ConnectionPool, Endpoint, EndpointConfig};
 use voxpool::room::{
     AgentState, AudioOutput, PlayoutClock, RoomEvent, RoomOutput, SegmentId, SessionEvent,
     UserChange, UserState,
@@ -122,6 +122,8 @@ pub(super) struct FakeLlm {
     pub(super) requests: Arc<Mutex<Vec<ChatContext>>>,
     /// Streams that were dropped before their end.
     pub(super) n_cancelled: Arc<Mutex<u32>>,
+    /// What each request said about itself.
+    pub(super) asked: Arc<Mutex<Vec<CallOptions>>>,
 }
 
 struct CountIfCancelled {
@@ -214,6 +216,15 @@ fn panicking(words: &'static str) -> BoxStream<'static, Result<LlmEvent, CallErr
 }
 
 impl Llm for FakeLlm {
+    fn chat_with(
+        &self,
+        request: ChatRequest,
+        options: &CallOptions,
+    ) -> BoxStream<'static, Result<LlmEvent, CallError>> {
+        self.asked.lock().unwrap().push(options.clone());
+        self.chat(request)
+    }
+
     fn chat(&self, request: ChatRequest) -> BoxStream<'static, Result<LlmEvent, CallError>> {
         let asked = match request.context.items.last() {
             Some(ChatItem::User(text)) => text.clone(),
@@ -257,11 +268,22 @@ pub(super) struct FakeTts {
     pub(super) is_broken: Arc<Mutex<bool>>,
     pub(super) is_panicking: Arc<Mutex<bool>>,
     pub(super) spoken: Arc<Mutex<Vec<String>>>,
+    /// What each request said about itself.
+    pub(super) asked: Arc<Mutex<Vec<CallOptions>>>,
 }
 
 impl Tts for FakeTts {
     fn sample_rate_hz(&self) -> u32 {
         24_000
+    }
+
+    fn speak_with(
+        &self,
+        text: String,
+        options: &CallOptions,
+    ) -> BoxStream<'static, Result<AudioFrame, CallError>> {
+        self.asked.lock().unwrap().push(options.clone());
+        self.speak(text)
     }
 
     fn speak(&self, text: String) -> BoxStream<'static, Result<AudioFrame, CallError>> {

@@ -90,7 +90,8 @@ struct Arguments {
     /// Measure this side only.
     #[arg(long)]
     only: Option<Kind>,
-    /// Calls at once, instead of 1, 5 and 20; may be given several times.
+    /// Calls at once, instead of 1, 5 and 20; may be given several times. Of another number there is one
+    /// round of two turns.
     #[arg(long)]
     calls: Vec<usize>,
     /// Measure this part only; may be given several times.
@@ -111,15 +112,24 @@ impl Arguments {
     fn wants(&self, part: Part) -> bool {
         self.part.is_empty() || self.part.contains(&part)
     }
+
+    fn settings(&self) -> Vec<Setting> {
+        let known = |calls: usize| SETTINGS.into_iter().find(|it| it.calls == calls);
+        let asked = self.calls.iter();
+        let asked = asked.map(|&calls| known(calls).unwrap_or(Setting::new(calls, 1, 2)));
+        match self.calls.is_empty() {
+            true => SETTINGS.into(),
+            false => asked.collect(),
+        }
+    }
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let known = SETTINGS.map(|it| it.calls);
     ensure!(
-        arguments.calls.iter().all(|calls| known.contains(calls)),
-        "--calls is one of {known:?}"
+        !arguments.calls.contains(&0),
+        "--calls must be 1 or more: a call needs a caller"
     );
     std::fs::create_dir_all(&arguments.output)?;
     if let Some(file) = &arguments.show {
@@ -186,9 +196,8 @@ async fn measure(
         let waiting = bench.arrivals((&desk, Since::AWhile), "waiting", calls);
         figures.arrivals_waiting = Some(waiting.await?);
     }
-    for setting in SETTINGS {
-        let is_wanted = arguments.calls.is_empty() || arguments.calls.contains(&setting.calls);
-        if is_wanted && arguments.wants(Part::Turns) {
+    if arguments.wants(Part::Turns) {
+        for setting in arguments.settings() {
             figures.settings.push(bench.run(&setting, &figures).await?);
         }
     }
