@@ -282,7 +282,12 @@ mod tests {
             }
         }
         let mut transcriptions = Transcriptions::default();
-        transcriptions.start(RequestId(0), &Broken, sound(), Duration::from_secs(1));
+        transcriptions.start(
+            RequestId(0),
+            (&Broken, &CallOptions::default()),
+            sound(),
+            Duration::from_secs(1),
+        );
         let Heard::Answer(_, Err(failure)) = transcriptions.next().await else {
             panic!("it fails");
         };

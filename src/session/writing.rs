@@ -152,6 +152,8 @@ impl Writer<'_> {
         for round in 0..=rounds_max + 1 {
             let may_call = round < rounds_max;
             let done = self.round(&context, may_call).await?;
+            let n_left = &mut self.budget.n_characters;
+            *n_left = n_left.saturating_sub(done.text.chars().count());
             if done.is_cut {
                 Excess::Reply.count("the length of a reply");
                 return self.say(ENOUGH).await;
@@ -189,23 +191,25 @@ impl Writer<'_> {
         let (sentences, to_speak) = mpsc::channel(SENTENCES_AHEAD);
         // Side by side: the model's connection is free as soon as it has written, not when all of it
         // has been spoken.
-        let reading = pin!(read(self.making, events, sentences, self.budget.n_characters));
+        let reading = pin!(read(
+            self.making,
+            events,
+            sentences,
+            self.budget.n_characters
+        ));
         let speaking = pin!(self.speak_all(to_speak));
-        let round = match future::select(reading, speaking).await {
+        match future::select(reading, speaking).await {
             Either::Left((round, speaking)) => {
                 // What was written before a failure is still said.
                 let is_said = speaking.await?;
                 let mut round = round?;
                 round.is_cut |= !is_said;
-                round
+                Ok(round)
             }
-            Either::Right((Ok(true), reading)) => reading.await?,
-            Either::Right((Ok(false), _)) => Round::cut(),
-            Either::Right((Err(failure), _)) => return Err(failure),
-        };
-        let n_characters = round.text.chars().count();
-        self.budget.n_characters = self.budget.n_characters.saturating_sub(n_characters);
-        Ok(round)
+            Either::Right((Ok(true), reading)) => reading.await,
+            Either::Right((Ok(false), _)) => Ok(Round::cut()),
+            Either::Right((Err(failure), _)) => Err(failure),
+        }
     }
 
     /// Returns whether all was said before the reply's time was over.
