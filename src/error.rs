@@ -100,6 +100,8 @@ pub enum ErrorKind {
     SchemaMissing,
     /// An answer that cannot be decoded, or a stream that ended half way.
     Malformed,
+    /// A complete answer with nothing in it: no word, no audio.
+    Empty,
     /// Our own breaker refused the call.
     CircuitOpen,
     /// Our own limit on connections was reached and no place became free before the deadline.
@@ -108,7 +110,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind there is, in the order of declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Timeout,
         Self::RateLimited,
         Self::Unavailable,
@@ -116,6 +118,7 @@ impl ErrorKind {
         Self::Rejected,
         Self::SchemaMissing,
         Self::Malformed,
+        Self::Empty,
         Self::CircuitOpen,
         Self::Saturated,
     ];
@@ -124,7 +127,7 @@ impl ErrorKind {
     pub const fn is_retryable(self) -> bool {
         matches!(
             self,
-            Self::Timeout | Self::RateLimited | Self::Unavailable | Self::Malformed
+            Self::Timeout | Self::RateLimited | Self::Unavailable | Self::Malformed | Self::Empty
         )
     }
 
@@ -135,7 +138,12 @@ impl ErrorKind {
         match self {
             Self::Timeout | Self::Unavailable | Self::Malformed | Self::SchemaMissing => true,
             Self::Unauthorized => service.has_one_account(),
-            Self::RateLimited | Self::Rejected | Self::CircuitOpen | Self::Saturated => false,
+            // An empty answer is about what was asked: the next question may be answered.
+            Self::Empty
+            | Self::RateLimited
+            | Self::Rejected
+            | Self::CircuitOpen
+            | Self::Saturated => false,
         }
     }
 
@@ -162,6 +170,7 @@ impl ErrorKind {
             Self::Rejected => "rejected",
             Self::SchemaMissing => "schema_missing",
             Self::Malformed => "malformed",
+            Self::Empty => "empty",
             Self::CircuitOpen => "circuit_open",
             Self::Saturated => "saturated",
         }
@@ -173,7 +182,11 @@ impl ErrorKind {
             Self::RateLimited | Self::Saturated => {
                 "I'm sorry, I have too much to do right now. Please try again in a moment."
             }
-            Self::Timeout | Self::Unavailable | Self::CircuitOpen | Self::Malformed => {
+            Self::Timeout
+            | Self::Unavailable
+            | Self::CircuitOpen
+            | Self::Malformed
+            | Self::Empty => {
                 "I'm sorry, I'm having trouble right now. Could you please say that again?"
             }
             Self::Unauthorized | Self::Rejected | Self::SchemaMissing => {
@@ -193,6 +206,7 @@ impl fmt::Display for ErrorKind {
             Self::Rejected => "request refused",
             Self::SchemaMissing => "database, table or function missing",
             Self::Malformed => "answer cannot be read",
+            Self::Empty => "answer has nothing in it",
             Self::CircuitOpen => "not tried: the service has been failing",
             Self::Saturated => "not tried: all connections were busy until the deadline",
         })

@@ -85,7 +85,7 @@ impl RetryPolicy {
         if (call.spec.retries_max).is_some_and(|retries_max| self.retries >= retries_max) {
             return None;
         }
-        if error.kind == ErrorKind::Malformed {
+        if matches!(error.kind, ErrorKind::Malformed | ErrorKind::Empty) {
             self.malformed += 1;
             if self.malformed > 1 {
                 return None;

@@ -50,8 +50,9 @@ pub(super) async fn write(
         pieces,
         filter: SpeechFilter::new(making.agent.tts.text_filters()),
         has_spoken: false,
+        unspoken: None,
     };
-    match source {
+    let written = match source {
         Source::Chat(context) => writer.answer(context).await,
         Source::Say(text) | Source::Words(Words::Text(text)) => writer.say(&text).await,
         Source::Words(Words::Stream(words)) => writer.say_stream(words).await,
@@ -63,6 +64,10 @@ pub(super) async fn write(
             writer.send(None, frames).await;
             Ok(())
         }
+    };
+    match (written, writer.unspoken.take()) {
+        (Ok(()), Some(failure)) if !writer.has_spoken => Err(failure),
+        (written, _) => written,
     }
 }
 
@@ -71,6 +76,8 @@ struct Writer<'a> {
     pieces: mpsc::Sender<Piece>,
     filter: SpeechFilter,
     has_spoken: bool,
+    /// Why the last sentence without audio has none. A reply fails for it only if no other is heard.
+    unspoken: Option<Failure>,
 }
 
 /// What the model did in one round.
@@ -242,7 +249,16 @@ impl Writer<'_> {
         };
         self.making.report(ReplyEvent::Used(used)).await;
         let mut frames = self.making.agent.tts.speak(text);
-        let first = next(&mut frames, self.making.config.stall_max, Stage::Tts).await?;
+        let first = match next(&mut frames, self.making.config.stall_max, Stage::Tts).await {
+            Ok(first) => first,
+            // The service has spoken nothing of this sentence, and may speak the next one.
+            Err(failure) if failure.error.kind == ErrorKind::Empty => {
+                tracing::warn!(error = %failure.error, "a sentence is left out of a reply");
+                self.unspoken = Some(failure);
+                return Ok(());
+            }
+            Err(failure) => return Err(failure),
+        };
         if !std::mem::replace(&mut self.has_spoken, true) {
             self.making.report(ReplyEvent::TtsFirstAudio).await;
         }
