@@ -100,8 +100,8 @@ pub enum ErrorKind {
     SchemaMissing,
     /// An answer that cannot be decoded, or a stream that ended half way.
     Malformed,
-    /// An answer without a word and without a tool call. A caller can bring a model to that, so it says
-    /// nothing about the service.
+    /// An answer with nothing in it: no word and no tool call, or no audio. A caller can bring a model to
+    /// that, so it says nothing about the service.
     Empty,
     /// Our own breaker refused the call.
     CircuitOpen,
@@ -212,7 +212,7 @@ impl fmt::Display for ErrorKind {
             Self::Rejected => "request refused",
             Self::SchemaMissing => "database, table or function missing",
             Self::Malformed => "answer cannot be read",
-            Self::Empty => "answer without a word",
+            Self::Empty => "answer with nothing in it",
             Self::CircuitOpen => "not tried: the service has been failing",
             Self::Saturated => "not tried: all connections were busy until the deadline",
             Self::Internal => "stopped by a bug of this program",

@@ -30,6 +30,10 @@ impl FallbackLlm {
 }
 
 impl Llm for FallbackLlm {
+    fn model(&self) -> &str {
+        self.all[0].model()
+    }
+
     fn chat(&self, request: ChatRequest) -> BoxStream<'static, Result<LlmEvent, CallError>> {
         self.chat_with(request, &CallOptions::default())
     }

@@ -55,8 +55,9 @@ pub(super) async fn write(making: &Making, source: Source, pieces: Pieces) -> Re
         filter: SpeechFilter::new(making.agent.tts.text_filters()),
         has_spoken: false,
         budget: Budget::new(&making.config),
+        unspoken: None,
     };
-    match source {
+    let written = match source {
         Source::Chat(context) => writer.answer(context).await,
         Source::Say(text) | Source::Words(Words::Text(text)) => writer.say(&text).await,
         Source::Words(Words::Stream(words)) => writer.say_stream(words).await,
@@ -68,6 +69,10 @@ pub(super) async fn write(making: &Making, source: Source, pieces: Pieces) -> Re
             writer.send(None, frames).await;
             Ok(())
         }
+    };
+    match (written, writer.unspoken.take()) {
+        (Ok(()), Some(failure)) if !writer.has_spoken => Err(failure),
+        (written, _) => written,
     }
 }
 
@@ -77,6 +82,8 @@ struct Writer<'a> {
     filter: SpeechFilter,
     has_spoken: bool,
     budget: Budget,
+    /// Why the last sentence without audio has none. A reply fails for it only if no other is heard.
+    unspoken: Option<Failure>,
 }
 
 /// What is left of the most that one reply may be. A sentence is asked for half a minute at most before
@@ -277,7 +284,16 @@ impl Writer<'_> {
         };
         let options = self.making.options.clone().urgency(urgency);
         let mut frames = self.making.agent.tts.speak_with(text, &options);
-        let first = next(&mut frames, self.making.config.stall_max, Stage::Tts).await?;
+        let first = match next(&mut frames, self.making.config.stall_max, Stage::Tts).await {
+            Ok(first) => first,
+            // The service has spoken nothing of this sentence, and may speak the next one.
+            Err(failure) if failure.error.kind == ErrorKind::Empty => {
+                tracing::warn!(error = %failure.error, "a sentence is left out of a reply");
+                self.unspoken = Some(failure);
+                return Ok(());
+            }
+            Err(failure) => return Err(failure),
+        };
         if !std::mem::replace(&mut self.has_spoken, true) {
             self.making.report(ReplyEvent::TtsFirstAudio).await;
         }

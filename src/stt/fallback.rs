@@ -31,6 +31,10 @@ impl FallbackStt {
 }
 
 impl Stt for FallbackStt {
+    fn model(&self) -> &str {
+        self.all[0].model()
+    }
+
     fn transcribe(&self, utterance: AudioFrame) -> BoxFuture<'static, Result<String, CallError>> {
         self.transcribe_with(utterance, &CallOptions::default())
     }

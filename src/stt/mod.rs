@@ -1,9 +1,11 @@
 //! Speech to text: one trait, one file per provider.
 
+mod answer;
 mod config;
 mod fallback;
 pub mod openai;
 pub mod realtime;
+mod spoken;
 mod wav;
 
 use std::task::{Context, Poll};

@@ -6,9 +6,10 @@ use async_openai::types::InputSource;
 use async_openai::types::audio::{AudioInput, AudioResponseFormat, CreateTranscriptionRequest};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use serde::Deserialize;
 
+use super::answer::{self, NoText};
 use super::realtime::RealtimeStt;
+use super::spoken::spoken;
 use super::{Config, Mode, Stt, wav};
 use crate::audio::AudioFrame;
 use crate::error::CallError;
@@ -93,6 +94,16 @@ impl OpenAiStt {
         }
     }
 
+    /// Whisper tells in its long form how sure it is that there was speech.
+    ///
+    /// Source: OpenAI, create transcription: `verbose_json` is for `whisper-1` only.
+    fn response_format(&self) -> AudioResponseFormat {
+        match self.config.model.as_str() {
+            "whisper-1" => AudioResponseFormat::VerboseJson,
+            _ => AudioResponseFormat::Json,
+        }
+    }
+
     /// Where requests go; for [`ConnectionPool::prewarm`].
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
@@ -127,7 +138,7 @@ impl Stt for OpenAiStt {
             model: self.config.model.clone(),
             language: text(&self.config.language),
             prompt: text(&self.config.prompt),
-            response_format: Some(AudioResponseFormat::Json),
+            response_format: Some(self.response_format()),
             ..CreateTranscriptionRequest::default()
         };
         let hedge_after = self.config.hedge_after;
@@ -155,47 +166,19 @@ async fn ask(
 ) -> Result<String, CallError> {
     let spec = lease.spec().clone();
     let client = lease.openai(&endpoint);
+    let prompt = request.prompt.clone().unwrap_or_default();
     let answer = client
         .audio()
         .transcription()
         .create_raw(request)
         .await
         .map_err(|error| pool::from_openai(spec.service, spec.operation, error))?;
-    parse(&answer).ok_or_else(|| lease.malformed("not a JSON object with a text"))
-}
-
-/// Only the text is looked at: servers differ in everything else.
-fn parse(answer: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Answer {
-        text: String,
-    }
-    let answer: Answer = serde_json::from_slice(answer).ok()?;
-    Some(answer.text.trim().to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_text_is_all_that_an_answer_needs() {
-        assert_eq!(
-            parse(br#"{"text":" hello there \n"}"#).as_deref(),
-            Some("hello there")
-        );
-        assert_eq!(
-            parse(br#"{"text":"","usage":{"type":"x"}}"#).as_deref(),
-            Some("")
-        );
-        for broken in [
-            &b"hello"[..],
-            b"{}",
-            b"",
-            br#"{"text":null}"#,
-            b"{\"text\":\"cut",
-        ] {
-            assert_eq!(parse(broken), None, "{broken:?}");
+    match answer::text(&answer) {
+        Ok(text) => Ok(spoken(&text, &prompt)),
+        Err(NoText::Unreadable) => Err(lease.malformed("not a transcript")),
+        Err(NoText::Refused) => {
+            let (kind, refusal) = pool::refusal_in_stream(&String::from_utf8_lossy(&answer));
+            Err(spec.error(kind).because(refusal))
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Sentences out of streamed text.
 
+use super::abbreviations;
+
 /// Characters after which the first piece of a reply may also end at a comma, so that the voice
 /// starts early: about 1.5 s of speech, enough to cover the next request.
 const FIRST_CLAUSE_CHARS_MIN: usize = 24;
@@ -16,12 +18,20 @@ const SENTENCE_CHARS_MAX: usize = 400;
 /// Bytes within which a bracket is expected to close: what a link says is not cut in two.
 const LINK_BYTES_MAX: usize = 120;
 
-/// Words whose full stop does not end a sentence, in lower case and without it.
-const ABBREVIATIONS: [&str; 31] = [
-    "a.m", "approx", "apt", "ave", "capt", "cf", "col", "corp", "dept", "dr", "e.g", "gen", "i.e",
-    "inc", "jr", "lt", "ltd", "messrs", "mr", "mrs", "ms", "mt", "p.m", "prof", "rev", "sgt", "sr",
-    "st", "u.k", "u.s", "vs",
+/// Characters after which text without marks at the ends of its sentences is cut at a space: of the first
+/// piece, and of later ones. Thai and Lao put a space where a sentence or a clause ends, and none between words.
+const UNMARKED_CHARS_MIN: [usize; 2] = [24, 60];
+
+/// Marks that end a sentence without a space behind them.
+///
+/// Source: Unicode 17, `SentenceBreakProperty.txt`, `STerm`: those of living scripts.
+const ENDS_WITHOUT_SPACE: [char; 20] = [
+    '。', '！', '？', '｡', '‼', '⁇', '⁈', '⁉', '।', '॥', '؟', '۔', '։', '።', '፧', '။', '។', '៕',
+    '᠃', '꓿',
 ];
+
+/// Digits of a number whose full stop may make an ordinal of it, as in "3. Oktober".
+const ORDINAL_DIGITS_MAX: usize = 2;
 
 /// Cuts streamed text into sentences. The cuts do not depend on how the stream was chopped up.
 #[derive(Default)]
@@ -77,6 +87,8 @@ impl SentenceSplitter {
             }
             let is_end = if c == '\n' {
                 n_chars > chars_min
+            } else if c == ' ' && is_unmarked(&self.buffer[..at]) {
+                n_chars > UNMARKED_CHARS_MIN[usize::from(!is_first)]
             } else if self.ends_clause(at, after) {
                 is_first && n_chars >= FIRST_CLAUSE_CHARS_MIN
             } else {
@@ -99,7 +111,7 @@ impl SentenceSplitter {
         let Some(mark) = before.chars().next_back() else {
             return false;
         };
-        if matches!(mark, '。' | '！' | '？') {
+        if ENDS_WITHOUT_SPACE.contains(&mark) {
             return before.len() == after;
         }
         if !matches!(mark, '.' | '!' | '?' | '…') || !self.is_followed_by_space(after) {
@@ -107,11 +119,39 @@ impl SentenceSplitter {
         }
         debug_assert!(before.len() <= at + mark.len_utf8());
         let line = last_line(&self.buffer[..at]);
-        (mark != '.' || !is_inner_stop(before)) && !is_in_link(line) && !is_in_table(line)
+        let is_inner = || is_inner_stop(before) || self.is_ordinal(before, after);
+        (mark != '.' || !is_inner()) && !is_in_link(line) && !is_in_table(line)
+    }
+
+    /// Whether the full stop that ends `before` makes an ordinal of a number, or may do so as long as the
+    /// word behind it has not come whole.
+    fn is_ordinal(&self, before: &str, after: usize) -> bool {
+        let Some(text) = before.strip_suffix('.') else {
+            return false;
+        };
+        let mut words = text.rsplit(char::is_whitespace);
+        let number = words.next().unwrap_or_default();
+        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_number || number.len() > ORDINAL_DIGITS_MAX {
+            return false;
+        }
+        let previous = words.next().unwrap_or_default().to_lowercase();
+        if abbreviations::precedes_ordinal(&previous) {
+            return true;
+        }
+        let next = self.buffer[after..].trim_start();
+        let end = next.find(|c: char| !c.is_alphanumeric());
+        match (next.chars().next(), end) {
+            (Some(first), _) if first.is_lowercase() => true,
+            (Some(first), None) if first.is_alphanumeric() => true,
+            (None, _) => true,
+            (_, end) => abbreviations::is_month(&next[..end.unwrap_or_default()]),
+        }
     }
 
     fn ends_clause(&self, at: usize, after: usize) -> bool {
-        matches!(&self.buffer[at..after], "," | ";" | ":" | "—") && self.is_followed_by_space(after)
+        matches!(&self.buffer[at..after], "," | ";" | ":" | "—" | "،" | "؛")
+            && self.is_followed_by_space(after)
     }
 
     fn is_followed_by_space(&self, at: usize) -> bool {
@@ -153,9 +193,17 @@ fn is_inner_stop(text: &str) -> bool {
         .unwrap_or(text)
         .trim_start_matches(['(', '[', '"', '\'', '“', '‘', '*']);
     let is_list_number = !line.is_empty() && line.chars().all(|c| c.is_ascii_digit());
+    let mut letters = word.chars();
+    let is_cased = |c: char| c.is_uppercase() || c.is_lowercase();
     let is_initial =
-        word.chars().count() == 1 && word.chars().all(char::is_uppercase) && word != "I";
-    is_list_number || is_initial || ABBREVIATIONS.contains(&word.to_lowercase().as_str())
+        letters.next().is_some_and(is_cased) && letters.next().is_none() && word != "I";
+    is_list_number || is_initial || abbreviations::is_abbreviation(&word.to_lowercase())
+}
+
+/// Whether the text ends in a script whose sentences end at a space.
+fn is_unmarked(text: &str) -> bool {
+    let last = text.chars().next_back();
+    last.is_some_and(|last| matches!(last, '\u{0E01}'..='\u{0EDF}'))
 }
 
 #[cfg(test)]
@@ -248,6 +296,55 @@ mod tests {
     }
 
     #[test]
+    fn sentences_end_in_every_script() {
+        check("नमस्ते। मैं यहाँ हूँ।", &["नमस्ते।", "मैं यहाँ हूँ।"]);
+        check("كيف حالك؟ نعم.", &["كيف حالك؟", "نعم."]);
+        check(
+            "آپ کیسے ہیں؟ میں ٹھیک ہوں۔",
+            &["آپ کیسے ہیں؟", "میں ٹھیک ہوں۔"],
+        );
+        check("Բարեւ։ Ինչպե՞ս եք։", &["Բարեւ։", "Ինչպե՞ս եք։"]);
+        check("မင်္ဂလာပါ။ နေကောင်းလား။", &["မင်္ဂလာပါ။", "နေကောင်းလား။"]);
+        check("ሰላም። እንዴት ነህ፧", &["ሰላም።", "እንዴት ነህ፧"]);
+    }
+
+    #[test]
+    fn a_space_ends_what_has_no_marks() {
+        let first = "สวัสดีครับ ยินดีต้อนรับสู่ร้านของเรา";
+        let text = format!("{first} วันนี้คุณต้องการสั่งอะไร บอกผมได้เลยครับ");
+        let sentences = split_in(&text, 3);
+        assert_eq!(sentences[0], first);
+        assert_eq!(sentences.len(), 2, "{sentences:?}");
+    }
+
+    #[test]
+    fn dates_and_abbreviations_of_other_languages_are_not_cut() {
+        for text in [
+            "Wir treffen uns am 3. Oktober um neun Uhr, z. B. bei Frau Dr. Vogel.",
+            "Das ist d. h. im 2. Stock bzw. ca. drei Meter weiter, Nr. 7, Hr. Weber.",
+            "El Sr. García y la Sra. López llegan aprox. a las nueve.",
+            "M. Dupont et Mme. Durand arrivent le 1. juin, env. à midi.",
+            "Vi ses den 24. december hos hr. Jensen, f.eks. klokken fem.",
+            "Это т. е. ул. Ленина, д. 5, у проф. Иванова.",
+            "Il sig. Rossi e la dott.ssa Bianchi sono qui.",
+        ] {
+            // Whole, but for the comma at which a long first sentence may begin.
+            let sentences = split_in(text, 5);
+            let is_whole = sentences.iter().rev().skip(1).all(|it| it.ends_with(','));
+            assert!(is_whole && sentences.len() <= 2, "{sentences:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_ends_an_english_sentence() {
+        check(
+            "The answer is 42. Now we go on with something else.",
+            &["The answer is 42.", "Now we go on with something else."],
+        );
+        check("It is 3. october is near.", &["It is 3. october is near."]);
+    }
+
+    #[test]
     fn a_sentence_that_never_ends_is_cut_at_a_space() {
         let text = "word ".repeat(200);
         let sentences = split_in(&text, 5);
@@ -267,7 +364,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_is_lost_and_chopping_changes_nothing(
-            text in "[a-zA-Z0-9.,!?*\"'() \n。é]{0,600}",
+            text in "[a-zA-Z0-9.,!?*\"'() \n。é।؟กข]{0,600}",
             chars_each in 1_usize..50,
         ) {
             let bare = |s: &str| s.split_whitespace().collect::<String>();

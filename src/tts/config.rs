@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::decoder::SAMPLE_RATES_HZ;
+use super::openai::SAMPLE_RATE_HZ;
 use crate::pool::{self, Addresses, EndpointConfig, EndpointError};
 use crate::redact::Pii;
 use crate::text::TextFilter;
@@ -21,6 +23,10 @@ pub struct Config {
     pub instructions: String,
     /// Pace, 0.25 to 4; 1 is not sent.
     pub speed: f32,
+    /// Coding of the audio that is asked for. Any answer is played, whatever was asked for.
+    pub format: Format,
+    /// Samples per second of raw PCM, where the answer does not tell.
+    pub pcm_rate_hz: u32,
     /// What the text is freed of before it is spoken; captions keep it.
     pub text_filters: Vec<TextFilter>,
     /// Address of the service for this stage; empty for that of `[openai]`.
@@ -42,6 +48,19 @@ pub struct Config {
     pub fallback_after: Duration,
     /// Who takes over, in this order, while the service above is in trouble.
     pub fallback: Vec<Fallback>,
+}
+
+/// A coding of audio.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// PCM; a service that refuses it is asked for WAV, then for MP3, once in the process.
+    #[default]
+    Auto,
+    /// Raw PCM: 16 bits, one channel, little-endian.
+    Pcm,
+    /// WAV.
+    Wav,
 }
 
 /// A service that takes over; what is empty is as in `[tts]`.
@@ -68,6 +87,8 @@ impl Default for Config {
             voice: "ash".to_owned(),
             instructions: String::new(),
             speed: 1.0,
+            format: Format::Auto,
+            pcm_rate_hz: SAMPLE_RATE_HZ,
             text_filters: TextFilter::ALL.to_vec(),
             base_url: String::new(),
             api_key: Pii::default(),
@@ -91,6 +112,9 @@ impl Config {
         }
         if !(0.25..=4.0).contains(&self.speed) {
             problems.push("tts.speed: must be from 0.25 to 4".to_owned());
+        }
+        if !SAMPLE_RATES_HZ.contains(&self.pcm_rate_hz) {
+            problems.push("tts.pcm_rate_hz: must be from 8000 to 96000".to_owned());
         }
         if self.first_byte_timeout.is_zero() || self.first_byte_timeout > self.timeout {
             problems.push(

@@ -9,6 +9,7 @@ use super::openai::OpenAiTts;
 use crate::audio::AudioFrame;
 use crate::error::CallError;
 use crate::pool::{CallOptions, Choice, ConnectionPool};
+use crate::text::TextFilter;
 
 /// Speaks with the first of several voices whose service is well. Another one takes over only before
 /// the first sound: a sentence that was half spoken is not spoken twice.
@@ -29,6 +30,15 @@ impl FallbackTts {
 }
 
 impl Tts for FallbackTts {
+    fn model(&self) -> &str {
+        self.all[0].model()
+    }
+
+    fn text_filters(&self) -> &[TextFilter] {
+        // Fallbacks have the filters of the first.
+        self.all[0].text_filters()
+    }
+
     fn sample_rate_hz(&self) -> u32 {
         // The same for all of them.
         self.all[0].sample_rate_hz()

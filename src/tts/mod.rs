@@ -10,7 +10,7 @@ mod wav;
 
 use futures::stream::BoxStream;
 
-pub use self::config::{Config, Fallback};
+pub use self::config::{Config, Fallback, Format};
 pub use self::fallback::FallbackTts;
 pub use self::silent::SilentTts;
 use crate::audio::AudioFrame;

@@ -2,16 +2,18 @@
 //!
 //! async-openai reads a whole answer before it hands out a byte, so the request is made directly.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
-use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, Response};
 use serde::Serialize;
 
 use super::decoder::SpeechDecoder;
-use super::{Config, Tts};
+use super::{Config, Format, Tts};
 use crate::audio::AudioFrame;
 use crate::error::{CallError, ErrorKind};
 use crate::pool::{
@@ -21,7 +23,7 @@ use crate::pool::{
 use crate::text::TextFilter;
 
 const OPERATION: &str = "speech";
-/// What the service's PCM has. Source: OpenAI, text to speech guide, `pcm`: 24 kHz, 16 bits,
+/// Rate of the frames, and of the service's PCM unless it is set otherwise. Source: OpenAI, text to speech guide, `pcm`: 24 kHz, 16 bits,
 /// little-endian, without a header.
 pub const SAMPLE_RATE_HZ: u32 = 24_000;
 
@@ -37,6 +39,8 @@ pub struct OpenAiTts {
     endpoint: Endpoint,
     config: Config,
     retries_max: Option<u32>,
+    /// The format that the service took last, shared by all who speak with this voice.
+    format: Arc<AtomicUsize>,
 }
 
 impl OpenAiTts {
@@ -55,6 +59,7 @@ impl OpenAiTts {
             endpoint,
             config,
             retries_max: None,
+            format: Arc::default(),
         })
     }
 
@@ -96,7 +101,16 @@ impl OpenAiTts {
         &self.endpoint
     }
 
-    fn body(&self, text: &str) -> serde_json::Result<Bytes> {
+    /// The formats to ask for, in this order, until one is not refused.
+    fn formats(&self) -> &'static [&'static str] {
+        match self.config.format {
+            Format::Auto => &["pcm", "wav", "mp3"],
+            Format::Pcm => &["pcm"],
+            Format::Wav => &["wav"],
+        }
+    }
+
+    fn body(&self, text: &str, response_format: &'static str) -> serde_json::Result<Bytes> {
         #[derive(Serialize)]
         struct Body<'a> {
             model: &'a str,
@@ -112,7 +126,7 @@ impl OpenAiTts {
             model: &self.config.model,
             voice: &self.config.voice,
             input: text,
-            response_format: "pcm",
+            response_format,
             instructions: &self.config.instructions,
             speed: (self.config.speed != 1.0).then_some(self.config.speed),
         };
@@ -150,18 +164,25 @@ impl Tts for OpenAiTts {
             .options(options)
             .attempt_timeout(self.config.first_byte_timeout)
             .retries_max(self.retries_max);
-        let body = match self.body(text) {
-            Ok(body) => body,
+        let bodies = self.formats().iter().map(|format| self.body(text, format));
+        let bodies = match bodies.collect::<Result<Vec<_>, _>>() {
+            Ok(bodies) => bodies,
             Err(error) => {
                 let error = spec.error(ErrorKind::Rejected).because(error);
                 return stream::iter([Err(error)]).boxed();
             }
         };
-        let endpoint = self.endpoint.clone();
-        let length_max = length_max(text, self.config.speed);
+        let request = Request {
+            endpoint: self.endpoint.clone(),
+            bodies: bodies.into(),
+            formats: self.formats(),
+            taken: Arc::clone(&self.format),
+            pcm_rate_hz: self.config.pcm_rate_hz,
+            length_max: length_max(text, self.config.speed),
+        };
         self.pool
             .stream(spec, self.config.idle_timeout, move |lease| {
-                ask(lease, endpoint.clone(), body.clone(), length_max)
+                request.clone().ask(lease)
             })
     }
 }
@@ -174,25 +195,71 @@ fn length_max(text: &str, speed: f32) -> Duration {
     length.div_f32(speed.clamp(0.25, 1.0))
 }
 
-/// One attempt.
-async fn ask(
-    lease: Lease,
+/// What a sentence is asked with.
+#[derive(Clone)]
+struct Request {
     endpoint: Endpoint,
-    body: Bytes,
+    /// One for each format.
+    bodies: Arc<[Bytes]>,
+    formats: &'static [&'static str],
+    /// The index of the format that was taken last.
+    taken: Arc<AtomicUsize>,
+    pcm_rate_hz: u32,
+    /// Longer audio is a fault.
     length_max: Duration,
-) -> Result<Items<AudioFrame>, CallError> {
-    let request = lease
-        .request(Method::POST, &endpoint, "/audio/speech")
-        .header(CONTENT_TYPE, "application/json")
-        .body(body);
-    let response = lease.send(request).await?;
-    let content_type = response.headers().get(CONTENT_TYPE);
-    let content_type = content_type
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let decoder = SpeechDecoder::new(content_type, SAMPLE_RATE_HZ, length_max)
-        .map_err(|error| lease.spec().error(error.kind()).because(error))?;
-    Ok(pool::decode(lease, response, decoder))
+}
+
+impl Request {
+    /// One attempt. A format that is refused costs the next one a request, once in the process: the
+    /// one that was taken is asked for first from then on.
+    async fn ask(self, lease: Lease) -> Result<Items<AudioFrame>, CallError> {
+        let first = self
+            .taken
+            .load(Ordering::Relaxed)
+            .min(self.bodies.len() - 1);
+        let mut refused = None;
+        for index in first..self.bodies.len() {
+            let request = lease
+                .request(Method::POST, &self.endpoint, "/audio/speech")
+                .header(CONTENT_TYPE, "application/json")
+                .body(self.bodies[index].clone());
+            match lease.send(request).await {
+                Ok(response) => {
+                    if index != first {
+                        self.learn(index);
+                    }
+                    return Ok(self.decode(lease, response));
+                }
+                // The first refusal tells more than that of a format nobody asked for.
+                Err(error) if error.kind == ErrorKind::Rejected => {
+                    refused.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(refused.unwrap_or_else(|| lease.spec().error(ErrorKind::Rejected)))
+    }
+
+    fn learn(&self, index: usize) {
+        self.taken.store(index, Ordering::Relaxed);
+        tracing::info!(
+            host = %self.endpoint.host(),
+            format = self.formats[index],
+            "the speech service refuses other formats; this one is asked for from now on"
+        );
+    }
+
+    fn decode(&self, lease: Lease, response: Response) -> Items<AudioFrame> {
+        let content_type = response.headers().get(CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok());
+        let decoder = SpeechDecoder::new(
+            content_type.unwrap_or_default(),
+            self.pcm_rate_hz,
+            SAMPLE_RATE_HZ,
+            self.length_max,
+        );
+        pool::decode(lease, response, decoder)
+    }
 }
 
 #[cfg(test)]
@@ -202,7 +269,7 @@ mod tests {
     fn body(config: Config) -> serde_json::Value {
         let pool = ConnectionPool::new(pool::Config::default()).unwrap();
         let tts = OpenAiTts::new(pool, &EndpointConfig::default(), config).unwrap();
-        serde_json::from_slice(&tts.body("hello").unwrap()).unwrap()
+        serde_json::from_slice(&tts.body("hello", "pcm").unwrap()).unwrap()
     }
 
     #[test]

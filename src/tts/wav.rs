@@ -1,15 +1,22 @@
 //! The head of a WAV file that arrives in pieces.
 
+use super::pcm::SampleFormat;
+
 /// Most bytes before the first sample: the format, and text chunks that some writers put first.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// The length that writers of endless files put, beside 0.
-const LENGTH_UNKNOWN: u32 = u32::MAX;
+/// Lengths from here on stand for an unknown one, as 0 does: writers that stream put the largest number
+/// they can think of, 2^31 - 1 or 2^32 - 1 with or without the header's own bytes. Twelve hours of speech
+/// are no answer.
+const LENGTH_UNKNOWN_MIN: u32 = 0x7FFF_0000;
+/// More channels than any room has.
+const CHANNELS_MAX: u16 = 8;
 
 /// What the head says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct WavHead {
     pub(super) sample_rate_hz: u32,
     pub(super) channels: u16,
+    pub(super) format: SampleFormat,
     /// Bytes of sound; `None` when the file ends where the answer does.
     pub(super) data_bytes: Option<u32>,
     /// Bytes of the head itself: the sound begins after them.
@@ -22,9 +29,9 @@ pub(super) enum WavError {
     /// Another kind of file.
     #[error("not a RIFF WAVE file")]
     NotWav,
-    /// Compressed, or samples of another size.
-    #[error("the WAV file is not 16-bit PCM with one or two channels")]
-    NotPcm16,
+    /// Compressed, or samples of a size that is not known.
+    #[error("the WAV file is not PCM, floating point, A-law or mu-law")]
+    NotPcm,
     /// Sound before its format, or no sound at all.
     #[error("the WAV file has no sound where it should begin")]
     NoData,
@@ -32,8 +39,8 @@ pub(super) enum WavError {
 
 /// Reads the head; `None` while more bytes are needed.
 ///
-/// Source: Microsoft's RIFF WAVE; chunks are padded to an even length, format 0xFFFE carries the
-/// real one in its extension and is taken as PCM when its samples have 16 bits.
+/// Source: Microsoft's RIFF WAVE; chunks are padded to an even length, a tag that
+/// is not a format's is passed over.
 pub(super) fn parse(bytes: &[u8]) -> Result<Option<WavHead>, WavError> {
     let magic = [(0, b"RIFF"), (8, b"WAVE")];
     for (at, tag) in magic {
@@ -55,11 +62,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<WavHead>, WavError> {
         };
         let body = at + 8;
         if tag == b"data" {
-            let (channels, sample_rate_hz) = format.ok_or(WavError::NoData)?;
+            let (channels, sample_rate_hz, format) = format.ok_or(WavError::NoData)?;
             return Ok(Some(WavHead {
                 sample_rate_hz,
                 channels,
-                data_bytes: Some(length).filter(|n| !matches!(*n, 0 | LENGTH_UNKNOWN)),
+                format,
+                data_bytes: Some(length).filter(|n| (1..LENGTH_UNKNOWN_MIN).contains(n)),
                 head_bytes: body,
             }));
         }
@@ -75,14 +83,29 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<WavHead>, WavError> {
     }
 }
 
-fn parse_format(fields: &[u8]) -> Result<(u16, u32), WavError> {
+/// Channels, samples per second and the format of a sample.
+///
+/// Source: RFC 2361 (format tags) and Microsoft's `WAVEFORMATEXTENSIBLE`, whose real tag is of the same
+/// family as its number of bits says.
+fn parse_format(fields: &[u8]) -> Result<(u16, u32, SampleFormat), WavError> {
     let u16_at = |at: usize| u16::from_le_bytes([fields[at], fields[at + 1]]);
     let (tag, channels, bits) = (u16_at(0), u16_at(2), u16_at(14));
-    let rate = u32_at(fields, 4).ok_or(WavError::NotPcm16)?;
-    let is_pcm16 = matches!(tag, 1 | 0xFFFE) && bits == 16 && matches!(channels, 1 | 2);
-    is_pcm16
-        .then_some((channels, rate))
-        .ok_or(WavError::NotPcm16)
+    let rate = u32_at(fields, 4).ok_or(WavError::NotPcm)?;
+    let format = match (tag, bits) {
+        (1 | 0xFFFE, 8) => SampleFormat::U8,
+        (1 | 0xFFFE, 16) => SampleFormat::I16,
+        (1 | 0xFFFE, 24) => SampleFormat::I24,
+        (1, 32) => SampleFormat::I32,
+        (3 | 0xFFFE, 32) => SampleFormat::F32,
+        (3 | 0xFFFE, 64) => SampleFormat::F64,
+        (6, 8) => SampleFormat::ALaw,
+        (7, 8) => SampleFormat::MuLaw,
+        _ => return Err(WavError::NotPcm),
+    };
+    if !(1..=CHANNELS_MAX).contains(&channels) {
+        return Err(WavError::NotPcm);
+    }
+    Ok((channels, rate, format))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
@@ -118,6 +141,7 @@ mod tests {
             Ok(Some(WavHead {
                 sample_rate_hz: 24_000,
                 channels: 1,
+                format: SampleFormat::I16,
                 data_bytes: Some(960),
                 head_bytes: 44,
             }))
@@ -132,7 +156,15 @@ mod tests {
 
     #[test]
     fn an_unknown_length_means_until_the_end() {
-        for length in [0, u32::MAX] {
+        for length in [
+            0,
+            u32::MAX,
+            u32::MAX - 36,
+            0x7FFF_FFFF,
+            0x7FFF_FFDB,
+            0x7FFF_F000,
+            1 << 31,
+        ] {
             let head = parse(&head(1, 1, 16, b"", length)).unwrap().unwrap();
             assert_eq!(head.data_bytes, None);
         }
@@ -141,8 +173,9 @@ mod tests {
     #[test]
     fn what_cannot_be_played_is_refused() {
         assert_eq!(parse(b"ID3\x04 mp3 and more"), Err(WavError::NotWav));
-        assert_eq!(parse(&head(3, 1, 32, b"", 4)), Err(WavError::NotPcm16));
-        assert_eq!(parse(&head(1, 6, 16, b"", 4)), Err(WavError::NotPcm16));
+        assert_eq!(parse(&head(0x55, 1, 16, b"", 4)), Err(WavError::NotPcm));
+        assert_eq!(parse(&head(1, 9, 16, b"", 4)), Err(WavError::NotPcm));
+        assert_eq!(parse(&head(1, 0, 16, b"", 4)), Err(WavError::NotPcm));
         assert_eq!(
             parse(b"RIFF\0\0\0\0WAVEdata\0\0\0\0"),
             Err(WavError::NoData)

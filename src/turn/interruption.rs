@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::{count_words, words};
 use crate::units;
 
 /// Settings of interruption.
@@ -89,19 +90,18 @@ impl Config {
 
     /// Whether these words stop the agent.
     pub fn words_stop(&self, transcript: &str) -> bool {
-        let n_words = transcript.split_whitespace().count();
-        n_words >= self.min_words.max(1) && !self.is_backchannel(transcript)
+        count_words(transcript) >= self.min_words.max(1) && !self.is_backchannel(transcript)
     }
 
     fn is_backchannel(&self, transcript: &str) -> bool {
-        transcript.split_whitespace().all(|word| {
-            let bare: String = word
-                .chars()
-                .filter(|c| c.is_alphanumeric())
-                .flat_map(char::to_lowercase)
-                .collect();
+        let is_known = |word: &str| {
+            let letters = word.chars().filter(|c| c.is_alphanumeric());
+            let bare: String = letters.flat_map(char::to_lowercase).collect();
             bare.is_empty() || self.backchannels.contains(&bare)
-        })
+        };
+        // "uh-huh" is in the list as one word, or each half of it is; "嗯嗯" has no space.
+        let mut parts = transcript.split_whitespace();
+        parts.all(|part| is_known(part) || words(part).all(is_known))
     }
 }
 
@@ -134,5 +134,7 @@ mod tests {
         assert_eq!(config.duration_needed(), None);
         assert!(!config.words_stop("stop"));
         assert!(config.words_stop("stop now"));
+        assert!(config.words_stop("等一下我想问别的事情"));
+        assert!(config.words_stop("หยุดก่อน"));
     }
 }

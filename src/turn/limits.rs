@@ -4,6 +4,7 @@ use super::agent_side::Agent;
 use super::machine::{TurnMachine, Voice};
 use super::open_turn::OpenTurn;
 use super::{SessionTime, TurnOutput};
+use crate::text::count_words;
 
 impl TurnMachine {
     /// When a turn that has become too long is asked for and answered while the user still speaks.
@@ -40,7 +41,7 @@ impl TurnMachine {
     pub(super) fn is_at_limit(&self, turn: &OpenTurn, transcript: &str) -> bool {
         let limit = &self.config.limit;
         let is_long = turn.voice_ended_at.since(turn.started_at) >= limit.duration_max;
-        let is_wordy = transcript.split_whitespace().count() >= limit.words_max;
+        let is_wordy = count_words(transcript) >= limit.words_max;
         is_long && !limit.duration_max.is_zero() || is_wordy && limit.words_max > 0
     }
 }

@@ -3,6 +3,7 @@
 //! Each commit makes one item of the sound since the last. Items finish in any order; the utterance
 //! is their words in the order of the sound.
 
+use super::super::spoken::spoken;
 use super::OPERATION;
 use super::protocol::Event;
 use crate::error::{CallError, ErrorKind, Service};
@@ -145,7 +146,8 @@ impl Transcript {
 }
 
 fn join(items: &[Item]) -> String {
-    let texts = items.iter().map(|item| item.text.trim());
+    // The prompt is not known here; models that hear while the user speaks do not repeat it.
+    let texts = items.iter().map(|item| spoken(&item.text, ""));
     let texts: Vec<_> = texts.filter(|text| !text.is_empty()).collect();
     texts.join(" ")
 }

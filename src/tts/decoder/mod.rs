@@ -1,161 +1,203 @@
 //! From the bytes of a speech answer to frames, whatever form the service chose. Plain code.
 //!
-//! The request asks for raw PCM, but what comes is decided by the answer's content type: servers
-//! ignore `response_format` or `stream_format` and send what they have.
+//! The audio decides what it is, not the label and not the request: servers ignore
+//! `response_format` and `stream_format`, and label what they have as they like.
 
+mod coding;
+mod events;
+mod mp3;
+mod ogg_opus;
+
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use serde::Deserialize;
-
+use self::coding::Coding;
+use self::events::{EventDecoder, json_audio};
+use self::mp3::Mp3Decoder;
+use self::ogg_opus::OggOpusDecoder;
 use super::pcm::PcmDecoder;
 use super::wav;
 use crate::audio::AudioFrame;
+use crate::audio::resample::Resampler;
 use crate::error::ErrorKind;
 use crate::excess::Excess;
-use crate::pool::{Decode, Fault, SseDecoder, refusal_in_stream};
+use crate::pool::{Decode, Fault};
 
-/// Bytes that tell a WAV file from raw sound.
-const WAV_MAGIC_BYTES: usize = 12;
+/// Rates that a voice may have, in samples per second: from telephones to studios.
+pub(super) const SAMPLE_RATES_HZ: std::ops::RangeInclusive<u32> = 8_000..=96_000;
+
+/// The longest JSON answer that is read: half a minute of audio in base64.
+const JSON_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Decodes one answer.
 pub(super) struct SpeechDecoder {
     form: Form,
+    /// The content type without its parameters, in lower case.
+    label: String,
+    /// Rate of raw PCM, which does not tell its own.
+    raw_rate_hz: u32,
     /// Rate the frames must have.
     sample_rate_hz: u32,
-    /// Samples that the answer may still have.
+    /// The rate that the last audio came with, and how it is changed to the frames' own.
+    resampler: Option<(u32, Resampler)>,
+    /// Samples that the answer may still have, at the frames' rate.
     n_samples_left: usize,
-    has_sound: bool,
+    has_audio: bool,
     is_complete: bool,
 }
 
 enum Form {
-    /// Sound, raw or as WAV: its first bytes tell, as some servers call WAV `audio/pcm`.
+    /// Too few bytes to tell.
     Unknown(Vec<u8>),
     Raw(PcmDecoder),
     Wav {
         pcm: PcmDecoder,
+        rate_hz: u32,
         bytes_left: Option<usize>,
     },
-    Events {
-        sse: SseDecoder,
-        pcm: PcmDecoder,
-    },
+    Mp3(Mp3Decoder),
+    Opus(OggOpusDecoder),
+    Events(EventDecoder),
+    /// Read as a whole.
+    Json(Vec<u8>),
 }
 
 /// The answer cannot be played.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NotPlayable {
-    /// Sound, but not PCM: a matter of settings.
-    #[error("the service sends {0} although PCM was asked for; choose a server that can send PCM")]
-    Compressed(String),
-    /// No sound.
-    #[error("the service answers with {0} where sound was expected")]
-    NotSound(String),
-    /// Another rate than the room needs.
-    #[error("the sound has {found} samples per second and not {expected}")]
-    SampleRate {
-        /// What the answer says.
-        found: u32,
-        /// What the settings say.
-        expected: u32,
-    },
+    /// Audio in a coding that is not decoded: a matter of settings.
+    #[error("the service sends {0}; choose a server or a tts.format of PCM, WAV, MP3 or Opus")]
+    Coding(String),
+    /// No audio.
+    #[error("the service answers with {0} where audio was expected")]
+    NotAudio(String),
+    /// No rate that a voice has.
+    #[error("the audio has {0} samples per second, which no voice has")]
+    SampleRate(u32),
 }
 
 impl NotPlayable {
-    /// What it means for the call.
-    pub(super) fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Compressed(_) | Self::SampleRate { .. } => ErrorKind::Rejected,
-            Self::NotSound(_) => ErrorKind::Malformed,
+    fn fault(self) -> Fault {
+        let kind = match self {
+            Self::Coding(_) | Self::SampleRate(_) => ErrorKind::Rejected,
+            Self::NotAudio(_) => ErrorKind::Malformed,
+        };
+        Fault {
+            kind,
+            cause: self.into(),
         }
     }
 }
 
 impl SpeechDecoder {
-    /// Chooses by the answer's content type; none counts as raw sound. Audio longer than `length_max`
-    /// is a fault.
+    /// Decodes to frames of `sample_rate_hz`. Raw PCM has `raw_rate_hz`, unless the content type says
+    /// otherwise (`audio/pcm;rate=16000`). Audio longer than `length_max` is a fault.
     pub(super) fn new(
         content_type: &str,
+        raw_rate_hz: u32,
         sample_rate_hz: u32,
         length_max: Duration,
-    ) -> Result<Self, NotPlayable> {
+    ) -> Self {
         let mut parts = content_type.split(';').map(str::trim);
-        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let form = match kind.as_str() {
-            "text/event-stream" => Form::Events {
-                sse: SseDecoder::default(),
-                pcm: PcmDecoder::new(1),
-            },
-            ""
-            | "application/octet-stream"
-            | "binary/octet-stream"
-            | "audio/pcm"
-            | "audio/l16"
-            | "audio/raw"
-            | "audio/x-pcm"
-            | "audio/x-raw"
-            | "audio/wav"
-            | "audio/x-wav"
-            | "audio/wave"
-            | "audio/vnd.wave" => Form::Unknown(Vec::new()),
-            _ if kind.starts_with("audio/") => {
-                return Err(NotPlayable::Compressed(printable(&kind)));
-            }
-            _ => return Err(NotPlayable::NotSound(printable(&kind))),
-        };
+        let label = parts.next().unwrap_or_default().to_ascii_lowercase();
         let rate = parts.find_map(|part| part.strip_prefix("rate=")?.parse().ok());
-        let decoder = Self {
-            form,
+        Self {
+            form: Form::Unknown(Vec::new()),
+            label,
+            raw_rate_hz: rate.unwrap_or(raw_rate_hz),
             sample_rate_hz,
+            resampler: None,
             n_samples_left: (length_max.as_secs_f64() * f64::from(sample_rate_hz)) as usize,
-            has_sound: false,
+            has_audio: false,
             is_complete: false,
-        };
-        decoder.check_rate(rate.unwrap_or(sample_rate_hz))?;
-        Ok(decoder)
-    }
-
-    fn check_rate(&self, found: u32) -> Result<(), NotPlayable> {
-        let expected = self.sample_rate_hz;
-        if found == expected {
-            Ok(())
-        } else {
-            Err(NotPlayable::SampleRate { found, expected })
         }
     }
 
-    /// Raw or WAV, once there is enough to tell.
+    /// Chooses the form once there is enough to tell; returns the bytes that belong to it.
     fn tell(&mut self, is_end: bool) -> Result<Option<Vec<u8>>, Fault> {
         let Form::Unknown(head) = &mut self.form else {
             return Ok(None);
         };
-        let is_riff = head.starts_with(b"RIFF") && head.get(8..WAV_MAGIC_BYTES) == Some(b"WAVE");
-        let may_be_riff = b"RIFF".starts_with(&head[..head.len().min(4)]);
-        if !is_riff {
-            if head.len() < WAV_MAGIC_BYTES && may_be_riff && !is_end {
-                return Ok(None);
-            }
-            let sound = std::mem::take(head);
-            self.form = Form::Raw(PcmDecoder::new(1));
-            return Ok(Some(sound));
-        }
-        let Some(found) = wav::parse(head).map_err(Fault::malformed)? else {
+        let Some(coding) = coding::tell(head, &self.label, is_end) else {
             return Ok(None);
         };
-        let sound = head.split_off(found.head_bytes);
-        self.check_rate(found.sample_rate_hz)
-            .map_err(Fault::malformed)?;
-        self.form = Form::Wav {
-            pcm: PcmDecoder::new(usize::from(found.channels)),
-            bytes_left: found.data_bytes.map(|bytes| bytes as usize),
+        let mut head = std::mem::take(head);
+        self.form = match coding {
+            Coding::Raw => Form::Raw(PcmDecoder::raw()),
+            Coding::Wav => {
+                let Some(found) = wav::parse(&head).map_err(Fault::malformed)? else {
+                    self.form = Form::Unknown(head);
+                    return Ok(None);
+                };
+                head.drain(..found.head_bytes);
+                Form::Wav {
+                    pcm: PcmDecoder::new(found.channels.into(), found.format),
+                    rate_hz: found.sample_rate_hz,
+                    bytes_left: found.data_bytes.map(|bytes| bytes as usize),
+                }
+            }
+            Coding::Mp3 => {
+                let decoder = Mp3Decoder::new();
+                let decoder = decoder.ok_or_else(|| NotPlayable::Coding("audio/mpeg".to_owned()));
+                Form::Mp3(decoder.map_err(NotPlayable::fault)?)
+            }
+            Coding::Ogg => {
+                let decoder = OggOpusDecoder::new(self.sample_rate_hz);
+                Form::Opus(decoder.map_err(Fault::malformed)?)
+            }
+            Coding::Events => Form::Events(EventDecoder::default()),
+            Coding::Json => Form::Json(Vec::new()),
+            Coding::Other(name) => return Err(NotPlayable::Coding(name.to_owned()).fault()),
+            Coding::Text => return Err(NotPlayable::NotAudio(printable(&self.label)).fault()),
         };
-        Ok(Some(sound))
+        Ok(Some(head))
     }
 
-    fn play(&mut self, samples: Vec<i16>, frames: &mut VecDeque<AudioFrame>) -> Result<(), Fault> {
+    /// Adds a frame of samples that came with this rate.
+    fn play(
+        &mut self,
+        rate_hz: u32,
+        samples: Vec<i16>,
+        frames: &mut VecDeque<AudioFrame>,
+    ) -> Result<(), Fault> {
+        if samples.is_empty() {
+            return Ok(());
+        }
+        if !SAMPLE_RATES_HZ.contains(&rate_hz) {
+            return Err(NotPlayable::SampleRate(rate_hz).fault());
+        }
+        self.has_audio = true;
+        if self
+            .resampler
+            .as_ref()
+            .is_some_and(|(rate, _)| *rate != rate_hz)
+        {
+            self.flush(frames)?;
+        }
+        let samples = if rate_hz == self.sample_rate_hz {
+            samples
+        } else {
+            let to = self.sample_rate_hz;
+            let new = || (rate_hz, Resampler::new(rate_hz, to));
+            self.resampler.get_or_insert_with(new).1.push(&samples)
+        };
+        self.push_frame(samples, frames)
+    }
+
+    /// The last samples of what came with another rate than the frames'.
+    fn flush(&mut self, frames: &mut VecDeque<AudioFrame>) -> Result<(), Fault> {
+        match self.resampler.take() {
+            Some((_, mut resampler)) => self.push_frame(resampler.flush(), frames),
+            None => Ok(()),
+        }
+    }
+
+    fn push_frame(
+        &mut self,
+        samples: Vec<i16>,
+        frames: &mut VecDeque<AudioFrame>,
+    ) -> Result<(), Fault> {
         if samples.is_empty() {
             return Ok(());
         }
@@ -164,7 +206,6 @@ impl SpeechDecoder {
             return Err(Fault::malformed("the audio is longer than the text can be"));
         };
         self.n_samples_left = n_left;
-        self.has_sound = true;
         frames.push_back(AudioFrame {
             samples,
             sample_rate_hz: self.sample_rate_hz,
@@ -172,43 +213,68 @@ impl SpeechDecoder {
         Ok(())
     }
 
-    fn take_event(&mut self, data: &str) -> Result<Vec<i16>, Fault> {
-        #[derive(Deserialize)]
-        struct Event {
-            #[serde(default, rename = "type")]
-            kind: String,
-            #[serde(default, alias = "delta")]
-            audio: String,
-            #[serde(default)]
-            error: Option<serde_json::Value>,
-        }
-        let data = data.trim();
-        if self.is_complete || data.is_empty() {
-            return Ok(Vec::new());
-        }
-        if data == "[DONE]" {
-            self.is_complete = true;
-            return Ok(Vec::new());
-        }
-        let event: Event =
-            serde_json::from_str(data).map_err(|_| Fault::malformed("an event is not JSON"))?;
-        if event.error.is_some() {
-            let (kind, refusal) = refusal_in_stream(data);
-            return Err(Fault {
-                kind,
-                cause: refusal.into(),
-            });
-        }
-        match (event.kind.as_str(), &mut self.form) {
-            ("speech.audio.done", _) => self.is_complete = true,
-            ("speech.audio.delta", Form::Events { pcm, .. }) => {
-                let bytes = BASE64_STANDARD.decode(event.audio);
-                let bytes = bytes.map_err(|_| Fault::malformed("an event is not base64"))?;
-                return Ok(pcm.push(&bytes));
+    fn take(&mut self, bytes: &[u8], frames: &mut VecDeque<AudioFrame>) -> Result<(), Fault> {
+        let raw_rate_hz = self.raw_rate_hz;
+        match &mut self.form {
+            Form::Unknown(_) => Ok(()),
+            Form::Raw(pcm) => {
+                let samples = pcm.push(bytes);
+                self.play(raw_rate_hz, samples, frames)
             }
-            _ => {} // kinds that may be added
+            Form::Wav {
+                pcm,
+                rate_hz,
+                bytes_left,
+            } => {
+                let length = bytes_left.map_or(bytes.len(), |left| left.min(bytes.len()));
+                if let Some(left) = bytes_left {
+                    *left -= length;
+                    self.is_complete = *left == 0;
+                }
+                let (rate_hz, samples) = (*rate_hz, pcm.push(&bytes[..length]));
+                self.play(rate_hz, samples, frames)
+            }
+            Form::Mp3(decoder) => {
+                let mut decoded = Vec::new();
+                decoder.push(bytes, |rate_hz, samples| decoded.push((rate_hz, samples)));
+                let mut decoded = decoded.into_iter();
+                decoded.try_for_each(|(rate_hz, samples)| self.play(rate_hz, samples, frames))
+            }
+            Form::Opus(decoder) => {
+                let samples = decoder.push(bytes).map_err(Fault::malformed)?;
+                self.play(self.sample_rate_hz, samples, frames)
+            }
+            Form::Events(events) => {
+                let samples = events.push(bytes)?;
+                self.is_complete = events.is_done();
+                self.play(raw_rate_hz, samples, frames)
+            }
+            Form::Json(answer) => {
+                answer.extend_from_slice(bytes);
+                if answer.len() > JSON_BYTES_MAX {
+                    return Err(Fault::malformed("the JSON answer is longer than allowed"));
+                }
+                Ok(())
+            }
         }
-        Ok(Vec::new())
+    }
+
+    /// Plays the audio in a JSON answer, whatever its coding.
+    fn take_json(&mut self, answer: &[u8], frames: &mut VecDeque<AudioFrame>) -> Result<(), Fault> {
+        let Some(audio) = json_audio(answer)? else {
+            return Err(NotPlayable::NotAudio(printable(&self.label)).fault());
+        };
+        // Once: audio that is JSON again is none.
+        let n_left = self.n_samples_left as f64 / f64::from(self.sample_rate_hz);
+        let length_max = Duration::from_secs_f64(n_left);
+        let mut inner = Self::new("", self.raw_rate_hz, self.sample_rate_hz, length_max);
+        inner.push(&audio, frames)?;
+        if matches!(inner.form, Form::Json(_)) {
+            return Err(NotPlayable::NotAudio(printable(&self.label)).fault());
+        }
+        inner.finish(frames)?;
+        self.has_audio = true;
+        Ok(())
     }
 }
 
@@ -216,55 +282,40 @@ impl Decode for SpeechDecoder {
     type Item = AudioFrame;
 
     fn push(&mut self, bytes: &[u8], frames: &mut VecDeque<AudioFrame>) -> Result<(), Fault> {
-        let mut bytes = std::borrow::Cow::Borrowed(bytes);
+        let mut bytes = Cow::Borrowed(bytes);
         if let Form::Unknown(head) = &mut self.form {
             head.extend_from_slice(&bytes);
-            let Some(sound) = self.tell(false)? else {
+            let Some(audio) = self.tell(false)? else {
                 return Ok(());
             };
-            bytes = sound.into();
+            bytes = audio.into();
         }
-        let samples = match &mut self.form {
-            Form::Unknown(_) => Vec::new(),
-            Form::Raw(pcm) => pcm.push(&bytes),
-            Form::Wav { pcm, bytes_left } => {
-                let length = bytes_left.map_or(bytes.len(), |left| left.min(bytes.len()));
-                if let Some(left) = bytes_left {
-                    *left -= length;
-                    self.is_complete = *left == 0;
-                }
-                pcm.push(&bytes[..length])
-            }
-            Form::Events { sse, .. } => {
-                for event in sse.push(&bytes).map_err(Fault::malformed)? {
-                    let samples = self.take_event(&event.data)?;
-                    self.play(samples, frames)?;
-                }
-                Vec::new()
-            }
-        };
-        self.play(samples, frames)
+        self.take(&bytes, frames)
     }
 
+    /// An answer that the connection ended in order is whole, whatever length its header claims.
     fn finish(&mut self, frames: &mut VecDeque<AudioFrame>) -> Result<(), Fault> {
-        if let Some(sound) = self.tell(true)? {
-            self.push(&sound, frames)?;
+        if let Some(audio) = self.tell(true)? {
+            self.take(&audio, frames)?;
         }
-        if let Form::Events { sse, .. } = &mut self.form
-            && let Some(event) = sse.finish().map_err(Fault::malformed)?
-        {
-            let samples = self.take_event(&event.data)?;
-            self.play(samples, frames)?;
+        if let Form::Events(events) = &mut self.form {
+            let samples = events.finish()?;
+            self.is_complete = events.is_done();
+            self.play(self.raw_rate_hz, samples, frames)?;
         }
+        if let Form::Json(answer) = &mut self.form {
+            let answer = std::mem::take(answer);
+            self.take_json(&answer, frames)?;
+        }
+        self.flush(frames)?;
         match &self.form {
-            _ if !self.has_sound => Err(Fault::malformed("the answer has no sound")),
-            Form::Events { .. }
-            | Form::Wav {
-                bytes_left: Some(_),
-                ..
-            } if !self.is_complete => {
-                Err(Fault::malformed("the sound ended before it was complete"))
-            }
+            _ if !self.has_audio => Err(Fault {
+                kind: ErrorKind::Empty,
+                cause: "the answer has no audio".into(),
+            }),
+            Form::Events(_) if !self.is_complete => Err(Fault::malformed(
+                "the events ended before the audio was complete",
+            )),
             _ => Ok(()),
         }
     }
@@ -277,10 +328,10 @@ impl Decode for SpeechDecoder {
 /// A content type comes from the server; only one that looks like one is repeated.
 fn printable(kind: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/.+-".contains(c);
-    if kind.len() <= 64 && kind.chars().all(is_plain) {
+    if !kind.is_empty() && kind.len() <= 64 && kind.chars().all(is_plain) {
         kind.to_owned()
     } else {
-        "an unreadable content type".to_owned()
+        "text".to_owned()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Scripts of answers, each cut in several ways.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use proptest::prelude::*;
 
 use super::*;
@@ -43,10 +45,7 @@ fn events(samples: &[i16], is_done: bool) -> Vec<u8> {
 }
 
 fn decode(content_type: &str, chunks: &[&[u8]]) -> (Vec<i16>, Option<ErrorKind>) {
-    let mut decoder = match SpeechDecoder::new(content_type, 24_000, LONG) {
-        Ok(decoder) => decoder,
-        Err(error) => return (Vec::new(), Some(error.kind())),
-    };
+    let mut decoder = SpeechDecoder::new(content_type, 24_000, 24_000, LONG);
     let mut frames = VecDeque::new();
     let mut result = Ok(());
     for chunk in chunks {
@@ -127,29 +126,120 @@ fn what_follows_the_sound_of_a_wav_file_is_not_played() {
 }
 
 #[test]
-fn a_wav_file_cut_short_is_an_error_after_its_sound() {
-    check(
-        "audio/wav",
-        &wav(&SAMPLES, 24_000, 12),
-        &SAMPLES,
-        Some(ErrorKind::Malformed),
-    );
+fn an_answer_that_ends_in_order_is_whole_whatever_its_header_claims() {
+    for length in [
+        0,
+        12,
+        1 << 20,
+        0x7FFF_FFFF,
+        0x7FFF_F000,
+        1 << 31,
+        u32::MAX - 36,
+        u32::MAX,
+    ] {
+        check("audio/wav", &wav(&SAMPLES, 24_000, length), &SAMPLES, None);
+    }
 }
 
 #[test]
-fn sound_of_another_rate_is_refused() {
-    check(
-        "audio/wav",
-        &wav(&SAMPLES, 16_000, 10),
-        &[],
-        Some(ErrorKind::Malformed),
-    );
-    check(
-        "audio/pcm;rate=16000",
-        &pcm(&SAMPLES),
-        &[],
-        Some(ErrorKind::Rejected),
-    );
+fn audio_of_another_rate_is_brought_to_the_rooms() {
+    let tone = |rate: u32| -> Vec<i16> {
+        let sample =
+            |n: u32| (f64::from(n) * 440.0 * std::f64::consts::TAU / f64::from(rate)).sin();
+        (0..rate).map(|n| (sample(n) * 10_000.0) as i16).collect()
+    };
+    for rate in [8_000, 16_000, 22_050, 44_100, 48_000] {
+        let answer = wav(&tone(rate), rate, u32::MAX);
+        let (samples, error) = decode("audio/wav", &[&answer]);
+        assert_eq!(error, None);
+        assert_tone(&samples, &format!("{rate} Hz"));
+        let (samples, error) = decode(&format!("audio/pcm;rate={rate}"), &[&pcm(&tone(rate))]);
+        assert_eq!(error, None);
+        assert_tone(&samples, &format!("raw at {rate} Hz"));
+    }
+}
+
+#[test]
+fn a_rate_that_no_voice_has_is_refused() {
+    for rate in [0, 7_999, 96_001, 16_777_213, u32::MAX] {
+        let answer = wav(&SAMPLES, rate, 10);
+        check("audio/wav", &answer, &[], Some(ErrorKind::Rejected));
+    }
+}
+
+/// A second of 440 Hz at 24 kHz.
+fn assert_tone(samples: &[i16], name: &str) {
+    let seconds = samples.len() as f64 / 24_000.0;
+    assert!((0.9..1.2).contains(&seconds), "{name}: {seconds} s");
+    let middle = &samples[6_000..18_000];
+    let crossings = middle.windows(2).filter(|two| two[0] < 0 && two[1] >= 0);
+    let pitch = crossings.count() as f64 * 2.0;
+    assert!((pitch - 440.0).abs() <= 4.0, "{name}: {pitch} Hz");
+}
+
+/// Recordings of 440 Hz: by LAME of 24 kHz mono and of 44.1 kHz stereo, by FFmpeg with Opus.
+const COMPRESSED: [(&str, &[u8]); 3] = [
+    ("MP3", include_bytes!("../recordings/tone-24k.mp3")),
+    (
+        "MP3 with variable bit rate",
+        include_bytes!("../recordings/tone-44k-vbr.mp3"),
+    ),
+    ("Opus", include_bytes!("../../audio/recordings/opus.ogg")),
+];
+
+#[test]
+fn compressed_audio_is_played_whatever_it_is_called() {
+    for (name, answer) in COMPRESSED {
+        for content_type in [
+            "audio/mpeg",
+            "audio/ogg",
+            "audio/pcm",
+            "application/octet-stream",
+            "",
+        ] {
+            let mut all = Vec::new();
+            for size in [100, 1_000, 100_000] {
+                let chunks: Vec<_> = answer.chunks(size).collect();
+                let (samples, error) = decode(content_type, &chunks);
+                assert_eq!(error, None, "{name} as {content_type}");
+                assert_tone(&samples, name);
+                all.push(samples);
+            }
+            assert!(
+                all.windows(2).all(|two| two[0] == two[1]),
+                "{name}: cuts change it"
+            );
+        }
+    }
+}
+
+#[test]
+fn pcm_is_played_whatever_it_is_called() {
+    for content_type in [
+        "audio/mpeg",
+        "audio/mp3",
+        "audio/ogg",
+        "audio/flac",
+        "text/plain",
+        "video/mp4",
+    ] {
+        check(content_type, &pcm(&SAMPLES), &SAMPLES, None);
+    }
+}
+
+#[test]
+fn json_with_audio_is_played_and_a_refusal_is_one() {
+    let audio = BASE64_STANDARD.encode(wav(&SAMPLES, 24_000, 10));
+    for field in ["audio", "data", "audioContent"] {
+        let answer = format!("{{\"{field}\": \"{audio}\"}}");
+        check("application/json", answer.as_bytes(), &SAMPLES, None);
+    }
+    let nested = format!("{{\"data\": {{\"audio\": \"{audio}\"}}}}");
+    check("application/json", nested.as_bytes(), &SAMPLES, None);
+    let refusal = br#"{"error":{"message":"busy","type":"server_error"}}"#;
+    for content_type in ["application/json", "audio/pcm"] {
+        check(content_type, refusal, &[], Some(ErrorKind::Unavailable));
+    }
 }
 
 #[test]
@@ -188,38 +278,48 @@ fn an_error_event_is_the_services() {
 
 #[test]
 fn an_answer_without_sound_is_an_error() {
-    check("audio/pcm", b"", &[], Some(ErrorKind::Malformed));
+    check("audio/pcm", b"", &[], Some(ErrorKind::Empty));
     check(
         "audio/wav",
         &wav(&[], 24_000, 0),
         &[],
-        Some(ErrorKind::Malformed),
+        Some(ErrorKind::Empty),
     );
     check(
         "text/event-stream",
         b"data: {\"type\":\"speech.audio.done\"}\n\n",
         &[],
-        Some(ErrorKind::Malformed),
+        Some(ErrorKind::Empty),
     );
 }
 
 #[test]
-fn compressed_sound_is_refused_by_name() {
-    let error = SpeechDecoder::new("audio/mpeg", 24_000, LONG)
-        .err()
-        .unwrap();
-    assert_eq!(error, NotPlayable::Compressed("audio/mpeg".to_owned()));
-    assert_eq!(error.kind(), ErrorKind::Rejected);
+fn a_coding_that_is_not_decoded_is_named() {
+    let mut decoder = SpeechDecoder::new("audio/pcm", 24_000, 24_000, LONG);
+    let error = decoder
+        .push(b"fLaC and what follows", &mut VecDeque::new())
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Rejected);
+    assert!(
+        error.cause.to_string().contains("audio/flac"),
+        "{}",
+        error.cause
+    );
 }
 
 #[test]
-fn an_answer_that_is_no_sound_is_malformed_and_not_repeated() {
+fn an_answer_that_is_no_audio_is_malformed_and_not_repeated() {
     for content_type in ["application/json", "text/html", "what the caller said"] {
-        let error = SpeechDecoder::new(content_type, 24_000, LONG)
-            .err()
-            .unwrap();
-        assert_eq!(error.kind(), ErrorKind::Malformed);
-        assert!(!error.to_string().contains("caller"), "{error}");
+        let mut decoder = SpeechDecoder::new(content_type, 24_000, 24_000, LONG);
+        let mut frames = VecDeque::new();
+        let page = b"<html><body>It is busy.</body></html>";
+        let error = decoder.push(page, &mut frames).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Malformed);
+        let cause = error.cause.to_string();
+        assert!(
+            !cause.contains("caller") && !cause.contains("busy"),
+            "{cause}"
+        );
     }
 }
 
@@ -227,8 +327,8 @@ proptest! {
     #[test]
     fn any_bytes_are_decoded_without_panic_and_alike_however_they_are_cut(
         bytes in proptest::collection::vec(any::<u8>(), 0..200),
-        prefix in prop_oneof![Just(&b""[..]), Just(&b"RIFF"[..]), Just(&b"RIFF\0\0\0\0WAVEfmt "[..]), Just(&b"data: "[..])],
-        content_type in prop_oneof![Just("audio/pcm"), Just("audio/wav"), Just("text/event-stream")],
+        prefix in prop_oneof![Just(&b""[..]), Just(&b"RIFF"[..]), Just(&b"RIFF\0\0\0\0WAVEfmt "[..]), Just(&b"data: "[..]), Just(&b"OggS"[..]), Just(&b"ID3"[..]), Just(&b"\xFF\xFB\x90"[..]), Just(&b"{"[..])],
+        content_type in prop_oneof![Just("audio/pcm"), Just("audio/wav"), Just("text/event-stream"), Just("audio/mpeg"), Just("application/json"), Just("")],
         cut in 0usize..200,
     ) {
         let answer = [prefix, &bytes].concat();
