@@ -34,13 +34,12 @@ impl EventDecoder {
         self.is_done
     }
 
-    /// The samples of the events that `bytes` complete.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<Vec<i16>, Fault> {
-        let mut samples = Vec::new();
+    /// Adds the samples of the events that `bytes` complete; those before a fault count.
+    pub(super) fn push(&mut self, bytes: &[u8], samples: &mut Vec<i16>) -> Result<(), Fault> {
         for event in self.sse.push(bytes).map_err(Fault::malformed)? {
             samples.extend(self.take(&event.data)?);
         }
-        Ok(samples)
+        Ok(())
     }
 
     /// The samples of the event that the end completes.

@@ -245,9 +245,11 @@ impl SpeechDecoder {
                 self.play(self.sample_rate_hz, samples, frames)
             }
             Form::Events(events) => {
-                let samples = events.push(bytes)?;
+                let mut samples = Vec::new();
+                let read = events.push(bytes, &mut samples);
                 self.is_complete = events.is_done();
-                self.play(raw_rate_hz, samples, frames)
+                self.play(raw_rate_hz, samples, frames)?;
+                read
             }
             Form::Json(answer) => {
                 answer.extend_from_slice(bytes);

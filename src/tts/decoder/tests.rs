@@ -20,7 +20,7 @@ fn pcm(samples: &[i16]) -> Vec<u8> {
 fn wav(samples: &[i16], rate: u32, data_bytes: u32) -> Vec<u8> {
     let mut wav = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0".to_vec();
     wav.extend(rate.to_le_bytes());
-    wav.extend((2 * rate).to_le_bytes());
+    wav.extend(rate.wrapping_mul(2).to_le_bytes());
     wav.extend(b"\x02\0\x10\0data");
     wav.extend(data_bytes.to_le_bytes());
     wav.extend(pcm(samples));
