@@ -65,7 +65,7 @@ impl ToolCalls {
         for delta in deltas {
             let place = match self.place_of(&delta, &begun) {
                 Some(place) => place,
-                None if self.calls.len() >= CALLS_MAX => return Err(TooManyCalls),
+                None if self.calls.len() >= CALLS_MAX => return Err(TooManyCalls::counted()),
                 None => {
                     self.calls.push(Partial {
                         index: delta.index,

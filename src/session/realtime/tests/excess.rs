@@ -101,6 +101,7 @@ fn what_the_user_said_has_a_bound_and_so_has_what_a_connection_is_told() {
 
     let mut script = Script::of(Limits {
         items_max: 10_000,
+        bytes_max: usize::MAX,
         ..limits()
     });
     for n in 0..2_000 {
