@@ -212,7 +212,7 @@ impl fmt::Display for ErrorKind {
             Self::Rejected => "request refused",
             Self::SchemaMissing => "database, table or function missing",
             Self::Malformed => "answer cannot be read",
-            Self::Empty => "answer with nothing in it",
+            Self::Empty => "answer without a word or a sound",
             Self::CircuitOpen => "not tried: the service has been failing",
             Self::Saturated => "not tried: all connections were busy until the deadline",
             Self::Internal => "stopped by a bug of this program",

@@ -97,6 +97,11 @@ impl Pieces {
         is_open
     }
 
+    /// Sound that was read and waits to be played.
+    pub(super) fn sound_ahead(&self) -> Duration {
+        *self.sound_ahead.borrow()
+    }
+
     /// Sends a piece to be read, in its order.
     pub(super) async fn send(&self, piece: Piece) {
         // Not taken when the reading has failed, which is reported there.

@@ -86,8 +86,8 @@ struct Writer<'a> {
     unspoken: Option<Failure>,
 }
 
-/// What is left of the most that one reply may be. A sentence is asked for half a minute at most before
-/// it is heard, so the time since the beginning is the time that was spoken.
+/// What is left of the most that one reply may be. A sentence is asked for before it is heard, so sound
+/// that waits to be played counts as spoken.
 struct Budget {
     n_characters: usize,
     until: Instant,
@@ -222,7 +222,7 @@ impl Writer<'_> {
     /// Returns whether all was said before the reply's time was over.
     async fn speak_all(&mut self, mut sentences: mpsc::Receiver<String>) -> Result<bool, Failure> {
         while let Some(sentence) = sentences.recv().await {
-            if Instant::now() >= self.budget.until {
+            if Instant::now() + self.pieces.sound_ahead() >= self.budget.until {
                 return Ok(false);
             }
             self.speak(&sentence).await?;

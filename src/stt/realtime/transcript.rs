@@ -84,6 +84,8 @@ impl Transcript {
                 }
             }
             Event::Completed { item, text } => {
+                // The prompt is not known here; models that hear while the user speaks do not repeat it.
+                let text = spoken(&text, "");
                 let item = self.item(item);
                 let is_news = item.text != text;
                 item.text = text;
@@ -146,8 +148,7 @@ impl Transcript {
 }
 
 fn join(items: &[Item]) -> String {
-    // The prompt is not known here; models that hear while the user speaks do not repeat it.
-    let texts = items.iter().map(|item| spoken(&item.text, ""));
+    let texts = items.iter().map(|item| item.text.trim());
     let texts: Vec<_> = texts.filter(|text| !text.is_empty()).collect();
     texts.join(" ")
 }

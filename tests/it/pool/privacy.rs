@@ -23,7 +23,10 @@ fn told(error: &CallError) -> String {
 /// Every answer of these goes wrong in a way of its own, and repeats what the caller said.
 fn answers() -> Vec<fn() -> Vec<Step>> {
     vec![
-        || answer("200 OK", "content-type: application/json\r\n", PRIVATE),
+        || {
+            let broken = format!("{{{PRIVATE}");
+            answer("200 OK", "content-type: application/json\r\n", &broken)
+        },
         || answer("500 Oops", "", PRIVATE),
         || {
             answer(

@@ -47,6 +47,8 @@ async fn check_shows_the_arithmetic_of_slots_that_do_not_fit() {
         ("LIVEKIT_API_KEY", API_KEY),
         ("LIVEKIT_API_SECRET", API_SECRET),
         ("OPENAI_BASE_URL", "http://127.0.0.1:9"),
+        ("VOXPOOL__POOL__CONNECTIONS_MAX", "100"),
+        ("VOXPOOL__POOL__CONNECTIONS_PER_HOST_MAX", "30"),
     ];
     let mut command = limited("600:600", &["check"], &variables, &directory);
     let output = within("check ends", command.stderr(Stdio::inherit()).output())
@@ -81,6 +83,8 @@ async fn a_call_without_descriptors_to_spare_is_refused_and_the_others_go_on() {
         ("OPENAI_BASE_URL", openai.as_str()),
         ("VOXPOOL__HTTP__HOST", "127.0.0.1"),
         ("VOXPOOL__WORKER__LOAD_THRESHOLD", "1"),
+        ("VOXPOOL__POOL__CONNECTIONS_MAX", "100"),
+        ("VOXPOOL__POOL__CONNECTIONS_PER_HOST_MAX", "30"),
     ];
     let mut worker = Started::limited("440:440", &variables).await;
     worker.logged("registered").await;
